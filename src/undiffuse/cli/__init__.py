@@ -1,0 +1,51 @@
+"""The command line: one verb a file; torch is imported only inside commands, so that help is instant."""
+
+import sys
+
+import typer
+
+from undiffuse.cli import datasets, evaluate, info, recipes, sample, train
+from undiffuse.cli.console import failed
+
+app = typer.Typer(
+    name="undiffuse",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, sample, evaluate, info, recipes, datasets):
+    app.command(epilog=command.EXAMPLES)(command.command)
+    app.registered_commands[-1].name = command.__name__.rpartition(".")[2]
+
+
+@app.callback(epilog="Start with: undiffuse train digits --out runs/first")
+def about(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Diffusion probabilistic models: train them, sample them, and know the bits of your data."""
+
+
+def main() -> None:
+    """The `undiffuse` command. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        from undiffuse import __version__
+
+        print(f"undiffuse {__version__}")
+        return
+    debug = "--debug" in arguments
+    try:
+        app([a for a in arguments if a != "--debug"])
+    except KeyboardInterrupt:
+        sys.exit(failed("interrupted", 130))
+    except (ValueError, OSError, ImportError) as error:
+        if debug:
+            raise
+        sys.exit(failed(error, 2))
+    except (ArithmeticError, RuntimeError) as error:
+        if debug:
+            raise
+        sys.exit(failed(error, 1))

@@ -1,0 +1,95 @@
+"""What the verbs share: progress with an estimated end, devices, one-line errors."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+    from rich.progress import Progress
+
+DEVICES = "auto, cpu, cuda or cuda:N"
+Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
+Seed = Annotated[int, typer.Option("--seed", help="Keys every random draw.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
+
+
+def failed(error: Any, code: int) -> int:
+    """Print one line to standard error; returns the exit code."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    line = " ".join(text.split()) or type(error).__name__
+    typer.echo(f"undiffuse: {printable(line)}", err=True)
+    return code
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a file's name could carry into the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def device_of(name: str) -> "torch.device":
+    """The device of this name. Raises ValueError for one that is not here."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name}: choose {DEVICES}")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: this machine has no CUDA device; use --device cpu")
+    return torch.device(name)
+
+
+def progress(*columns: str) -> "Progress":
+    """A progress bar with the given extra fields, elapsed time and ETA."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        *extra,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def ticking(description: str, total: int) -> Iterator[Callable[[], object]]:
+    """A bar that advances by one at every call of what it yields."""
+    with progress() as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda: bar.advance(task)
+
+
+def table(*columns: str, title: str | None = None) -> Any:
+    """A plain table; numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in columns:
+        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
+    return made
+
+
+def show(renderable: Any) -> None:
+    """Print a table or text to standard output."""
+    from rich.console import Console
+
+    Console().print(renderable, soft_wrap=isinstance(renderable, str), highlight=False)

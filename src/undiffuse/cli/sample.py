@@ -1,0 +1,111 @@
+"""undiffuse sample."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, ticking
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from undiffuse.recipes import Run
+    from undiffuse.samplers import Sampler
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse sample runs/first -n 64
+
+undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
+
+undiffuse sample runs/first -n 16 --animate
+"""
+
+
+def command(
+    run: RunFolder,
+    n: Annotated[int, typer.Option("-n", help="How many samples.")] = 64,
+    seed: Seed = 0,
+    first: Annotated[
+        int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
+    ] = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="ancestral or ddim. Default: the recipe's.")
+    ] = None,
+    eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples."),
+    ] = None,
+    animate: Annotated[
+        bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
+    from undiffuse.recipes import load
+    from undiffuse.samplers import count_steps
+
+    trained = load(run, device_of(device))
+    walk = _sampler(sampler, eta)
+    stem = trained.folder / "samples" / f"seed{seed}-from{first}-n{n}"
+    target = _target(out)
+    stem.parent.mkdir(exist_ok=True)
+    total = count_steps(n, trained.shape, trained.thinned(steps), first)
+    with ticking("sample", total) as tick:
+        raw = trained.sample(n, seed, steps=steps, sampler=walk, first=first, tick=tick)
+    for path in _write(trained, raw, stem, target):
+        typer.echo(printable(str(path)))
+    if animate:
+        typer.echo(printable(str(_animate(trained, n, seed, steps, walk, stem))))
+
+
+def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
+    from undiffuse.recipes import parse
+    from undiffuse.samplers import Sampler
+
+    if name is None and eta is None:
+        return None
+    node = {"kind": name or "ddim"} | ({} if eta is None else {"eta": eta})
+    made: Sampler = parse(Sampler, node, "sampler").build()
+    return made
+
+
+def _target(out: str | None) -> Path | None:
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix not in (".png", ".npy"):
+        raise ValueError(f"--out {out}: samples are written as .png or .npy")
+    if path is not None and not path.parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: the folder {path.parent} does not exist")
+    return path
+
+
+def _write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
+    from undiffuse.recipes import save_npy, save_picture
+
+    if target is None:
+        array = save_npy(raw, stem.with_suffix(".npy"))
+        picture = save_picture(raw, stem, trained.levels)
+        return [array] if picture is None else [picture, array]
+    if target.suffix == ".npy":
+        return [save_npy(raw, target)]
+    picture = save_picture(raw, target.with_suffix(""), trained.levels)
+    if picture is None:
+        raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
+    return [picture]
+
+
+def _animate(
+    trained: "Run", n: int, seed: int, steps: int | None, walk: "Sampler | None", stem: Path
+) -> Path:
+    from undiffuse.recipes import save_animation
+
+    total = len(trained.thinned(steps)) + 1
+    with ticking("animate", total) as tick:
+        states = trained.trajectory(n, seed, steps=steps, sampler=walk)
+        return save_animation(states, total, stem.with_suffix(".gif"), trained.levels, tick)

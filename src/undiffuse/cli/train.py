@@ -1,0 +1,102 @@
+"""undiffuse train."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from undiffuse.cli.console import Device, device_of, printable, progress
+
+if TYPE_CHECKING:
+    from undiffuse.recipes import Experiment
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse train digits --out runs/first
+
+undiffuse train fashion-mnist train.steps=500 train.batch=64
+
+undiffuse train images data.path=photos data.size=64 --out runs/photos
+
+undiffuse train --resume runs/first
+"""
+
+
+def command(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A shipped recipe (see: undiffuse recipes) or a .yaml file."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as train.steps=500."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="New folder for the run. Default: runs/RECIPE.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Continue the run in this folder.")
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option("--data-dir", help="Where the data are (short for data.path=...).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own."""
+    from undiffuse.recipes import Experiment, create, override, read
+
+    if (recipe is None) == (resume is None):
+        raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
+    if resume is not None:
+        folder = Path(resume)
+    else:
+        assert recipe is not None
+        changes = list(overrides or [])
+        changes += [f"data.path={data_dir}"] if data_dir is not None else []
+        changes += [f"seed={seed}"] if seed is not None else []
+        where = out or _free(Path("runs") / Path(recipe).stem)
+        folder = create(where, override(read(recipe), changes))
+    experiment = Experiment.open(folder, device_of(device))
+    _announce(experiment)
+    _follow(experiment)
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, .. that does not exist."""
+    number = 2
+    free = path
+    while free.exists():
+        free, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return free
+
+
+def _announce(experiment: "Experiment") -> None:
+    run, splits = experiment.run, experiment.splits
+    size = sum(p.numel() for p in run.model.parameters())
+    levels = "continuous" if run.levels is None else f"{run.levels} levels"
+    typer.echo(
+        f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
+        f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
+    )
+    if run.step:
+        typer.echo(f"continuing after step {run.step:,}")
+
+
+def _follow(experiment: "Experiment") -> None:
+    """Train with a bar."""
+    total, done = experiment.settings.steps, experiment.run.step
+    fields: dict[str, Any] = {"loss": "", "test": ""}
+    average = None
+    with progress("loss", "test") as bar:
+        task = bar.add_task("train", total=total, completed=done, **fields)
+        for event in experiment.train():
+            loss = event.progress.loss
+            average = loss if average is None else 0.98 * average + 0.02 * loss
+            if event.test:
+                bar.update(task, test=f"test {event.test} bits/dim")
+            bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
+    typer.echo(f"done: {printable(str(experiment.run.folder))}")

@@ -1,0 +1,49 @@
+"""Data sets: where examples come from, under which licence, and how they become tensors.
+
+A `Source` loads `Splits` of raw values; a `Space` maps raw values to x_0 and back. To add a data
+set, write one file with one `Source` and put its name in `SOURCES`: recipes and the command line
+find it there.
+"""
+
+from undiffuse.data.arrays import Array
+from undiffuse.data.digits import Digits
+from undiffuse.data.idx import IDX, read_idx
+from undiffuse.data.images import Images
+from undiffuse.data.mnist import MNIST, FashionMNIST
+from undiffuse.data.npy import read_npy, read_npz
+from undiffuse.data.pictures import read_image
+from undiffuse.data.source import Source, Splits
+from undiffuse.data.space import Affine, Levels, Space, space_from, space_of
+from undiffuse.data.swiss_roll import SwissRoll
+
+SOURCES: dict[str, type[Source]] = {
+    "swiss-roll": SwissRoll,
+    "digits": Digits,
+    "mnist": MNIST,
+    "fashion-mnist": FashionMNIST,
+    "images": Images,
+    "array": Array,
+    "idx": IDX,
+}
+
+__all__ = [
+    "IDX",
+    "MNIST",
+    "SOURCES",
+    "Affine",
+    "Array",
+    "Digits",
+    "FashionMNIST",
+    "Images",
+    "Levels",
+    "Source",
+    "Space",
+    "Splits",
+    "SwissRoll",
+    "read_idx",
+    "read_image",
+    "read_npy",
+    "read_npz",
+    "space_from",
+    "space_of",
+]

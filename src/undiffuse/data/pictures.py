@@ -1,0 +1,130 @@
+"""Reading one PNG or JPEG without trusting it.
+
+Only these two decoders are ever tried; the size is checked before pixels are decoded; a file that
+ends early is an error. What would silently lose information (alpha, 16 bits, CMYK) is refused by
+name.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from undiffuse.data.files import existing
+
+PIXEL_LIMIT = 2**25
+FILE_LIMIT = 2**26  # bytes
+CHANNELS = {"1": 1, "L": 1, "RGB": 3, "P": 3}  # Pillow's mode: the channels its image has here
+MODES = {1: "L", 3: "RGB"}
+ORIENTATION = 0x0112  # the EXIF tag
+SIDEWAYS = (5, 6, 7, 8)  # its values that swap height and width
+
+
+class Refused(ValueError):
+    """An image that is not read, and why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image before its pixels are decoded."""
+
+    path: Path
+    channels: int
+    height: int
+    width: int
+
+
+def read_header(path: str | Path) -> Header:
+    """Channels and upright size of an image, without decoding it.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is not a PNG or JPEG that `read_image` reads.
+    """
+    with _opened(Path(path)) as image:
+        width, height = image.size
+        # A PNG may carry EXIF after its pixels, which only decoding finds; there the size is
+        # checked again.
+        if "exif" in image.info and image.getexif().get(ORIENTATION) in SIDEWAYS:
+            width, height = height, width
+        return Header(Path(path), CHANNELS[image.mode], height, width)
+
+
+def read_image(
+    path: str | Path, size: tuple[int, int] | None = None, channels: int | None = None
+) -> NDArray[np.uint8]:
+    """The first frame of a PNG or JPEG, turned upright as its EXIF says: uint8 ``(C, H, W)``.
+
+    Args:
+        path: the file.
+        size: (height, width); the image is cropped about its centre to this aspect, then resized
+            (Lanczos). None keeps its own.
+        channels: 1 for grey, 3 for colour; None keeps what it has.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is damaged, too large, has alpha, more than 8 bits, or is neither PNG nor
+            JPEG.
+    """
+    with _opened(Path(path)) as image:
+        mode = MODES[channels or CHANNELS[image.mode]]
+        pixels: Image.Image = ImageOps.exif_transpose(image).convert(mode)
+        if size is not None:
+            pixels = _fitted(pixels, *size)
+        array = np.array(pixels, np.uint8)
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest centred box of this aspect, resized."""
+    scale = min(image.width / width, image.height / height)
+    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
+    box = (left, top, image.width - left, image.height - top)
+    return image.resize((width, height), Image.Resampling.LANCZOS, box)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image; every way in which reading it can fail becomes a ValueError that names it."""
+    path = existing(path, "a PNG or JPEG file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=["PNG", "JPEG"]) as image:
+                _accept(image, path)
+                yield image
+    except Refused:
+        raise
+    except Exception as error:  # decoders raise nearly everything on damaged files
+        raise ValueError(f"{path} cannot be read as PNG or JPEG ({error}); repair or remove it") from error
+
+
+def _accept(image: Image.Image, path: Path) -> None:
+    """Refuse what is too large or would lose information."""
+    width, height = image.size
+    if width * height > PIXEL_LIMIT or path.stat().st_size > FILE_LIMIT:
+        raise Refused(
+            f"{path} has {width}x{height} pixels and {path.stat().st_size:,} bytes; the limits are "
+            f"{PIXEL_LIMIT:,} and {FILE_LIMIT:,}: make it smaller"
+        )
+    if "A" in image.mode or "transparency" in image.info:
+        raise Refused(f"{path} has transparency (mode {image.mode}); flatten it onto a background first")
+    if _deep(path) or image.mode not in CHANNELS:
+        raise Refused(
+            f"{path} has mode {image.mode}, {16 if _deep(path) else 8} bits a value; only 8-bit "
+            f"grey and RGB images are read: convert it, or keep its depth as an .npy file with "
+            f"data.kind=array"
+        )
+
+
+def _deep(path: Path) -> bool:
+    """Whether this is a PNG of 16 bits a value, which Pillow silently cuts to 8 if in colour."""
+    with path.open("rb") as file:
+        head: Any = file.read(25)
+    return bool(head.startswith(b"\x89PNG") and head[24:] == b"\x10")

@@ -1,0 +1,104 @@
+"""What every data set is: a `Source` whose constructor is its schema, and the `Splits` it loads."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from undiffuse.random import keyed
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Raw examples, divided once and for all into training and test data.
+
+    Args:
+        train: ``(N, *shape)``: level numbers 0..K-1 (uint8, or int32 when K > 256), or float32 when
+            the data is continuous. Images are ``(C, H, W)``.
+        test: the same for the examples that are never trained on.
+        levels: K, the number of levels of a value; None for continuous data.
+        train_labels: int64 ``(N,)``, where the data set has classes.
+        test_labels: the same for the test examples.
+
+    Raises:
+        ValueError: if the two splits do not hold the same kind of example, or one is empty.
+    """
+
+    train: Tensor
+    test: Tensor
+    levels: int | None
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not (len(self.train) and len(self.test)):
+            raise ValueError(
+                f"{len(self.train)} training and {len(self.test)} test examples: each split needs one"
+            )
+        if self.train.shape[1:] != self.test.shape[1:] or self.train.dtype != self.test.dtype:
+            raise ValueError(
+                f"training examples are {self.train.dtype} {tuple(self.train.shape[1:])} but test "
+                f"examples are {self.test.dtype} {tuple(self.test.shape[1:])}; they must agree"
+            )
+        _check_labels(self.train_labels, self.train, "training")
+        _check_labels(self.test_labels, self.test, "test")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.train.shape[1:])
+
+
+class Source(ABC):
+    """A data set. Recipes build it by name: ``{kind: images, path: photos, size: 64}``.
+
+    The constructor has plain type-hinted parameters and only checks them; `load` reads files.
+    """
+
+    source: ClassVar[str]
+    """Where the data comes from, in one line."""
+    licence: ClassVar[str]
+    """Under which terms, in one line."""
+    about: ClassVar[str]
+    """What it holds, in one line: shape, levels, counts."""
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Read or generate the data."""
+
+
+def check_fraction(test: float) -> float:
+    """`test` itself, the share of examples kept for testing.
+
+    Raises:
+        ValueError: if it is not strictly between 0 and 1.
+    """
+    if not 0 < test < 1:
+        raise ValueError(f"test={test} must be a fraction between 0 and 1; try data.test=0.1")
+    return test
+
+
+def split(n: int, test_fraction: float) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the test examples among n, at least one each.
+
+    They depend on n and on the fraction alone, never on a training seed, so that every run on the
+    same data is tested on the same examples.
+
+    Raises:
+        ValueError: if there are fewer than two examples.
+    """
+    if n < 2:
+        raise ValueError(f"{n} example(s) cannot be split into training and test data; give 2 or more")
+    order = torch.randperm(n, generator=keyed("split", n))
+    tests = min(max(round(n * check_fraction(test_fraction)), 1), n - 1)
+    return order[tests:], order[:tests]
+
+
+def _check_labels(labels: Tensor | None, examples: Tensor, name: str) -> None:
+    if labels is not None and labels.shape != (len(examples),):
+        raise ValueError(
+            f"{len(examples)} {name} examples have labels of shape {tuple(labels.shape)}; give one "
+            f"label an example"
+        )

@@ -1,0 +1,192 @@
+r"""Raw data <-> x_0, the coordinates in which diffusion happens.
+
+    Levels   k in 0..K-1       x_0 = 2 k / (K - 1) - 1        in [-1, 1]
+    Affine   raw in R^D        x_0 = (raw - mean) / std       unit second moment
+
+A density in x_0 becomes a density in raw units by log p(raw) = log p(x_0) + log \|d x_0 / d raw\|,
+the last term being `Space.log_det`. Levels are probabilities, not densities, and need no such term.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from undiffuse.data.source import Splits
+
+State = dict[str, str | int | float | list[float]]
+CHUNK = 2**22  # values turned into float64 at a time while fitting
+
+
+class Space(ABC):
+    """An invertible map between raw data and x_0."""
+
+    @abstractmethod
+    def encode(self, raw: Tensor) -> Tensor:
+        """x_0, float32, of raw data ``(B, *shape)``."""
+
+    @abstractmethod
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Raw data of x_0 ``(B, *shape)``."""
+
+    @abstractmethod
+    def log_det(self, shape: tuple[int, ...]) -> float:
+        """Log-determinant of d x_0 / d raw for one example of this shape, in nats; 0 for levels."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Description that JSON can hold and `space_from` understands."""
+
+
+@final
+class Levels(Space):
+    """K equally spaced levels in [-1, 1].
+
+    >>> Levels(3).encode(torch.tensor([0, 1, 2]))
+    tensor([-1.,  0.,  1.])
+
+    Args:
+        levels: K, the number of levels, 2 to 65536.
+
+    Raises:
+        ValueError: if K is outside that range.
+    """
+
+    def __init__(self, levels: int) -> None:
+        self.levels = check_levels(levels)
+
+    def encode(self, raw: Tensor) -> Tensor:
+        """x_0 = (2k - (K-1)) / (K-1): both parts are exact in float32, so it is rounded only once.
+
+        Raises:
+            ValueError: if raw does not hold level numbers 0..K-1.
+        """
+        self._check(raw)
+        top = self.levels - 1
+        return (2 * raw.to(torch.int32) - top).float() / top
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """The nearest level number: uint8 if K <= 256, else int32."""
+        top = self.levels - 1
+        nearest = ((x_0 + 1) * (top / 2)).round().clamp(0, top)
+        return nearest.to(torch.uint8 if self.levels <= 256 else torch.int32)
+
+    def log_det(self, shape: tuple[int, ...]) -> float:
+        """0: levels have probabilities, which do not depend on coordinates."""
+        return 0.0
+
+    def state(self) -> State:
+        """``{"kind": "levels", "levels": K}``."""
+        return {"kind": "levels", "levels": self.levels}
+
+    def _check(self, raw: Tensor) -> None:
+        top = self.levels - 1
+        if raw.is_floating_point() or raw.is_complex():
+            raise ValueError(f"raw data is {raw.dtype}, not whole numbers 0..{top}; encode takes levels")
+        if raw.dtype == torch.uint8 and top >= 255:
+            return  # a byte cannot be out of range; spares the GPU a wait
+        low, high = (int(end) for end in raw.long().aminmax()) if raw.numel() else (0, 0)
+        if low < 0 or high > top:
+            raise ValueError(f"raw values {low}..{high} are not level numbers 0..{top}")
+
+
+@final
+class Affine(Space):
+    """x_0 = (raw - mean) / std, for continuous data.
+
+    Args:
+        mean: one number for every value, or one a feature ``(D,)``.
+        std: the same, positive.
+
+    Raises:
+        ValueError: if the two differ in shape, are not finite, or a std is not positive.
+    """
+
+    def __init__(self, mean: Tensor | Sequence[float] | float, std: Tensor | Sequence[float] | float):
+        self.mean = torch.as_tensor(mean, dtype=torch.float64)
+        self.std = torch.as_tensor(std, dtype=torch.float64)
+        if self.mean.shape != self.std.shape or self.mean.ndim > 1:
+            raise ValueError(
+                f"mean {tuple(self.mean.shape)} and std {tuple(self.std.shape)} must both be one "
+                f"number or one number a feature"
+            )
+        if not (self.mean.isfinite() & self.std.isfinite() & (self.std > 0)).all():
+            raise ValueError("mean and std must be finite and std positive")
+
+    @classmethod
+    def fit(cls, train: Tensor) -> "Affine":
+        """The map that gives `train` zero mean and unit second moment.
+
+        Vectors ``(N, D)`` are scaled feature by feature; images and sequences by one mean and one
+        std, so that neighbouring values stay comparable. A feature that never changes keeps its
+        unit (std 1).
+        """
+        columns = train if train.ndim == 2 else train.reshape(-1, 1)
+        mean = _average(columns, torch.Tensor.double)
+        variance = _average(columns, lambda x: (x.double() - mean).square())
+        # Exact, where the variance of a constant may round to 1e-34.
+        constant = columns.amin(0) == columns.amax(0)
+        std = torch.where(constant, 1.0, variance.sqrt())
+        return cls(mean, std) if train.ndim == 2 else cls(mean[0], std[0])
+
+    def encode(self, raw: Tensor) -> Tensor:
+        """(raw - mean) / std, float32; computed in float64 if raw is."""
+        raw = raw if raw.dtype == torch.float64 else raw.float()
+        return ((raw - self.mean.to(raw)) / self.std.to(raw)).float()
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Mean + std x_0, float32."""
+        x_0 = x_0 if x_0.dtype == torch.float64 else x_0.float()
+        return (x_0 * self.std.to(x_0) + self.mean.to(x_0)).float()
+
+    def log_det(self, shape: tuple[int, ...]) -> float:
+        """Minus the sum of log std over one example of this shape."""
+        return -float(self.std.log().expand(shape).sum())
+
+    def state(self) -> State:
+        """``{"kind": "affine", "mean": ..., "std": ...}``, exact to the last bit."""
+        return {"kind": "affine", "mean": self.mean.tolist(), "std": self.std.tolist()}
+
+
+SPACES: dict[str, Callable[..., Space]] = {"levels": Levels, "affine": Affine}
+
+
+def space_of(splits: Splits) -> Space:
+    """The space of a data set: its levels, or the affine map fitted to its training data."""
+    return Affine.fit(splits.train) if splits.levels is None else Levels(splits.levels)
+
+
+def space_from(state: Mapping[str, Any]) -> Space:
+    """Inverse of `Space.state`.
+
+    Raises:
+        ValueError: if the description is not one that `Space.state` gives.
+    """
+    arguments = {name: value for name, value in state.items() if name != "kind"}
+    if state.get("kind") not in list(SPACES):  # a list compares what a dict could not hash
+        raise ValueError(f"space kind {state.get('kind')!r} is not one of {sorted(SPACES)}")
+    try:
+        return SPACES[state["kind"]](**arguments)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"not the description of a space: {dict(state)!r:.200}") from error
+
+
+def check_levels(levels: int) -> int:
+    """`levels` itself.
+
+    Raises:
+        ValueError: unless it is a whole number, 2 to 65536.
+    """
+    if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= 65536:
+        raise ValueError(f"levels={levels!r} must be a whole number from 2 to 65536")
+    return levels
+
+
+def _average(columns: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean of value(x) over the rows, in float64, without a float64 copy of all rows."""
+    sums = columns.new_zeros(columns.shape[1], dtype=torch.float64)
+    for chunk in torch.split(columns, max(1, CHUNK // columns.shape[1])):
+        sums += value(chunk).sum(0)
+    return sums / len(columns)

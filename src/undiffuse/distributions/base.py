@@ -1,0 +1,39 @@
+"""What a distribution can do; one exponential family per file beside this one."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from undiffuse.random import Generator
+
+
+class Distribution(ABC):
+    """Independent variables, one for every element of a tensor; all results are per element, in nats.
+
+    Parameters broadcast against each other; results have the broadcast shape.
+    """
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """E[x]."""
+
+    @abstractmethod
+    def sample(self, generator: Generator) -> Tensor:
+        """One draw for every element."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x); a density for continuous families."""
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """-E[log p(x)]; differential for continuous families."""
+
+    @abstractmethod
+    def kl(self, other: "Distribution") -> Tensor:
+        """KL(self || other) = E_self[log self(x) - log other(x)]."""
+
+    @abstractmethod
+    def tilt(self, g: Tensor) -> "Distribution":
+        """The distribution proportional to p(x) exp(g x)."""

@@ -1,0 +1,58 @@
+"""A finite distribution over K real values, such as the levels of a pixel.
+
+p(x = v_k) = softmax(logits)_k;    tilt by g: logits_k + g v_k
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions.base import Distribution
+from undiffuse.random import Generator, uniform
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(Distribution):
+    """Probabilities over `values` ``(K,)``, increasing, from unnormalised `logits` ``(..., K)``."""
+
+    logits: Tensor
+    values: Tensor
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Normalised log-probabilities ``(..., K)``."""
+        return self.logits.log_softmax(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x] = sum_k p_k v_k."""
+        return (self.logits.softmax(-1) * self.values).sum(-1)
+
+    def sample(self, generator: Generator) -> Tensor:
+        """Inverse-CDF draw: the first value whose cumulated probability exceeds a uniform number."""
+        shape = tuple(self.logits.shape[:-1])
+        u = uniform(shape, generator, self.logits.dtype, self.logits.device)
+        cdf = self.logits.softmax(-1).cumsum(-1)
+        index = (cdf <= u.unsqueeze(-1) * cdf[..., -1:]).sum(-1)
+        return self.values[index.clamp(max=len(self.values) - 1)]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability of the value nearest to x."""
+        middles = (self.values[1:] + self.values[:-1]) / 2
+        index = torch.searchsorted(middles, x.contiguous())
+        return self.log_probs.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats, at most log K."""
+        return -(self.logits.softmax(-1) * self.log_probs).sum(-1)
+
+    def kl(self, other: Distribution) -> Tensor:
+        """KL(self || other) for another distribution over the same values."""
+        if not isinstance(other, Categorical) or len(other.values) != len(self.values):
+            raise TypeError(f"KL needs a Categorical over the same values, not {other!r}")
+        return (self.logits.softmax(-1) * (self.log_probs - other.log_probs)).sum(-1)
+
+    def tilt(self, g: Tensor) -> "Categorical":
+        """Add g v_k to the logits."""
+        return Categorical(self.logits + g.unsqueeze(-1) * self.values, self.values)

@@ -1,0 +1,58 @@
+"""The normal distribution N(x; mean, var), one for every element.
+
+log p(x)   = -(x - mean)^2 / (2 var) - log(2 pi var) / 2
+entropy    = log(2 pi e var) / 2
+KL(1 || 2) = (v_1/v_2 - 1 - log(v_1/v_2) + (mean_1 - mean_2)^2 / v_2) / 2
+tilt by g  = N(mean + var g, var)
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions.base import Distribution
+from undiffuse.random import Generator, normal
+
+
+@dataclass(frozen=True, eq=False)
+class Normal(Distribution):
+    """N(loc, var): `loc` of the data's shape, `var` >= 0 broadcastable to it (often 0-d).
+
+    >>> Normal(torch.zeros(2), torch.tensor(1.0)).entropy() / math.log(2)  # bits
+    tensor([2.0471, 2.0471])
+    """
+
+    loc: Tensor
+    var: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x] = loc."""
+        return self.loc
+
+    def sample(self, generator: Generator) -> Tensor:
+        """loc + sqrt(var) z, z standard normal."""
+        z = normal(tuple(self.loc.shape), generator, self.loc.dtype, self.loc.device)
+        return torch.addcmul(self.loc, self.var.sqrt().to(z.device), z)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density at x, in nats."""
+        return -0.5 * ((x - self.loc).square() / self.var + (2 * math.pi * self.var).log())
+
+    def entropy(self) -> Tensor:
+        """Differential entropy in nats, of the shape of the mean."""
+        return 0.5 * (2 * math.pi * math.e * self.var).log().expand_as(self.loc)
+
+    def kl(self, other: Distribution) -> Tensor:
+        """KL(self || other) for another normal."""
+        if not isinstance(other, Normal):
+            raise TypeError(f"KL from a Normal is known to another Normal, not to {other!r}")
+        ratio = self.var / other.var
+        excess = ratio - 1 - ratio.log()
+        return 0.5 * (excess + (self.loc - other.loc).square() / other.var)
+
+    def tilt(self, g: Tensor) -> "Normal":
+        """N(loc + var g, var)."""
+        return Normal(self.loc + self.var * g, self.var)

@@ -1,0 +1,30 @@
+"""What a forward process is: four distributions and the schedule that times them."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from undiffuse.distributions import Distribution
+from undiffuse.schedules import Schedule
+
+
+class Kernel(nn.Module, ABC):
+    """A forward process q that destroys data. Times are float64, 0-d or (B,), 0 <= s < t <= 1."""
+
+    schedule: Schedule
+
+    @abstractmethod
+    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Distribution:
+        """q(x_t | x_s)."""
+
+    @abstractmethod
+    def marginal(self, x_0: Tensor, t: Tensor) -> Distribution:
+        """q(x_t | x_0)."""
+
+    @abstractmethod
+    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:
+        """q(x_s | x_t, x_0); x_0 may be a prediction."""
+
+    @abstractmethod
+    def prior(self, like: Tensor) -> Distribution:
+        """pi, where the process ends: independent of x_0, of the shape of `like`."""

@@ -1,0 +1,19 @@
+"""An objective is one differentiable number for every example of a batch."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from undiffuse.model import Denoiser
+from undiffuse.random import Generator
+
+
+class Objective(ABC):
+    """Called with a model and clean data; the mean of the result is what training lowers."""
+
+    unit: ClassVar[str]  # what the number is
+
+    @abstractmethod
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: Generator) -> Tensor:
+        """(B,) losses at random times and noise."""

@@ -1,0 +1,54 @@
+"""The variational objective: an unbiased estimate of the bound itself, in bits per dimension.
+
+A chain of T latent times has T terms that depend on the network: the decoder at t_1 and T - 1 steps. One
+of them is drawn for every example and counted T times.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from undiffuse import terms
+from undiffuse.model import ReverseProcess
+from undiffuse.objectives.base import Objective
+from undiffuse.objectives.times import Stratified, Times
+from undiffuse.random import Generator
+
+
+class Variational(Objective):
+    """The bound on `grid`, at `draws` terms for every example.
+
+    Raises ValueError without a grid or for draws < 1.
+    """
+
+    unit = "bits/dim"
+
+    def __init__(self, times: Times | None = None, draws: int = 1, grid: Tensor | None = None) -> None:
+        if grid is None:
+            raise ValueError("the variational objective needs a grid, such as grid.kind=uniform")
+        if draws < 1:
+            raise ValueError(f"draws={draws}: at least one term an example")
+        self.times, self.draws, self.grid = times or Stratified(), draws, grid
+
+    def __call__(self, model: ReverseProcess, x_0: Tensor, generator: Generator) -> Tensor:
+        """(B,) estimates of the bound, in bits per dimension."""
+        x = x_0.repeat_interleave(self.draws, 0)
+        index = (self.times.draw(len(x), generator) * len(self.grid)).long()
+        loss = self._terms(model, x, index, generator) * len(self.grid)
+        loss = loss.view(len(x_0), self.draws).mean(1) + terms.prior(model, x_0)
+        return loss / (x_0[0].numel() * math.log(2))
+
+    def _terms(self, model: ReverseProcess, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
+        """The term number `index` of every row: 0 is the decoder."""
+        loss = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        first, later = (index == 0).nonzero()[:, 0], index.nonzero()[:, 0]
+        if len(first):
+            rows = first.to(x.device)
+            t = self.grid[index[first]]
+            loss = loss.index_put((rows,), terms.decode(model, x[rows], t, generator))
+        if len(later):
+            rows = later.to(x.device)
+            s, t = self.grid[index[later] - 1], self.grid[index[later]]
+            loss = loss.index_put((rows,), terms.step(model, x[rows], s, t, generator))
+        return loss

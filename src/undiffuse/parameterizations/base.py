@@ -1,0 +1,100 @@
+"""What the network's output means: an affine map between it and the prediction of x_0, given x_t.
+
+    x_0-hat = c_x(t) x_t + c_out(t) output          target = (x_0 - c_x x_t) / c_out
+
+| name | output            | c_x       | c_out            | target                   |
+|------|-------------------|-----------|------------------|--------------------------|
+| x0   | x_0               | 0         | 1                | x_0                      |
+| eps  | the noise         | 1 / alpha | -sigma / alpha   | (x_t - alpha x_0)/sigma  |
+| v    | alpha eps - sigma x_0 | alpha | -sigma           | alpha eps - sigma x_0    |
+| mean | E[x_s given x_t, x_0] | -b / a    | 1 / a            | a x_0 + b x_t            |
+
+An error of the output times c_out is an error of x_0-hat, which is what turns a weight on the loss in
+x_0 into one on the loss in the network's own output (see `undiffuse.objectives.weights`).
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from undiffuse.kernels import Gaussian, Kernel
+from undiffuse.tensors import like
+
+
+class Parameterization(ABC):
+    """Turns a network's output into E[x_0 | x_t], and x_0 into the network's target."""
+
+    @abstractmethod
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """c_x and c_out at t, float64 of t's shape."""
+
+    def check(self, kernel: Kernel) -> None:
+        """Raise ValueError if this output says nothing about x_0 at some time of the kernel."""
+        if not isinstance(kernel, Gaussian):
+            raise ValueError(f"{type(self).__name__} is defined for Gaussian kernels, not {kernel}")
+
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """x_0-hat from the network's output, both of x_t's shape."""
+        c_x, c_out = self.coefficients(t, kernel)
+        return like(c_x, x_t) * x_t + like(c_out, x_t) * output
+
+    def target(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """The output that predicts x_0 exactly."""
+        c_x, c_out = self.coefficients(t, kernel)
+        return (x_0 - like(c_x, x_t) * x_t) * like(1 / c_out, x_t)
+
+
+class X0(Parameterization):
+    """The network predicts the data."""
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """0 and 1."""
+        one = torch.ones(t.shape, dtype=torch.float64)
+        return 0 * one, one
+
+
+class Eps(Parameterization):
+    """The network predicts the noise (Ho et al. 2020, eqs. 11, 15)."""
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse a kernel that ends in (nearly) pure noise: there eps says nothing about x_0."""
+        super().check(kernel)
+        end = kernel.schedule.keep(torch.ones((), dtype=torch.float64))
+        if end < 1e-12:
+            raise ValueError(
+                f"parameterization=eps with a schedule that keeps {end:.1e} of the signal at t = 1: "
+                "x_0 cannot be recovered from eps there; use v or x0, or a schedule table that keeps more"
+            )
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """1/alpha and -sigma/alpha."""
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
+        return 1 / alpha_t, -sigma_t / alpha_t
+
+
+class V(Parameterization):
+    """The network predicts v = alpha eps - sigma x_0 (Salimans & Ho 2022)."""
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """alpha and -sigma."""
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
+        return alpha_t, -sigma_t
+
+
+class Mean(Parameterization):
+    """The network predicts the mean of q(x_s | x_t, x_0), s = t - 1/T (Ho et al. 2020, eqs. 7, 8).
+
+    `steps` is T, the chain it is defined on; at other steps the same x_0-hat is used.
+    """
+
+    def __init__(self, steps: int = 1000) -> None:
+        if steps < 1:
+            raise ValueError(f"steps={steps}: the mean of a reverse step needs a chain of T >= 1 steps")
+        self.steps = steps
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """-b/a and 1/a of the bridge from t to t - 1/T."""
+        s = (t - 1 / self.steps).clamp(min=0)
+        bridge = kernel.coefficients(torch.where(s < 1e-9, 0.0, s), t)
+        return -bridge.b / bridge.a, 1 / bridge.a

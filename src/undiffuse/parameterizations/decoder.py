@@ -1,0 +1,54 @@
+"""The last step p(x_0 | x_t), at the first latent time of the grid: a density, or probabilities of levels.
+
+Its mean is x_0-hat. Its width, unless given, is sigma_t / alpha_t: exact where the data look flat at
+that scale, q(x_0 | x_t) = N(x_t / alpha_t, (sigma_t / alpha_t)^2).
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from undiffuse.distributions import Discretized, Distribution, Normal
+from undiffuse.distributions.discretized import check_levels
+from undiffuse.kernels import Gaussian
+from undiffuse.tensors import like
+
+
+class Decoder(ABC):
+    """p(x_0 | x_t) around a prediction; `std` overrides the width."""
+
+    def __init__(self, std: float | None = None) -> None:
+        if std is not None and not std > 0:
+            raise ValueError(f"std={std}: the decoder's width is positive (or null: sigma/alpha)")
+        self.std = std
+
+    @abstractmethod
+    def __call__(self, x_0: Tensor, t: Tensor, kernel: Gaussian) -> Distribution:
+        """The distribution of the data around the prediction x_0."""
+
+    def width(self, x_0: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """Standard deviation, broadcastable to x_0."""
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
+        width = sigma_t / alpha_t if self.std is None else 0 * alpha_t + self.std
+        return like(width, x_0)
+
+
+class NormalDecoder(Decoder):
+    """A density, for continuous data."""
+
+    def __call__(self, x_0: Tensor, t: Tensor, kernel: Gaussian) -> Normal:
+        """N(x_0-hat, width^2)."""
+        return Normal(x_0, self.width(x_0, t, kernel).square())
+
+
+class DiscretizedDecoder(Decoder):
+    """Probabilities of K levels in [-1, 1] (Ho et al. 2020, eq. 13)."""
+
+    def __init__(self, levels: int = 256, std: float | None = None) -> None:
+        super().__init__(std)
+        check_levels(levels)
+        self.levels = levels
+
+    def __call__(self, x_0: Tensor, t: Tensor, kernel: Gaussian) -> Discretized:
+        """N(x_0-hat, width^2) rounded to the levels."""
+        return Discretized(x_0, self.width(x_0, t, kernel), self.levels)

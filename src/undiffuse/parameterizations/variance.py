@@ -1,0 +1,91 @@
+"""How wide a reverse step p(x_s | x_t) is.
+
+For a step from t to s of a Gaussian chain the exact variance lies between two bounds (2015, eq. 24):
+
+    beta-tilde = beta sigma_s^2 / sigma_t^2    exact if the data are one point
+    beta                                       exact if the data are standard normal
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from undiffuse.kernels import Bridge
+from undiffuse.tensors import like
+
+
+class Variance(ABC):
+    """The variance of p(x_s | x_t), from the bridge's coefficients and perhaps the network."""
+
+    learned = False  # whether the network has a second output, `raw`, for it
+
+    @abstractmethod
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """Variance broadcastable to x_t; `raw` has x_t's shape if learned, else is None."""
+
+
+class Posterior(Variance):
+    """beta-tilde, the variance of q(x_s | x_t, x_0)."""
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """The bridge's variance."""
+        return like(bridge.var, x_t)
+
+
+class Forward(Variance):
+    """beta, the variance of the forward step."""
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """The forward rate."""
+        return like(bridge.beta, x_t)
+
+
+class Interpolated(Variance):
+    """Learned between the two bounds, linear in the log (Nichol & Dhariwal 2021, eq. 15).
+
+    raw = -1 is beta-tilde and raw = 1 is beta; the network may go beyond.
+    """
+
+    learned = True
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """exp(u log beta + (1 - u) log beta-tilde), u = (raw + 1) / 2."""
+        assert raw is not None
+        low, high = like(bridge.var.log(), x_t), like(bridge.beta.log(), x_t)
+        return torch.exp(low + (high - low) * (raw + 1) / 2)
+
+
+class Free(Variance):
+    """Learned without bounds: beta exp(raw)."""
+
+    learned = True
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """Log-variance is log beta + raw."""
+        assert raw is not None
+        return torch.exp(like(bridge.beta.log(), x_t) + raw)
+
+
+class Table(Variance):
+    """A fixed variance for every step of a T-step chain: `values[i]` for the step that leaves (i+1)/T.
+
+    The first value belongs to the step to t = 0, which the decoder replaces; it is not used.
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = torch.as_tensor(values, dtype=torch.float64)
+        if self.values.ndim != 1 or not bool((self.values > 0).all()):
+            raise ValueError("values: a list of T positive variances, one a step of the chain")
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """The table's value at t; ValueError if t is not on its grid."""
+        place = t * len(self.values)
+        index = place.round().long()
+        if bool(((place - index).abs() > 1e-6).any()):
+            raise ValueError(
+                f"a table of {len(self.values)} variances knows only its own chain: sample and evaluate "
+                f"on the grid of {len(self.values)} steps, or use variance=posterior"
+            )
+        return like(self.values[index - 1], x_t)

@@ -1,0 +1,24 @@
+"""Arrays in, figures and animations out; knows no model.
+
+Every function takes NumPy arrays or torch tensors and the path to write. Files are replaced in one
+step, so a reader, a page or an interrupted run never sees half a picture.
+"""
+
+from undiffuse.plots.animate import save_gif, save_scatter_gif
+from undiffuse.plots.curves import save_training
+from undiffuse.plots.grid import save_grid, tile
+from undiffuse.plots.scatter import save_points, save_trajectories
+from undiffuse.plots.schedules import save_schedules
+from undiffuse.plots.terms import save_terms
+
+__all__ = [
+    "save_gif",
+    "save_grid",
+    "save_points",
+    "save_scatter_gif",
+    "save_schedules",
+    "save_terms",
+    "save_training",
+    "save_trajectories",
+    "tile",
+]

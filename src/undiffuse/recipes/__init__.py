@@ -1,0 +1,32 @@
+"""Recipes: YAML that ships with the package, and what builds, trains, loads and evaluates a run of one."""
+
+from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation
+from undiffuse.recipes.experiment import Event, Experiment, create, read_metrics
+from undiffuse.recipes.output import save_animation, save_npy, save_picture
+from undiffuse.recipes.parts import RecipeError, parse
+from undiffuse.recipes.recipe import Plan, load_data, override, read, shipped
+from undiffuse.recipes.run import Run, load, read_facts
+
+__all__ = [
+    "Evaluation",
+    "Event",
+    "Experiment",
+    "Plan",
+    "RecipeError",
+    "Run",
+    "create",
+    "evaluate",
+    "load",
+    "load_data",
+    "override",
+    "parse",
+    "plan_calls",
+    "read",
+    "read_facts",
+    "read_metrics",
+    "save_animation",
+    "save_evaluation",
+    "save_npy",
+    "save_picture",
+    "shipped",
+]

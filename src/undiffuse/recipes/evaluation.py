@@ -1,0 +1,132 @@
+"""The bound of a run on a data set, in every unit that fits the data, as table, JSON, CSV and figure."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from undiffuse import plots
+from undiffuse.bounds import Estimate, Report, count_calls
+from undiffuse.files import write_json, write_text
+from undiffuse.recipes.run import Run
+from undiffuse.tensors import dims
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result."""
+
+    name: str
+    mean: float
+    se: float
+    unit: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A report on x_0, and what it means in the data's own units."""
+
+    report: Report
+    shape: tuple[int, ...]
+    levels: int | None
+    shift: float  # bits/dim that a density in raw units has less than one in x_0
+    step: int
+
+    @property
+    def bits(self) -> Estimate:
+        """The bound in raw units, bits per dimension."""
+        return Estimate(self.report.total.mean - self.shift, self.report.total.se)
+
+    def rows(self) -> Iterator[Row]:
+        """The bound, its parts, the gain over N(0, I), and per example or pixel."""
+        report, kind = self.report, "probability" if self.levels else "density"
+        yield Row(f"-log2 {kind}, at most", self.bits.mean, self.bits.se, "bits/dim")
+        for name in ("prior", "steps", "decode"):
+            part: Estimate = getattr(report, name)
+            yield Row(f"  {name}", part.mean, part.se, "bits/dim, x_0")
+        count, unit = self.group
+        if self.levels is None:
+            yield Row("  change of units", -self.shift, 0.0, "bits/dim")
+            gain = report.gain
+            yield Row("gain over N(0, I)", gain.mean * count, gain.se * count, f"bits/{unit}")
+        if count > 1:
+            yield Row("the bound", self.bits.mean * count, self.bits.se * count, f"bits/{unit}")
+
+    @property
+    def group(self) -> tuple[int, str]:
+        """Values that are counted together: the channels of a pixel, or a whole vector."""
+        if len(self.shape) == 3:
+            return self.shape[0], "pixel"
+        return dims(self.shape), "example"
+
+    def stretches(self, count: int) -> Iterator[tuple[float, float, float]]:
+        """(t from, t to, bits/dim) of about `count` stretches of the chain, from noise to data."""
+        grid, steps = self.report.grid, self.report.per_step
+        size = max(1, -(-len(steps) // count))
+        for high in range(len(steps), 0, -size):
+            low = max(0, high - size)
+            yield float(grid[high]), float(grid[low]), float(steps[low:high].sum())
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the steps, for JSON."""
+        return {
+            "examples": self.report.examples,
+            "training_steps": self.step,
+            "chain_steps": len(self.report.grid),
+            "rows": [asdict(row) for row in self.rows()],
+        }
+
+
+def evaluate(
+    run: Run,
+    raw: Tensor,
+    seed: int = 0,
+    *,
+    steps: int | None = None,
+    terms: int | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """The bound of the run on raw examples (N, *shape)."""
+    report = run.evaluate(raw, seed, steps=steps, terms=terms, tick=tick)
+    return Evaluation(report, run.shape, run.levels, run.shift, run.step)
+
+
+def plan_calls(run: Run, examples: int, steps: int | None, terms: int | None) -> int:
+    """Network calls that `evaluate` makes."""
+    return count_calls(examples, run.shape, run.thinned(steps), terms)
+
+
+def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:
+    """evaluation-SPLIT.json, terms-SPLIT.csv and terms-SPLIT.png in the folder."""
+    report = result.report
+    numbers, steps, figure = (
+        folder / name for name in (f"evaluation-{split}.json", f"terms-{split}.csv", f"terms-{split}.png")
+    )
+    write_json(numbers, result.summary())
+    write_text(steps, _csv(report))
+    if len(report.grid) == 1:
+        return [numbers, steps]
+    plots.save_terms(
+        report.grid[1:],
+        report.per_step,
+        figure,
+        prior=report.prior.mean,
+        decode=report.decode.mean,
+        steps_se=report.per_step_se,
+    )
+    return [numbers, steps, figure]
+
+
+def _csv(report: Report) -> str:
+    """t, s, bits per dimension and its standard error for every step."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["t", "s", "bits_per_dim", "standard_error"])
+    grid = report.grid.tolist()
+    columns = (grid[1:], grid[:-1], report.per_step.tolist(), report.per_step_se.tolist())
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue()

@@ -1,0 +1,209 @@
+"""A run while it trains: a folder, the loop, and what is written on the way.
+
+create(folder, recipe)      check the recipe, look at the data, write recipe.yaml and run.json
+Experiment.open(folder)     build everything; continue from the newest checkpoint if there is one
+experiment.run()            train, yielding an event a step; logs, samples and checkpoints as due
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from undiffuse import __version__, bounds, plots
+from undiffuse.data import Splits, space_of
+from undiffuse.files import write_json, write_text
+from undiffuse.random import digest
+from undiffuse.recipes.output import save_npy, save_picture
+from undiffuse.recipes.recipe import Plan, load_data, read
+from undiffuse.recipes.run import FORMAT, Run, read_facts
+from undiffuse.training import (
+    Batches,
+    Progress,
+    Settings,
+    State,
+    checkpoint,
+    restore,
+    state_of,
+    train,
+)
+
+SHOWN = 64  # samples in a picture made while training
+
+
+@dataclass(frozen=True)
+class Event:
+    """One training step, and what was measured or written after it."""
+
+    progress: Progress
+    test: bounds.Estimate | None = None  # bits per dimension of x_0
+    files: tuple[Path, ...] = ()
+
+
+def create(folder: str | Path, node: dict[str, Any]) -> Path:
+    """Start a run in a new or empty folder; returns it.
+
+    Raises RecipeError for the recipe, FileExistsError for a folder in use, and what the data raise.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
+    plan = Plan(_absolute(node))
+    splits = load_data(plan)
+    plan.denoiser(splits.shape, splits.levels)  # whatever does not fit says so before anything is written
+    facts = {
+        "format": FORMAT,
+        "version": __version__,
+        "shape": list(splits.shape),
+        "levels": splits.levels,
+        "examples": {"train": len(splits.train), "test": len(splits.test)},
+        "space": space_of(splits).state(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(plan.describe(), sort_keys=False)
+    write_text(folder / "recipe.yaml", text)
+    write_json(folder / "run.json", facts)
+    return folder
+
+
+class Experiment:
+    """A run in training. `run` of it is what a loaded run would be, with the weights of the moment."""
+
+    def __init__(self, run: Run, splits: Splits, state: State) -> None:
+        self.run, self.splits, self.state = run, splits, state
+        self.settings: Settings = state.settings
+
+    @classmethod
+    def open(cls, folder: str | Path, device: torch.device | str = "cpu") -> "Experiment":
+        """Everything in place to train; from the newest checkpoint on if the folder has one."""
+        folder = Path(folder)
+        facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
+        splits = load_data(plan)
+        if list(splits.shape) != facts["shape"] or splits.levels != facts["levels"]:
+            raise ValueError(f"{folder}: the data are no longer those the run began with")
+        settings: Settings = plan["train"].build()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
+            model = plan.denoiser(splits.shape, splits.levels).to(device)
+        if settings.channels_last:
+            model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        state = State(model, settings)
+        if checkpoint.steps(folder / "checkpoints"):
+            _restore(state, checkpoint.load(checkpoint.latest(folder / "checkpoints"), device))
+        if settings.compile:
+            model.network.compile()
+        run = Run(folder, plan, model, space_of(splits), splits.shape, splits.levels, state.step)
+        return cls(run, splits, state)
+
+    def train(self) -> Iterator[Event]:
+        """Train to the end, yielding after every step; a last checkpoint and figures at the end.
+
+        Raises FloatingPointError if the loss is not finite; the newest checkpoint stays.
+        """
+        run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
+        batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
+        log = _Log(run.folder / "metrics.jsonl", self.state.step)
+        for progress in train(self.state, batches, run.recipe.objective(run.model), seed):
+            event = self._after(progress)
+            log.add(event, progress.step % settings.log_every == 0 or self._last(progress))
+            yield event
+        plots.save_training(read_metrics(run.folder), run.folder / "curves.png")
+
+    def _after(self, progress: Progress) -> Event:
+        """What is due after a step."""
+        event, step, settings = Event(progress), progress.step, self.settings
+        if _due(step, settings.evaluate_every):
+            event = replace(event, test=self._evaluate())
+        if _due(step, settings.sample_every):
+            event = replace(event, files=(*event.files, self._sample(step)))
+        if _due(step, settings.checkpoint_every) or self._last(progress):
+            event = replace(event, files=(*event.files, self._save()))
+        return event
+
+    def _last(self, progress: Progress) -> bool:
+        return progress.step == self.settings.steps
+
+    def _evaluate(self) -> bounds.Estimate:
+        count = self.settings.evaluate_examples
+        with self._averaged():
+            report = self.run.evaluate(self.splits.test[:count], terms=self.settings.evaluate_terms)
+        return report.total
+
+    def _sample(self, step: int) -> Path:
+        with self._averaged():
+            raw = self.run.sample(SHOWN, seed=self.run.recipe["seed"])
+        folder = self.run.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        stem = folder / f"step-{step:08d}"
+        picture = save_picture(raw, stem, self.run.levels)
+        return picture or save_npy(raw, stem.with_suffix(".npy"))
+
+    def _averaged(self) -> Any:
+        self.run.model.eval()
+        return self.state.ema.applied()
+
+    def _save(self) -> Path:
+        state = self.state
+        weights = {name: p.detach() for name, p in state.model.named_parameters()}
+        optimizer = state_of(state.optimizer, state.model)
+        now = checkpoint.Checkpoint(
+            state.step, weights, state.ema.average, optimizer, {"settings": asdict(self.settings)}
+        )
+        return checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl."""
+    text = (folder / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class _Log:
+    """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        self.losses: list[float] = []
+        if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
+            rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            write_text(path, text)
+
+    def add(self, event: Event, due: bool) -> None:
+        self.losses.append(event.progress.loss)
+        if not (due or event.test):
+            return
+        row = asdict(event.progress) | {"loss": sum(self.losses) / len(self.losses)}
+        if event.test:
+            row |= {"test_bits": event.test.mean, "test_bits_se": event.test.se}
+        self.losses.clear()
+        with self.path.open("a") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+
+def _restore(state: State, saved: checkpoint.Checkpoint) -> None:
+    missing = dict(state.model.named_parameters()).keys() ^ saved.weights.keys()
+    if missing:
+        raise ValueError(f"the checkpoint is of another model: {sorted(missing)[0]} differs")
+    with torch.no_grad():
+        for name, parameter in state.model.named_parameters():
+            parameter.copy_(saved.weights[name])
+            state.ema.average[name].copy_(saved.average[name])
+    restore(state.optimizer, state.model, saved.optimizer)
+    state.step = saved.step
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _absolute(node: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with data.path made absolute, so that the run can be continued from anywhere."""
+    data = node.get("data")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        return node | {"data": data | {"path": str(Path(data["path"]).expanduser().absolute())}}
+    return node

@@ -1,0 +1,82 @@
+"""Samples as files: pictures where they have one, arrays always."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse import plots
+from undiffuse.files import atomic
+
+FRAMES = 60  # in an animation, however long the chain
+
+
+def save_picture(raw: Tensor, stem: Path, levels: int | None) -> Path | None:
+    """A grid of images or a scatter of points as stem.png; None for data that are neither."""
+    path = stem.with_suffix(".png")
+    if is_image(raw, levels):
+        plots.save_grid(to_bytes(raw, levels), path)
+    elif raw.shape[1:] == (2,):
+        plots.save_points(raw, path)
+    else:
+        return None
+    return path
+
+
+def save_npy(raw: Tensor, path: Path) -> Path:
+    """Raw samples as .npy, in their own type."""
+    with atomic(path) as handle:
+        np.save(handle, raw.numpy(), allow_pickle=False)
+    return path
+
+
+def save_animation(
+    states: Iterator[tuple[float, Tensor]],
+    total: int,
+    path: Path,
+    levels: int | None,
+    tick: Callable[[], object] = lambda: None,
+) -> Path:
+    """A GIF of raw states on their way from noise, `total` of them thinned to about 60 frames.
+
+    Raises ValueError for data that are neither images nor points.
+    """
+    kept = _every(states, max(1, total // FRAMES), tick)
+    first = next(kept)
+    if is_image(first[1], levels):
+        plots.save_gif((to_bytes(x, levels) for _, x in _chain(first, kept)), path)
+    elif first[1].shape[1:] == (2,):
+        plots.save_scatter_gif(_chain(first, kept), path)
+    else:
+        raise ValueError(f"samples of shape {tuple(first[1].shape[1:])} cannot be animated")
+    return path
+
+
+def is_image(raw: Tensor, levels: int | None) -> bool:
+    """Whether raw (B, *shape) are pictures: (C, H, W) of levels."""
+    return levels is not None and raw.ndim == 4
+
+
+def to_bytes(raw: Tensor, levels: int | None) -> Tensor:
+    """Levels 0..K-1 as bytes 0..255."""
+    assert levels is not None
+    return (raw.float() * (255 / (levels - 1))).round().to(torch.uint8)
+
+
+def _every(
+    states: Iterator[tuple[float, Tensor]], stride: int, tick: Callable[[], object]
+) -> Iterator[tuple[float, Tensor]]:
+    """Every so many states, and the last."""
+    for i, state in enumerate(states):
+        tick()
+        if i % stride == 0 or state[0] == 0:
+            yield state
+
+
+def _chain(
+    first: tuple[float, Tensor], rest: Iterator[tuple[float, Tensor]]
+) -> Iterator[tuple[float, Tensor]]:
+    yield first
+    yield from rest

@@ -1,0 +1,168 @@
+"""From a recipe's nodes to parts: a part's constructor is its schema.
+
+A node such as `{kind: cosine, steps: 500}` is looked up by name in the group that the constructor's type hint
+asks for, and its keys are checked against that class's own signature; nested parts likewise. Nothing in a
+file can name code: only what stands in `GROUPS` can be built.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from undiffuse.data import SOURCES, Source
+from undiffuse.kernels import KERNELS, Kernel
+from undiffuse.networks import NETWORKS
+from undiffuse.objectives import OBJECTIVES, TIMES, WEIGHTS, Objective, Times, Weight
+from undiffuse.parameterizations import (
+    DECODERS,
+    PARAMETERIZATIONS,
+    VARIANCES,
+    Decoder,
+    Parameterization,
+    Variance,
+)
+from undiffuse.samplers import SAMPLERS, Sampler
+from undiffuse.schedules import GRIDS, SCHEDULES, Schedule, grids
+
+GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
+    Source: SOURCES,
+    Schedule: SCHEDULES,
+    grids.Grid: GRIDS,
+    Kernel: KERNELS,
+    Parameterization: PARAMETERIZATIONS,
+    Variance: VARIANCES,
+    Decoder: DECODERS,
+    nn.Module: NETWORKS,
+    Objective: OBJECTIVES,
+    Times: TIMES,
+    Weight: WEIGHTS,
+    Sampler: SAMPLERS,
+}
+CONTEXT = (
+    "shape",
+    "levels",
+    "outputs",
+    "grid",
+    "schedule",
+)  # arguments the data and other parts give
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be built; the message has the dotted path, the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A checked node: what to call, with which arguments; `kind` is its name in its group."""
+
+    make: Callable[..., Any]
+    kind: str | None
+    arguments: dict[str, Any]
+    path: str
+
+    def build(self, **context: Any) -> Any:
+        """Call it, nested parts first; `context` fills arguments that the recipe leaves open."""
+        known = inspect.signature(self.make).parameters
+        given = {k: v for k, v in context.items() if k in known and k not in self.arguments}
+        built = {k: v.build(**context) if isinstance(v, Part) else v for k, v in self.arguments.items()}
+        try:
+            return self.make(**given, **built)
+        except (ValueError, TypeError) as error:
+            raise RecipeError(f"{self.path}: {error}") from error
+
+    def describe(self) -> dict[str, Any]:
+        """The node with every default written out."""
+        head = {} if self.kind is None else {"kind": self.kind}
+        return head | {k: _plain(v) for k, v in self.arguments.items()}
+
+
+def parse(hint: Any, node: Any, path: str) -> Any:
+    """The checked value of a node: a `Part`, or a plain value of the hinted type. Raises RecipeError."""
+    hints = [h for h in _alternatives(hint) if h is not Tensor]
+    if node is None and type(None) in hints:
+        return None
+    hints = [h for h in hints if h is not type(None)]
+    for h in hints:
+        if h in GROUPS:
+            return _parse_kind(GROUPS[h], node, path)
+        if isinstance(h, type) and is_dataclass(h):
+            return _parse_arguments(h, None, _mapping(node, path), path)
+    return _parse_value(hints, node, path)
+
+
+def _parse_kind(group: Mapping[str, Callable[..., Any]], node: Any, path: str) -> Part:
+    node = {"kind": node} if isinstance(node, str) else dict(_mapping(node, path))
+    if "kind" not in node:
+        raise RecipeError(f"{path}: needs a kind, one of {', '.join(group)}")
+    kind = node.pop("kind")
+    if kind not in group:
+        raise RecipeError(f"{path}.kind={kind!r}: {_nearest(str(kind), list(group))}")
+    return _parse_arguments(group[kind], kind, node, path)
+
+
+def _parse_arguments(make: Callable[..., Any], kind: str | None, node: Mapping[str, Any], path: str) -> Part:
+    hints = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)  # type: ignore[misc]
+    parameters = inspect.signature(make).parameters
+    for key in node:
+        if key not in parameters:
+            where = f"{path}.{key}" if path else str(key)
+            raise RecipeError(f"{where}={node[key]!r}: {_nearest(str(key), list(parameters))}")
+    arguments = {}
+    for name, parameter in parameters.items():
+        if name in node:
+            inner = f"{path}.{name}" if path else name
+            arguments[name] = parse(hints[name], node[name], inner)
+        elif name in CONTEXT:
+            continue
+        elif parameter.default is inspect.Parameter.empty:
+            raise RecipeError(f"{path}.{name}: this key is needed, such as {path}.{name}=VALUE")
+        else:
+            arguments[name] = parameter.default
+    return Part(make, kind, arguments, path)
+
+
+def _parse_value(hints: list[Any], node: Any, path: str) -> Any:
+    try:
+        union: Any = typing.Union[tuple(hints)]  # noqa: UP007
+        return TypeAdapter(union).validate_python(node)
+    except ValidationError as error:
+        names = " or ".join(_name(h) for h in hints)
+        reason = error.errors()[0]["msg"]
+        raise RecipeError(f"{path}={node!r}: expected {names} ({reason})") from error
+
+
+def _mapping(node: Any, path: str) -> Mapping[str, Any]:
+    if not isinstance(node, Mapping):
+        raise RecipeError(f"{path}={node!r}: expected keys and values, such as {path}.kind=NAME")
+    return node
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"no such name; did you mean {close[0]!r}? (there are: {', '.join(known)})"
+    return f"no such name; there are: {', '.join(known)}"
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.describe()
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -1,0 +1,180 @@
+"""A trained run: the model, how raw data becomes x_0, and the recipe; all read from its folder.
+
+run/  recipe.yaml  run.json  metrics.jsonl  curves.png  checkpoints/step-N/  samples/step-N.png
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from undiffuse import bounds, samplers
+from undiffuse.data import Space, space_from
+from undiffuse.model import Denoiser
+from undiffuse.recipes.recipe import Plan, read
+from undiffuse.samplers import Sampler
+from undiffuse.schedules.grids import thin
+from undiffuse.tensors import dims
+from undiffuse.training import checkpoint
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A model with its data's shape and space.
+
+    `shape` is that of one example; `levels` the number of its levels, None for continuous data; `step` the
+    training steps behind the weights.
+    """
+
+    folder: Path
+    recipe: Plan
+    model: Denoiser
+    space: Space
+    shape: tuple[int, ...]
+    levels: int | None
+    step: int
+
+    @property
+    def grid(self) -> Tensor:
+        """The latent times of the chain it was trained on."""
+        return self.recipe.grid(self.model)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The recipe's sampler."""
+        sampler: Sampler = self.recipe["sampler"].build()
+        return sampler
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
+        block: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """n raw samples (n, *shape); sample `first + i` of a seed is the same however many are drawn.
+
+        `steps` thins the chain (default: all of its steps). Raises ValueError for n or steps below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n={n}: draw at least one sample")
+        x_0 = samplers.sample(
+            self.model,
+            (n, *self.shape),
+            generator=torch.Generator().manual_seed(seed),
+            sampler=sampler or self.sampler,
+            grid=self.thinned(steps),
+            first=first,
+            block=block,
+            tick=tick,
+        )
+        return self.space.decode(x_0.cpu())
+
+    def trajectory(
+        self, n: int, seed: int = 0, *, steps: int | None = None, sampler: Sampler | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """(t, raw x_t) of the same samples, from t = 1 to t = 0."""
+        states = samplers.trajectory(
+            self.model,
+            (n, *self.shape),
+            generator=torch.Generator().manual_seed(seed),
+            sampler=sampler or self.sampler,
+            grid=self.thinned(steps),
+        )
+        return ((t, self.space.decode(x.cpu())) for t, x in states)
+
+    def bits(self, raw: Tensor, seed: int = 0, *, terms: int | None = None) -> Tensor:
+        """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
+
+        Probabilities of levels, or densities in the raw units of continuous data.
+        """
+        self._check(raw)
+        parts = bounds.blocks(
+            self.model, raw, grid=self.grid, seed=seed, terms=terms, encode=self.space.encode
+        )
+        nats = torch.cat([bound.total for _, bound in parts])
+        return nats / (dims(self.shape) * math.log(2)) - self.shift
+
+    def evaluate(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        terms: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> bounds.Report:
+        """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units)."""
+        self._check(raw)
+        return bounds.evaluate(
+            self.model,
+            raw,
+            grid=self.thinned(steps),
+            seed=seed,
+            terms=terms,
+            encode=self.space.encode,
+            tick=tick,
+        )
+
+    @property
+    def shift(self) -> float:
+        """Bits per dimension that a density in raw units has less than one in x_0; 0 for levels."""
+        return self.space.log_det(self.shape) / (dims(self.shape) * math.log(2))
+
+    def thinned(self, steps: int | None) -> Tensor:
+        """The chain's grid, or `steps` times of it."""
+        return self.grid if steps is None else thin(self.grid, steps)
+
+    def _check(self, raw: Tensor) -> None:
+        if tuple(raw.shape[1:]) != self.shape:
+            raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {self.shape}")
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
+    """The run in this folder, with its averaged weights and ready to sample and evaluate.
+
+    Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder)
+    plan = Plan(read(str(folder / "recipe.yaml")))
+    shape, levels = tuple(facts["shape"]), facts["levels"]
+    model = plan.denoiser(shape, levels)
+    newest = checkpoint.latest(folder / "checkpoints")
+    weights = checkpoint.load_average(newest)
+    model.load_state_dict(weights | _buffers(model), strict=True)
+    model.to(device).eval().requires_grad_(False)
+    step = int(newest.name.removeprefix("step-"))
+    return Run(folder, plan, model, space_from(facts["space"]), shape, levels, step)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """run.json: what the data were. Raises FileNotFoundError or ValueError."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)")
+    try:
+        facts = json.loads(path.read_text())
+        good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not readable as a run of this version") from error
+    if not good:
+        raise ValueError(f"{path}: format {facts['format']!r}, this version reads {FORMAT}")
+    assert isinstance(facts, dict)
+    return facts
+
+
+def _buffers(model: Denoiser) -> dict[str, Tensor]:
+    """Persistent buffers, which no training changes."""
+    return {name: b for name, b in model.named_buffers() if name in model.state_dict()}

@@ -1,0 +1,38 @@
+"""A sampler is one step from x_t to x_s and one last step to x_0; the loop is elsewhere, and one."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from undiffuse.model import ReverseProcess
+from undiffuse.random import Generator
+
+
+class Sampler(ABC):
+    """One step of a way back through the chain."""
+
+    order: int = 1  # of convergence, towards the continuous process
+
+    def check(self, model: ReverseProcess) -> None:  # noqa: B027 - most samplers take any model
+        """Raise ValueError for a model this sampler cannot walk."""
+
+    def init(self) -> Any:
+        """State before the first step; whatever `step` wants back."""
+        return None
+
+    @abstractmethod
+    def step(
+        self,
+        model: ReverseProcess,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        state: Any,
+        generator: Generator,
+    ) -> tuple[Tensor, Any]:
+        """x_s and the next state; t and s are 0-d."""
+
+    @abstractmethod
+    def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
+        """x_0 from the first latent."""

@@ -1,0 +1,117 @@
+"""The one loop: from the prior down the grid to x_0, and the same in blocks for any number of samples.
+
+Sample i draws from its own stream and is computed in a block of fixed size, so it is the same tensor bit
+for bit whether it is asked for alone or among thousands.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from undiffuse.model import ReverseProcess
+from undiffuse.random import Generator, Streams, root
+from undiffuse.samplers.ancestral import Ancestral
+from undiffuse.samplers.base import Sampler
+from undiffuse.schedules.grids import check_grid, uniform
+from undiffuse.tensors import micro_batch
+
+
+@torch.no_grad()
+def reverse(
+    model: ReverseProcess, x_1: Tensor, *, sampler: Sampler, grid: Tensor, generator: Generator
+) -> Iterator[tuple[float, Tensor]]:
+    """Yields (t, x_t) from t = 1 down the grid, and (0, x_0) last; len(grid) network steps."""
+    grid = check_grid(grid)
+    sampler.check(model)
+    x, state = x_1, sampler.init()
+    yield 1.0, x
+    for i in range(len(grid) - 1, 0, -1):
+        x, state = sampler.step(model, x, grid[i], grid[i - 1], state, generator)
+        yield float(grid[i - 1]), x
+    yield 0.0, sampler.finish(model, x, grid[0], generator)
+
+
+def start(model: ReverseProcess, like: Tensor, generator: Generator) -> Tensor:
+    """A draw x_1 of the prior, of the shape, dtype and device of `like`."""
+    return model.kernel.prior(like).sample(generator)
+
+
+def sample(
+    model: ReverseProcess,
+    shape: tuple[int, ...],
+    *,
+    generator: torch.Generator,
+    sampler: Sampler | None = None,
+    grid: Tensor | None = None,
+    first: int = 0,
+    block: int | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> Tensor:
+    """x_0 of the given shape (B, *shape), on the model's device; ancestral over 1000 steps by default.
+
+    Row i depends on the generator's state, `first + i` and the block size alone. `block` defaults to a size
+    that suits the data's shape; `tick` is called after every step of every block.
+    """
+    done = []
+    for states in _blocks(model, shape, generator, sampler, grid, first, block):
+        for _, x in states:  # noqa: B007 - the last state is the sample
+            tick()
+        done.append(x)
+    return _rows(done, shape, first) if done else _like(model, (0, *shape[1:]))
+
+
+def trajectory(
+    model: ReverseProcess,
+    shape: tuple[int, ...],
+    *,
+    generator: torch.Generator,
+    sampler: Sampler | None = None,
+    grid: Tensor | None = None,
+    first: int = 0,
+    block: int | None = None,
+) -> Iterator[tuple[float, Tensor]]:
+    """The same samples on their way: (t, x_t) from t = 1 to (0, x_0), all rows at once."""
+    if shape[0] < 1:
+        raise ValueError("a trajectory needs at least one sample")
+    for states in zip(*_blocks(model, shape, generator, sampler, grid, first, block), strict=True):
+        yield states[0][0], _rows([x for _, x in states], shape, first)
+
+
+def count_steps(
+    n: int, shape: tuple[int, ...], grid: Tensor, first: int = 0, block: int | None = None
+) -> int:
+    """Ticks that `sample` makes for n samples of this shape: the length of its progress bar."""
+    size = block or micro_batch(shape)
+    return (-(-(first + n) // size) - first // size) * (len(grid) + 1)
+
+
+def _blocks(
+    model: ReverseProcess,
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+    sampler: Sampler | None,
+    grid: Tensor | None,
+    first: int,
+    block: int | None,
+) -> Iterator[Iterator[tuple[float, Tensor]]]:
+    """The walks of all blocks that hold a wanted row; nothing is computed until they are walked."""
+    seed, size = root(generator), block or micro_batch(shape[1:])
+    sampler, grid = sampler or Ancestral(), uniform(1000) if grid is None else grid
+    like = _like(model, (size, *shape[1:]))
+    for begin in range(first // size * size, first + shape[0], size):
+        streams = Streams(seed, "sample", rows=range(begin, begin + size))
+        x_1 = start(model, like, streams)
+        yield reverse(model, x_1, sampler=sampler, grid=grid, generator=streams)
+
+
+def _rows(blocks: list[Tensor], shape: tuple[int, ...], first: int) -> Tensor:
+    """The wanted rows of the blocks' union."""
+    skip = first % len(blocks[0])
+    return torch.cat(blocks)[skip : skip + shape[0]]
+
+
+def _like(model: ReverseProcess, shape: tuple[int, ...]) -> Tensor:
+    """Zeros where the model's weights are."""
+    weights = next(model.parameters(), torch.zeros(()))
+    return torch.zeros(shape, dtype=weights.dtype, device=weights.device)

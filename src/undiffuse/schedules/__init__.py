@@ -1,0 +1,40 @@
+"""Schedules: time -> log-SNR; and grids, the latent times of a chain."""
+
+from collections.abc import Callable
+
+from undiffuse.schedules import grids
+from undiffuse.schedules.base import Schedule
+from undiffuse.schedules.betas import Betas
+from undiffuse.schedules.cosine import Cosine
+from undiffuse.schedules.rates import Linear, Quadratic, Sigmoid
+from undiffuse.schedules.simple import ConstantFraction, LogLinear
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "linear": Linear,
+    "quadratic": Quadratic,
+    "sigmoid": Sigmoid,
+    "cosine": Cosine,
+    "betas": Betas,
+    "constant-fraction": ConstantFraction,
+    "log-linear": LogLinear,
+}
+
+GRIDS: dict[str, Callable[..., grids.Grid]] = {
+    "uniform": grids.uniform,
+    "strided": grids.strided,
+    "log-snr": grids.logsnr,
+}
+
+__all__ = [
+    "GRIDS",
+    "SCHEDULES",
+    "Betas",
+    "ConstantFraction",
+    "Cosine",
+    "Linear",
+    "LogLinear",
+    "Quadratic",
+    "Schedule",
+    "Sigmoid",
+    "grids",
+]

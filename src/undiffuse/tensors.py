@@ -1,0 +1,34 @@
+"""Shapes: coefficients that depend on time, and sums over everything but the batch.
+
+Times and log-SNRs are float64, 0-d or ``(B,)``, and live on the CPU; data is ``(B, *shape)`` in the
+network's precision, anywhere. `like` is the one place where the first meets the second.
+"""
+
+import torch
+from torch import Tensor
+
+
+def like(coefficient: Tensor, x: Tensor) -> Tensor:
+    """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""
+    if coefficient.ndim == 0:
+        return coefficient.to(x.dtype)  # a 0-d CPU tensor multiplies a tensor on any device
+    return coefficient.to(x.device, x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
+def total(x: Tensor) -> Tensor:
+    """Sum of x ``(B, *shape)`` over all dimensions but the first, in float64: ``(B,)``."""
+    return x.flatten(1).sum(1, dtype=torch.float64)
+
+
+def dims(shape: tuple[int, ...]) -> int:
+    """Number of values in one example of this shape."""
+    return int(torch.Size(shape).numel())
+
+
+def micro_batch(shape: tuple[int, ...]) -> int:
+    """Examples of this shape that are computed together: a power of two from 8 to 1024, about 4096 values.
+
+    Floating-point results depend on the batch size, so sampling and evaluation always use this one.
+    """
+    fitting = 4_096 // max(dims(shape), 1)
+    return int(min(1024, max(8, 2 ** max(fitting, 1).bit_length() // 2)))

@@ -1,0 +1,50 @@
+"""Batches by counting: which rows step n sees depends on the seed and n alone, so nothing is saved."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from undiffuse.random import keyed
+
+
+class Batches:
+    """Endless shuffled batches of the rows of `data` (N, *shape), encoded to x_0.
+
+    Every epoch is a new permutation; a batch may span two. `flips` mirrors half of the rows left to right.
+    """
+
+    def __init__(
+        self,
+        data: Tensor,
+        encode: Callable[[Tensor], Tensor],
+        size: int,
+        seed: int,
+        flips: bool = False,
+    ) -> None:
+        if flips and data.ndim != 4:
+            raise ValueError("train.flips=true mirrors images (C, H, W); these data are no images")
+        self.data, self.encode, self.size, self.seed, self.flips = data, encode, size, seed, flips
+        self._epoch, self._order = -1, torch.zeros(0)
+
+    def __call__(self, step: int) -> Tensor:
+        """The batch of step number `step`, (size, *shape)."""
+        rows = self.data[self._rows(step * self.size, self.size)]
+        if self.flips:
+            mirrored = torch.rand(len(rows), generator=keyed(self.seed, "flip", step)) < 0.5
+            rows = torch.where(mirrored.view(-1, 1, 1, 1), rows.flip(-1), rows)
+        return self.encode(rows)
+
+    def _rows(self, place: int, count: int) -> Tensor:
+        """Indices of `count` examples from place number `place` of the endless sequence."""
+        epoch, position = divmod(place, len(self.data))
+        rows = self._permutation(epoch)[position : position + count]
+        if len(rows) == count:
+            return rows
+        return torch.cat([rows, self._rows((epoch + 1) * len(self.data), count - len(rows))])
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            self._order = torch.randperm(len(self.data), generator=keyed(self.seed, "epoch", epoch))
+            self._epoch = epoch
+        return self._order

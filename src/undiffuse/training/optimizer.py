@@ -1,0 +1,46 @@
+"""AdamW, its learning rate, and its state as named tensors."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from undiffuse.training.settings import Settings
+
+
+def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """AdamW over the module's parameters."""
+    return torch.optim.AdamW(
+        module.parameters(),
+        lr=settings.lr,
+        betas=(0.9, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def learning_rate(step: int, settings: Settings) -> float:
+    """The rate of step number `step` (from 0): a linear warm-up, then constant or a cosine to zero."""
+    warm = min(1.0, (step + 1) / (settings.warmup + 1))
+    if settings.decay == "constant":
+        return settings.lr * warm
+    return settings.lr * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def state_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """`name/of.parameter` -> tensor for every tensor of the optimizer's state."""
+    return {
+        f"{key}/{name}": value
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore(optimizer: torch.optim.Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put back what `state_of` gave. Raises ValueError for another module's state."""
+    parameters = dict(module.named_parameters())
+    for key, value in state.items():
+        kind, _, name = key.partition("/")
+        if name not in parameters:
+            raise ValueError(f"the optimizer's state has {name}, which this model has not")
+        optimizer.state[parameters[name]][kind] = value

@@ -1,0 +1,63 @@
+"""What a training run is told: the `train` part of a recipe."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long, how fast and how often. Raises ValueError naming the key that cannot be.
+
+    `batch` examples a step, in `accumulate` parts; AdamW at `lr`, warmed up over `warmup` steps, then
+    constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged
+    with `ema`. Sampling, evaluation and checkpoints happen every so many steps (0: never; a checkpoint is
+    always written at the end); an evaluation takes `evaluate_examples` test examples and `evaluate_terms`
+    steps of the chain each.
+    """
+
+    steps: int = 1000
+    batch: int = 128
+    accumulate: int = 1
+    lr: float = 2e-4
+    decay: Literal["constant", "cosine"] = "constant"
+    warmup: int = 100
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+    clip: float = 1.0
+    ema: float = 0.999
+    flips: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    log_every: int = 10
+    sample_every: int = 0
+    evaluate_every: int = 0
+    evaluate_examples: int = 256
+    evaluate_terms: int = 10
+    checkpoint_every: int = 1000
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1}
+        at_least |= {"evaluate_examples": 2, "evaluate_terms": 1}
+        at_least |= dict.fromkeys(
+            (
+                "warmup",
+                "weight_decay",
+                "clip",
+                "sample_every",
+                "evaluate_every",
+                "checkpoint_every",
+            ),
+            0,
+        )
+        for name, least in at_least.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"train.{name}={getattr(self, name)}: must be at least {least}")
+        for name in ("ema", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")
+        if not self.lr > 0:
+            raise ValueError(f"train.lr={self.lr}: must be positive")
+        if self.batch % self.accumulate:
+            raise ValueError(f"train.accumulate={self.accumulate} does not divide train.batch={self.batch}")
