@@ -40,19 +40,26 @@ class Categorical(Distribution):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of the value nearest to x."""
         middles = (self.values[1:] + self.values[:-1]) / 2
-        index = torch.searchsorted(middles, x.contiguous())
-        return self.log_probs.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+        index = torch.searchsorted(middles, x.to(middles.dtype).contiguous())
+        shape = torch.broadcast_shapes(index.shape, self.logits.shape[:-1])
+        table = self.log_probs.expand(*shape, -1)
+        return table.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         """Entropy in nats, at most log K."""
-        return -(self.logits.softmax(-1) * self.log_probs).sum(-1)
+        return -self._expect(self.log_probs)
 
     def kl(self, other: Distribution) -> Tensor:
         """KL(self || other) for another distribution over the same values."""
         if not isinstance(other, Categorical) or len(other.values) != len(self.values):
             raise TypeError(f"KL needs a Categorical over the same values, not {other!r}")
-        return (self.logits.softmax(-1) * (self.log_probs - other.log_probs)).sum(-1)
+        return self._expect(self.log_probs - other.log_probs)
 
     def tilt(self, g: Tensor) -> "Categorical":
         """Add g v_k to the logits."""
         return Categorical(self.logits + g.unsqueeze(-1) * self.values, self.values)
+
+    def _expect(self, f: Tensor) -> Tensor:
+        """E[f]; what cannot happen does not count, even where f is infinite."""
+        p = self.logits.softmax(-1)
+        return (p * f.masked_fill(p == 0, 0)).sum(-1)

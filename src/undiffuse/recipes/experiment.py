@@ -135,7 +135,8 @@ class Experiment:
 
     def _sample(self, step: int) -> Path:
         with self._averaged():
-            raw = self.run.sample(SHOWN, seed=self.run.recipe["seed"])
+            steps = min(self.settings.sample_steps, len(self.run.grid))
+            raw = self.run.sample(SHOWN, seed=self.run.recipe["seed"], steps=steps)
         folder = self.run.folder / "samples"
         folder.mkdir(exist_ok=True)
         stem = folder / f"step-{step:08d}"

@@ -9,10 +9,10 @@ class Settings:
     """How long, how fast and how often. Raises ValueError naming the key that cannot be.
 
     `batch` examples a step, in `accumulate` parts; AdamW at `lr`, warmed up over `warmup` steps, then
-    constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged
-    with `ema`. Sampling, evaluation and checkpoints happen every so many steps (0: never; a checkpoint is
-    always written at the end); an evaluation takes `evaluate_examples` test examples and `evaluate_terms`
-    steps of the chain each.
+    constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged with
+    `ema`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test examples at
+    `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one checkpoint is always
+    written at the end), and the newest `keep` checkpoints stay.
     """
 
     steps: int = 1000
@@ -31,6 +31,7 @@ class Settings:
     compile: bool = False
     log_every: int = 10
     sample_every: int = 0
+    sample_steps: int = 50
     evaluate_every: int = 0
     evaluate_examples: int = 256
     evaluate_terms: int = 10
@@ -39,7 +40,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1}
-        at_least |= {"evaluate_examples": 2, "evaluate_terms": 1}
+        at_least |= {"evaluate_examples": 2, "evaluate_terms": 1, "sample_steps": 1}
         at_least |= dict.fromkeys(
             (
                 "warmup",

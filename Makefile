@@ -1,0 +1,39 @@
+# Each target makes the environment it needs; nothing but Python >= 3.11 and pip is expected.
+PYTHON ?= python3
+RUN := runs/demo
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	rm -rf $(RUN)
+	$(BIN)/undiffuse train digits --out $(RUN)
+	$(BIN)/undiffuse sample $(RUN) -n 64 --animate
+	$(BIN)/undiffuse evaluate $(RUN)
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.linted
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist runs/demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) -e ".[test]"
+	touch $@
+
+$(VENV)/.linted: $(VENV)/.installed
+	$(PIP) -e ".[dev]"
+	touch $@
