@@ -9,7 +9,6 @@ Wherever the library takes a `generator` it accepts a `torch.Generator` or `Stre
 """
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -40,7 +39,8 @@ def root(generator: torch.Generator) -> int:
 class Streams:
     """One independent random stream for every row of a batch.
 
-    Row i of ``Streams(*key, rows=range(a, b))`` depends on the key and on ``a + i`` alone.
+    Row i of ``Streams(*key, rows=range(a, b))`` depends on the key and on ``a + i`` alone: the row's number
+    is added to the key, and Philox streams of different keys are independent.
 
     >>> alone = normal((1, 3), Streams(0, "demo", rows=range(7, 8)))
     >>> among = normal((9, 3), Streams(0, "demo", rows=range(0, 9)))
@@ -49,13 +49,15 @@ class Streams:
     """
 
     def __init__(self, *key: Key, rows: range) -> None:
-        self._generators = [
-            np.random.Generator(np.random.Philox(key=digest(*key, "row", row))) for row in rows
-        ]
+        self._base, self._rows = digest(*key), rows
+        self._bits = np.random.Philox(key=0)
+        self._fresh = self._bits.state
+        self._generator = np.random.Generator(self._bits)
+        self._chunks = 0
         self._ahead: dict[tuple[str, int], tuple[np.ndarray, int]] = {}
 
     def __len__(self) -> int:
-        return len(self._generators)
+        return len(self._rows)
 
     def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         """float64 ``(rows, ...)`` of kind ``"normal"`` or ``"uniform"``; each row from its own stream."""
@@ -69,10 +71,16 @@ class Streams:
         return torch.from_numpy(ahead[:, used : used + size]).reshape(shape)
 
     def _fill(self, kind: str, size: int) -> np.ndarray:
+        """The next chunk of every row: one generator, set to each row's key and the chunk's counter."""
         out = np.empty((len(self), size))
-        for generator, row in zip(self._generators, out, strict=True):
-            fill: Callable[..., object] = generator.standard_normal if kind == "normal" else generator.random
-            fill(out=row)
+        fill = self._generator.standard_normal if kind == "normal" else self._generator.random
+        for row, line in zip(self._rows, out, strict=True):
+            key = (self._base + row) % 2**128
+            self._fresh["state"]["key"][:] = key % 2**64, key >> 64
+            self._fresh["state"]["counter"][:] = 0, 0, 0, self._chunks
+            self._bits.state = self._fresh
+            fill(out=line)
+        self._chunks += 1
         return out
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 def like(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""
     if coefficient.ndim == 0:
-        return coefficient.to(x.dtype)  # a 0-d CPU tensor multiplies a tensor on any device
+        return coefficient  # a 0-d CPU tensor multiplies any tensor, and leaves it its dtype
     return coefficient.to(x.device, x.dtype).view(-1, *[1] * (x.ndim - 1))
 
 

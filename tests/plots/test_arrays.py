@@ -27,9 +27,7 @@ def test_pictures_accept_tensors_and_add_the_channel() -> None:
         (np.zeros((3, 1, 0, 4), np.uint8), r"\(3, 1, 0, 4\)", "at least one"),
     ],
 )
-def test_pictures_refuse_with_name_value_and_remedy(
-    images: np.ndarray, value: str, remedy: str
-) -> None:
+def test_pictures_refuse_with_name_value_and_remedy(images: np.ndarray, value: str, remedy: str) -> None:
     with pytest.raises(ValueError, match=f"batch.*{value}.*{remedy}"):
         pictures(images, "batch")
 

@@ -32,10 +32,7 @@ def rows(count: int = 200) -> list[dict[str, Any]]:
         rows(),
         rows(1),
         [{"step": 0, "loss": -3.0}, {"step": 5, "loss": -4.0, "test_bits": 2.0}],
-        [
-            {"step": i, "loss": nan if i > 3 else 1.0, "grad_norm": None, "lr": inf}
-            for i in range(9)
-        ],
+        [{"step": i, "loss": nan if i > 3 else 1.0, "grad_norm": None, "lr": inf} for i in range(9)],
         [{"step": 1, "loss": nan, "lr": 1e-3, "test_bits": nan, "test_bits_se": nan}],
         [{"step": 1, "loss": 1.0, "test_bits": 2.0, "test_bits_se": nan}, {"loss": 2.0}],
         [{"step": i, "loss": 5.0, "lr": 1e-3, "grad_norm": 0.0} for i in range(100)],
@@ -95,9 +92,7 @@ def test_the_view_cuts_spikes_and_the_first_fall_but_not_a_divergence() -> None:
     assert _view(diverged)[1] > 8
 
 
-@pytest.mark.parametrize(
-    ("step", "text"), [(0, "0"), (800, "800"), (25_000, "25k"), (1.5e6, "1.5M")]
-)
+@pytest.mark.parametrize(("step", "text"), [(0, "0"), (800, "800"), (25_000, "25k"), (1.5e6, "1.5M")])
 def test_steps_read_as_people_say_them(step: float, text: str) -> None:
     assert _steps(step) == text
 
@@ -171,9 +166,7 @@ def test_the_view_is_square_and_ignores_a_stray() -> None:
         ({"times": []}, "times has shape"),
     ],
 )
-def test_trajectories_refuse_what_does_not_fit(
-    tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
+def test_trajectories_refuse_what_does_not_fit(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     slices = [np.zeros((4, 2))] * 2
     good = {"times": [0, 1], "forward": slices, "reverse": slices, "path": tmp_path / "a.png"}
     with pytest.raises(ValueError, match=message):
@@ -226,9 +219,7 @@ def test_terms_are_drawn_whatever_they_are(
     looks_drawn(path)
 
 
-def test_one_term_is_enough_and_the_order_does_not_matter(
-    tmp_path: Path, looks_drawn: Drawn
-) -> None:
+def test_one_term_is_enough_and_the_order_does_not_matter(tmp_path: Path, looks_drawn: Drawn) -> None:
     save_terms(torch.ones(1), torch.ones(1), tmp_path / "a.png", prior=0.1, decode=0.2, unit="nats")
     looks_drawn(tmp_path / "a.png")
     t, steps = np.array([0.25, 0.5, 1]), np.array([3.0, 2, 1])

@@ -11,18 +11,12 @@ from undiffuse.plots.style import COLORS, color, figure, pixels, save, suffix
 
 def test_the_ending_is_checked_in_any_case() -> None:
     assert suffix("a/B.PNG", ".png") == ".png"
-    with pytest.raises(
-        ValueError, match=r"path 'a\.jpg' ends in '\.jpg'; end it in \.png or \.svg"
-    ):
+    with pytest.raises(ValueError, match=r"path 'a\.jpg' ends in '\.jpg'; end it in \.png or \.svg"):
         suffix("a.jpg", ".png", ".svg")
 
 
-@pytest.mark.parametrize(
-    ("kind", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
-)
-def test_figures_are_saved_in_the_format_of_the_ending(
-    tmp_path: Path, kind: str, magic: bytes
-) -> None:
+@pytest.mark.parametrize(("kind", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_are_saved_in_the_format_of_the_ending(tmp_path: Path, kind: str, magic: bytes) -> None:
     path = tmp_path / f"a.{kind}"
     save(figure(3, 2), path)
     assert path.read_bytes().startswith(magic)
@@ -42,9 +36,7 @@ def test_a_second_lap_of_colours_is_dashed() -> None:
 
 
 def test_nothing_touches_the_global_state_of_pyplot(tmp_path: Path) -> None:
-    threads = [
-        threading.Thread(target=save, args=(figure(2, 2), tmp_path / f"{i}.png")) for i in range(4)
-    ]
+    threads = [threading.Thread(target=save, args=(figure(2, 2), tmp_path / f"{i}.png")) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

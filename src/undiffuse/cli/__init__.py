@@ -38,14 +38,16 @@ def main() -> None:
         return
     debug = "--debug" in arguments
     try:
-        app([a for a in arguments if a != "--debug"])
-    except KeyboardInterrupt:
-        sys.exit(failed("interrupted", 130))
+        app([a for a in arguments if a != "--debug"], prog_name="undiffuse")
+    except SystemExit as leaving:  # typer makes one of Ctrl-C
+        if leaving.code == 130:
+            failed("interrupted", 130)
+        raise
     except (ValueError, OSError, ImportError) as error:
         if debug:
             raise
         sys.exit(failed(error, 2))
-    except (ArithmeticError, RuntimeError) as error:
+    except (ArithmeticError, RuntimeError, MemoryError) as error:
         if debug:
             raise
         sys.exit(failed(error, 1))

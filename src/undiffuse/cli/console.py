@@ -41,7 +41,12 @@ def device_of(name: str) -> "torch.device":
         raise ValueError(f"--device {name}: choose {DEVICES}")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: this machine has no CUDA device; use --device cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.zeros((), device=device)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name}: there is no such device; choose {DEVICES}") from error
+    return device
 
 
 def progress(*columns: str) -> "Progress":
@@ -84,12 +89,15 @@ def table(*columns: str, title: str | None = None) -> Any:
 
     made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in columns:
-        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
+        justify: Any = "right" if name.startswith(">") else "left"
+        made.add_column(name.lstrip(">"), justify=justify, overflow="fold")
     return made
 
 
 def show(renderable: Any) -> None:
-    """Print a table or text to standard output."""
+    """Print a table or text to standard output, brackets and all."""
     from rich.console import Console
 
-    Console().print(renderable, soft_wrap=isinstance(renderable, str), highlight=False)
+    Console(markup=False, emoji=False).print(
+        renderable, soft_wrap=isinstance(renderable, str), highlight=False
+    )

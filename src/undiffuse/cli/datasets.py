@@ -9,7 +9,9 @@ undiffuse datasets
 
 undiffuse train images data.path=FOLDER data.size=64
 
-undiffuse train images data.kind=array data.path=FILE.npy
+undiffuse train images data.kind=array data.path=IMAGES.npy
+
+undiffuse train swiss-roll data.kind=array data.path=VECTORS.npy
 """
 
 

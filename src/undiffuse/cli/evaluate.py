@@ -44,7 +44,7 @@ def command(
         typer.Option(
             "--terms",
             help="Steps computed for each example, drawn at random (unbiased); 0 for all. "
-            " Default: the recipe's.",
+            "Default: the recipe's.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -56,9 +56,11 @@ def command(
     trained = load(run, device_of(device))
     if terms is None:
         terms = trained.recipe["evaluate_terms"]
-    elif terms == 0:
-        terms = None
+    elif terms < 0:
+        raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
+    terms = terms or None
     data = _split(trained.recipe, split, examples)
+    trained.check(data)
     with ticking("evaluate", plan_calls(trained, len(data), steps, terms)) as tick:
         result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick)
     _print(result)

@@ -21,6 +21,8 @@ undiffuse sample runs/first -n 64
 undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
 
 undiffuse sample runs/first -n 16 --animate
+
+undiffuse sample runs/swiss-roll -n 2000 --slices
 """
 
 
@@ -45,24 +47,31 @@ def command(
     animate: Annotated[
         bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")
     ] = False,
+    slices: Annotated[
+        bool,
+        typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
-    from undiffuse.recipes import load
+    from undiffuse.recipes import check_range, load
     from undiffuse.samplers import count_steps
 
     trained = load(run, device_of(device))
     walk = _sampler(sampler, eta)
-    stem = trained.folder / "samples" / f"seed{seed}-from{first}-n{n}"
+    stem = trained.folder / "samples" / "-".join(_words(n, seed, first, steps, sampler, eta))
     target = _target(out)
-    stem.parent.mkdir(exist_ok=True)
+    _check(trained, target, animate, slices)
+    check_range(n, first)
     total = count_steps(n, trained.shape, trained.thinned(steps), first)
     with ticking("sample", total) as tick:
         raw = trained.sample(n, seed, steps=steps, sampler=walk, first=first, tick=tick)
     for path in _write(trained, raw, stem, target):
         typer.echo(printable(str(path)))
+    if slices:
+        typer.echo(printable(str(_slices(trained, seed, stem))))
     if animate:
-        typer.echo(printable(str(_animate(trained, n, seed, steps, walk, stem))))
+        typer.echo(printable(str(_animate(trained, n, seed, first, steps, walk, stem))))
 
 
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
@@ -85,27 +94,66 @@ def _target(out: str | None) -> Path | None:
     return path
 
 
+def _words(
+    n: int, seed: int, first: int, steps: int | None, sampler: str | None, eta: float | None
+) -> list[str]:
+    """Of a file's name: whatever makes these samples others than the run's own."""
+    words = [f"seed{seed}", f"from{first}", f"n{n}"]
+    words += [] if steps is None else [f"steps{steps}"]
+    words += [] if sampler is None and eta is None else [sampler or "ddim"]
+    return words + ([] if eta is None else [f"eta{eta:g}"])
+
+
+def _check(trained: "Run", target: Path | None, animate: bool, slices: bool) -> None:
+    """Raise ValueError for a picture of samples that have none, before they are drawn."""
+    from undiffuse.recipes import has_picture
+
+    if slices and trained.shape != (2,):
+        raise ValueError(f"--slices: drawn for points in the plane, this run has shape {trained.shape}")
+    if has_picture(trained.shape, trained.levels):
+        return
+    if target is not None and target.suffix == ".png":
+        raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
+    if animate:
+        raise ValueError(f"--animate: samples of shape {trained.shape} are no pictures")
+
+
 def _write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
     from undiffuse.recipes import save_npy, save_picture
 
     if target is None:
-        array = save_npy(raw, stem.with_suffix(".npy"))
+        array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
         picture = save_picture(raw, stem, trained.levels)
         return [array] if picture is None else [picture, array]
     if target.suffix == ".npy":
         return [save_npy(raw, target)]
     picture = save_picture(raw, target.with_suffix(""), trained.levels)
-    if picture is None:
-        raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
+    assert picture is not None  # checked before they were drawn
     return [picture]
 
 
+def _slices(trained: "Run", seed: int, stem: Path) -> Path:
+    from undiffuse.recipes import load_data, save_slices
+
+    return save_slices(
+        trained, load_data(trained.recipe).test, stem.with_name(f"slices-seed{seed}.png"), seed
+    )
+
+
 def _animate(
-    trained: "Run", n: int, seed: int, steps: int | None, walk: "Sampler | None", stem: Path
+    trained: "Run",
+    n: int,
+    seed: int,
+    first: int,
+    steps: int | None,
+    walk: "Sampler | None",
+    stem: Path,
 ) -> Path:
     from undiffuse.recipes import save_animation
 
     total = len(trained.thinned(steps)) + 1
     with ticking("animate", total) as tick:
-        states = trained.trajectory(n, seed, steps=steps, sampler=walk)
-        return save_animation(states, total, stem.with_suffix(".gif"), trained.levels, tick)
+        walked = trained.trajectory(n, seed, steps=steps, sampler=walk, first=first)
+        states = ((t, trained.space.decode(x)) for t, x in walked)
+        path = stem.with_name(f"{stem.name}.gif")
+        return save_animation(states, total, path, trained.levels, tick)

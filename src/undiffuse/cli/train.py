@@ -1,5 +1,6 @@
 """undiffuse train."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,16 +52,21 @@ def command(
 
     if (recipe is None) == (resume is None):
         raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
+    where = device_of(device)
     if resume is not None:
+        if (out, data_dir, seed) != (None, None, None):
+            raise ValueError(
+                "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
+            )
         folder = Path(resume)
     else:
         assert recipe is not None
         changes = list(overrides or [])
-        changes += [f"data.path={data_dir}"] if data_dir is not None else []
+        changes += [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
         changes += [f"seed={seed}"] if seed is not None else []
-        where = out or _free(Path("runs") / Path(recipe).stem)
-        folder = create(where, override(read(recipe), changes))
-    experiment = Experiment.open(folder, device_of(device))
+        target = out or _free(Path("runs") / Path(recipe).stem)
+        folder = create(target, override(read(recipe), changes))
+    experiment = Experiment.open(folder, where)
     _announce(experiment)
     _follow(experiment)
 

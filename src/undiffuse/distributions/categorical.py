@@ -41,9 +41,9 @@ class Categorical(Distribution):
         """Log-probability of the value nearest to x."""
         middles = (self.values[1:] + self.values[:-1]) / 2
         index = torch.searchsorted(middles, x.to(middles.dtype).contiguous())
-        shape = torch.broadcast_shapes(index.shape, self.logits.shape[:-1])
-        table = self.log_probs.expand(*shape, -1)
-        return table.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1)
+        index, first = torch.broadcast_tensors(index, self.logits[..., 0])  # type: ignore[no-untyped-call]
+        table = self.log_probs.expand(*first.shape, -1)
+        return table.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         """Entropy in nats, at most log K."""

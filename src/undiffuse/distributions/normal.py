@@ -9,7 +9,6 @@ tilt by g  = N(mean + var g, var)
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from undiffuse.distributions.base import Distribution
@@ -20,6 +19,7 @@ from undiffuse.random import Generator, normal
 class Normal(Distribution):
     """N(loc, var): `loc` of the data's shape, `var` >= 0 broadcastable to it (often 0-d).
 
+    >>> import torch
     >>> Normal(torch.zeros(2), torch.tensor(1.0)).entropy() / math.log(2)  # bits
     tensor([2.0471, 2.0471])
     """
@@ -35,7 +35,7 @@ class Normal(Distribution):
     def sample(self, generator: Generator) -> Tensor:
         """loc + sqrt(var) z, z standard normal."""
         z = normal(tuple(self.loc.shape), generator, self.loc.dtype, self.loc.device)
-        return torch.addcmul(self.loc, self.var.sqrt().to(z.device), z)
+        return self.loc + self.var.sqrt() * z
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density at x, in nats."""

@@ -2,10 +2,11 @@
 
 from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation
 from undiffuse.recipes.experiment import Event, Experiment, create, read_metrics
-from undiffuse.recipes.output import save_animation, save_npy, save_picture
+from undiffuse.recipes.figures import save_schedule, save_slices
+from undiffuse.recipes.output import has_picture, save_animation, save_npy, save_picture
 from undiffuse.recipes.parts import RecipeError, parse
 from undiffuse.recipes.recipe import Plan, load_data, override, read, shipped
-from undiffuse.recipes.run import Run, load, read_facts
+from undiffuse.recipes.run import Run, check_range, load, read_facts
 
 __all__ = [
     "Evaluation",
@@ -14,8 +15,10 @@ __all__ = [
     "Plan",
     "RecipeError",
     "Run",
+    "check_range",
     "create",
     "evaluate",
+    "has_picture",
     "load",
     "load_data",
     "override",
@@ -28,5 +31,7 @@ __all__ = [
     "save_evaluation",
     "save_npy",
     "save_picture",
+    "save_schedule",
+    "save_slices",
     "shipped",
 ]

@@ -15,10 +15,12 @@ import torch
 import yaml
 
 from undiffuse import __version__, bounds, plots
-from undiffuse.data import Splits, space_of
+from undiffuse.data import Splits, space_from, space_of
 from undiffuse.files import write_json, write_text
-from undiffuse.random import digest
+from undiffuse.random import digest, keyed
+from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.output import save_npy, save_picture
+from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.recipe import Plan, load_data, read
 from undiffuse.recipes.run import FORMAT, Run, read_facts
 from undiffuse.training import (
@@ -54,7 +56,7 @@ def create(folder: str | Path, node: dict[str, Any]) -> Path:
         raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
     plan = Plan(_absolute(node))
     splits = load_data(plan)
-    plan.denoiser(splits.shape, splits.levels)  # whatever does not fit says so before anything is written
+    _check(plan, splits)
     facts = {
         "format": FORMAT,
         "version": __version__,
@@ -83,8 +85,7 @@ class Experiment:
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
         splits = load_data(plan)
-        if list(splits.shape) != facts["shape"] or splits.levels != facts["levels"]:
-            raise ValueError(f"{folder}: the data are no longer those the run began with")
+        _check_same(facts, splits, folder)
         settings: Settings = plan["train"].build()
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
@@ -96,7 +97,7 @@ class Experiment:
             _restore(state, checkpoint.load(checkpoint.latest(folder / "checkpoints"), device))
         if settings.compile:
             model.network.compile()
-        run = Run(folder, plan, model, space_of(splits), splits.shape, splits.levels, state.step)
+        run = Run(folder, plan, model, space_from(facts["space"]), splits.shape, splits.levels, state.step)
         return cls(run, splits, state)
 
     def train(self) -> Iterator[Event]:
@@ -112,6 +113,7 @@ class Experiment:
             log.add(event, progress.step % settings.log_every == 0 or self._last(progress))
             yield event
         plots.save_training(read_metrics(run.folder), run.folder / "curves.png")
+        save_schedule(run, run.folder / "schedule.png")
 
     def _after(self, progress: Progress) -> Event:
         """What is due after a step."""
@@ -158,9 +160,9 @@ class Experiment:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl."""
+    """The rows of metrics.jsonl; a last line that was cut off by a crash is left out."""
     text = (folder / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 class _Log:
@@ -187,15 +189,44 @@ class _Log:
 
 
 def _restore(state: State, saved: checkpoint.Checkpoint) -> None:
-    missing = dict(state.model.named_parameters()).keys() ^ saved.weights.keys()
-    if missing:
-        raise ValueError(f"the checkpoint is of another model: {sorted(missing)[0]} differs")
+    shapes = {name: p.shape for name, p in state.model.named_parameters()}
+    other = shapes.items() ^ {name: w.shape for name, w in saved.weights.items()}.items()
+    if other:
+        raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
             parameter.copy_(saved.weights[name])
             state.ema.average[name].copy_(saved.average[name])
     restore(state.optimizer, state.model, saved.optimizer)
     state.step = saved.step
+
+
+def _check(plan: Plan, splits: Splits) -> None:
+    """Build every part, and let one example through: what does not fit says so before anything is written."""
+    settings: Settings = plan["train"].build()
+    if settings.evaluate_every and len(splits.test) < 2:
+        raise RecipeError(
+            f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
+            "there is 1; raise data.test, or set train.evaluate_every=0"
+        )
+    model = plan.denoiser(splits.shape, splits.levels).eval()
+    plan["sampler"].build().check(model)
+    batches = Batches(splits.train, space_of(splits).encode, 1, plan["seed"], settings.flips)
+    with torch.no_grad():
+        plan.objective(model)(model, batches(0), keyed(plan["seed"], "check"))
+
+
+def _check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> None:
+    """Raise ValueError if the data are not those that run.json describes."""
+    examples = {"train": len(splits.train), "test": len(splits.test)}
+    then = (facts["examples"], tuple(facts["shape"]), facts["levels"])
+    now = (examples, splits.shape, splits.levels)
+    if then != now:
+        words = "{0[train]:,} + {0[test]:,} examples of shape {1}, levels {2}"
+        raise ValueError(
+            f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
+            f"{words.format(*then)}"
+        )
 
 
 def _due(step: int, every: int) -> bool:

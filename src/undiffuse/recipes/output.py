@@ -15,13 +15,13 @@ FRAMES = 60  # in an animation, however long the chain
 
 def save_picture(raw: Tensor, stem: Path, levels: int | None) -> Path | None:
     """A grid of images or a scatter of points as stem.png; None for data that are neither."""
-    path = stem.with_suffix(".png")
+    path = stem.with_name(f"{stem.name}.png")
+    if not has_picture(raw.shape[1:], levels):
+        return None
     if is_image(raw, levels):
         plots.save_grid(to_bytes(raw, levels), path)
-    elif raw.shape[1:] == (2,):
-        plots.save_points(raw, path)
     else:
-        return None
+        plots.save_points(raw, path)
     return path
 
 
@@ -52,6 +52,11 @@ def save_animation(
     else:
         raise ValueError(f"samples of shape {tuple(first[1].shape[1:])} cannot be animated")
     return path
+
+
+def has_picture(shape: tuple[int, ...], levels: int | None) -> bool:
+    """Whether examples of this shape are images or points, which can be drawn and animated."""
+    return shape == (2,) or (levels is not None and len(shape) == 3)
 
 
 def is_image(raw: Tensor, levels: int | None) -> bool:

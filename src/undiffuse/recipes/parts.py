@@ -45,13 +45,12 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Weight: WEIGHTS,
     Sampler: SAMPLERS,
 }
-CONTEXT = (
-    "shape",
-    "levels",
-    "outputs",
-    "grid",
-    "schedule",
-)  # arguments the data and other parts give
+CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
+    nn.Module: ("shape", "outputs"),
+    Decoder: ("levels",),
+    Objective: ("grid",),
+    grids.Grid: ("schedule",),
+}
 
 
 class RecipeError(ValueError):
@@ -75,7 +74,8 @@ class Part:
         try:
             return self.make(**given, **built)
         except (ValueError, TypeError) as error:
-            raise RecipeError(f"{self.path}: {error}") from error
+            own = str(error).startswith(f"{self.path}.")
+            raise RecipeError(str(error) if own else f"{self.path}: {error}") from error
 
     def describe(self) -> dict[str, Any]:
         """The node with every default written out."""
@@ -91,56 +91,64 @@ def parse(hint: Any, node: Any, path: str) -> Any:
     hints = [h for h in hints if h is not type(None)]
     for h in hints:
         if h in GROUPS:
-            return _parse_kind(GROUPS[h], node, path)
+            return _parse_kind(h, node, path)
         if isinstance(h, type) and is_dataclass(h):
-            return _parse_arguments(h, None, _mapping(node, path), path)
+            example = f"{path}.{next(iter(inspect.signature(h).parameters))}=VALUE"
+            return _parse_arguments(h, None, (), _mapping(node, path, example), path)
     return _parse_value(hints, node, path)
 
 
-def _parse_kind(group: Mapping[str, Callable[..., Any]], node: Any, path: str) -> Part:
-    node = {"kind": node} if isinstance(node, str) else dict(_mapping(node, path))
+def _parse_kind(hint: Any, node: Any, path: str) -> Part:
+    group = GROUPS[hint]
+    node = {"kind": node} if isinstance(node, str) else dict(_mapping(node, path, f"{path}.kind=NAME"))
     if "kind" not in node:
         raise RecipeError(f"{path}: needs a kind, one of {', '.join(group)}")
     kind = node.pop("kind")
-    if kind not in group:
-        raise RecipeError(f"{path}.kind={kind!r}: {_nearest(str(kind), list(group))}")
-    return _parse_arguments(group[kind], kind, node, path)
+    if not isinstance(kind, str) or kind not in group:
+        raise RecipeError(f"{path}.kind={kind!r}: {nearest(str(kind), list(group))}")
+    return _parse_arguments(group[kind], kind, CONTEXT.get(hint, ()), node, path)
 
 
-def _parse_arguments(make: Callable[..., Any], kind: str | None, node: Mapping[str, Any], path: str) -> Part:
+def _parse_arguments(
+    make: Callable[..., Any],
+    kind: str | None,
+    given: tuple[str, ...],
+    node: Mapping[str, Any],
+    path: str,
+) -> Part:
     hints = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)  # type: ignore[misc]
-    parameters = inspect.signature(make).parameters
+    signature = inspect.signature(make).parameters
+    parameters = {name: p for name, p in signature.items() if name not in given}
+    prefix = f"{path}." if path else ""
     for key in node:
         if key not in parameters:
-            where = f"{path}.{key}" if path else str(key)
-            raise RecipeError(f"{where}={node[key]!r}: {_nearest(str(key), list(parameters))}")
+            raise RecipeError(f"{prefix}{key}={node[key]!r}: {nearest(str(key), list(parameters))}")
     arguments = {}
     for name, parameter in parameters.items():
         if name in node:
-            inner = f"{path}.{name}" if path else name
-            arguments[name] = parse(hints[name], node[name], inner)
-        elif name in CONTEXT:
-            continue
+            arguments[name] = parse(hints[name], node[name], f"{prefix}{name}")
         elif parameter.default is inspect.Parameter.empty:
-            raise RecipeError(f"{path}.{name}: this key is needed, such as {path}.{name}=VALUE")
+            raise RecipeError(f"{prefix}{name}: this key is needed, such as {prefix}{name}=VALUE")
         else:
             arguments[name] = parameter.default
     return Part(make, kind, arguments, path)
 
 
 def _parse_value(hints: list[Any], node: Any, path: str) -> Any:
+    names = " or ".join(_name(h) for h in hints)
+    if isinstance(node, bool) and bool not in hints:  # pydantic would take it for 0 or 1
+        raise RecipeError(f"{path}={node!r}: expected {names}")
     try:
         union: Any = typing.Union[tuple(hints)]  # noqa: UP007
         return TypeAdapter(union).validate_python(node)
     except ValidationError as error:
-        names = " or ".join(_name(h) for h in hints)
         reason = error.errors()[0]["msg"]
         raise RecipeError(f"{path}={node!r}: expected {names} ({reason})") from error
 
 
-def _mapping(node: Any, path: str) -> Mapping[str, Any]:
+def _mapping(node: Any, path: str, example: str) -> Mapping[str, Any]:
     if not isinstance(node, Mapping):
-        raise RecipeError(f"{path}={node!r}: expected keys and values, such as {path}.kind=NAME")
+        raise RecipeError(f"{path}={node!r}: expected keys and values, such as {example}")
     return node
 
 
@@ -149,7 +157,8 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if union else (hint,)
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """What to say of a name that does not exist."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"no such name; did you mean {close[0]!r}? (there are: {', '.join(known)})"

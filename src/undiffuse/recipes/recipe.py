@@ -1,10 +1,12 @@
 """A recipe: everything a run is made of, in one YAML file of at most 64 kB."""
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.parameterizations import Decoder, Parameterization, Variance
-from undiffuse.recipes.parts import Part, RecipeError, parse
+from undiffuse.recipes.parts import Part, RecipeError, nearest, parse
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import Grid
 from undiffuse.training import Settings
@@ -66,6 +68,9 @@ class Plan:
         else:
             self.given_decoder = True
         self._part: Part = parse(Recipe, node, "")
+        terms = self["evaluate_terms"]
+        if terms is not None and terms < 1:
+            raise RecipeError(f"evaluate_terms={terms}: at least one step of the chain, or null for all")
 
     def __getitem__(self, key: str) -> Any:
         return self._part.arguments[key]
@@ -82,7 +87,8 @@ class Plan:
         kernel = self["kernel"].build()
         parameterization, variance = self["parameterization"].build(), self["variance"].build()
         outputs = 2 if variance.learned else 1
-        network = self["network"].build(shape=shape, outputs=outputs)
+        with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
+            network = self["network"].build(shape=shape, outputs=outputs)
         return Denoiser(network, kernel, parameterization, variance, self._decoder(levels))
 
     def grid(self, model: Denoiser) -> Tensor:
@@ -118,12 +124,12 @@ def read(name: str) -> dict[str, Any]:
     """The recipe of this shipped name, or in this YAML file."""
     path = Path(name)
     if name in shipped():
-        return _read_text(resources.files("undiffuse.recipes").joinpath(f"{name}.yaml").read_text(), name)
+        return _read_text(resources.files("undiffuse.recipes").joinpath(f"{name}.yaml").read_bytes(), name)
     if path.suffix in (".yaml", ".yml"):
         if path.stat().st_size > LARGEST:
             raise RecipeError(f"{path}: recipes are at most 64 kB")
-        return _read_text(path.read_text(), name)
-    raise RecipeError(f"{name}: no such recipe; there are {', '.join(shipped())}, or a .yaml file")
+        return _read_text(path.read_bytes(), name)
+    raise RecipeError(f"{name}: {nearest(name, shipped())}; or give a .yaml file")
 
 
 def override(node: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -155,11 +161,12 @@ def _assign(node: dict[str, Any], keys: list[str], value: Any, path: str) -> dic
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only: no tags beyond YAML's own, no aliases, no key twice."""
+    """Plain data only: no tags, no anchors or aliases, no key twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("anchors and aliases are not used in recipes")
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError("anchors, aliases and tags are not used in recipes")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -170,10 +177,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_text(text: str, name: str) -> dict[str, Any]:
+_Loader.add_implicit_resolver(  # YAML 1.1 takes 1e-3 and 1e4 for text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _read_text(text: bytes, name: str) -> dict[str, Any]:
     try:
         node = yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name}: not a recipe: {' '.join(str(error).split())}") from error
     if not isinstance(node, dict):
         raise RecipeError(f"{name}: a recipe is keys and values, such as `data: digits`")
@@ -183,5 +195,5 @@ def _read_text(text: str, name: str) -> dict[str, Any]:
 def _read_value(text: str, assignment: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{assignment!r}: the value is not readable as YAML") from error

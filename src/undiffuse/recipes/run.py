@@ -65,10 +65,10 @@ class Run:
     ) -> Tensor:
         """n raw samples (n, *shape); sample `first + i` of a seed is the same however many are drawn.
 
-        `steps` thins the chain (default: all of its steps). Raises ValueError for n or steps below 1.
+        `steps` thins the chain (default: all of its steps). Raises ValueError for n or steps below 1, or
+        first below 0.
         """
-        if n < 1:
-            raise ValueError(f"n={n}: draw at least one sample")
+        check_range(n, first)
         x_0 = samplers.sample(
             self.model,
             (n, *self.shape),
@@ -82,24 +82,31 @@ class Run:
         return self.space.decode(x_0.cpu())
 
     def trajectory(
-        self, n: int, seed: int = 0, *, steps: int | None = None, sampler: Sampler | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
     ) -> Iterator[tuple[float, Tensor]]:
-        """(t, raw x_t) of the same samples, from t = 1 to t = 0."""
+        """(t, x_t) of the same samples as `sample`, from t = 1 to t = 0, in x_0's coordinates."""
         states = samplers.trajectory(
             self.model,
             (n, *self.shape),
             generator=torch.Generator().manual_seed(seed),
             sampler=sampler or self.sampler,
             grid=self.thinned(steps),
+            first=first,
         )
-        return ((t, self.space.decode(x.cpu())) for t, x in states)
+        return ((t, x.cpu()) for t, x in states)
 
     def bits(self, raw: Tensor, seed: int = 0, *, terms: int | None = None) -> Tensor:
         """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
 
         Probabilities of levels, or densities in the raw units of continuous data.
         """
-        self._check(raw)
+        self.check(raw)
         parts = bounds.blocks(
             self.model, raw, grid=self.grid, seed=seed, terms=terms, encode=self.space.encode
         )
@@ -116,7 +123,7 @@ class Run:
         tick: Callable[[], object] = lambda: None,
     ) -> bounds.Report:
         """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units)."""
-        self._check(raw)
+        self.check(raw)
         return bounds.evaluate(
             self.model,
             raw,
@@ -133,10 +140,14 @@ class Run:
         return self.space.log_det(self.shape) / (dims(self.shape) * math.log(2))
 
     def thinned(self, steps: int | None) -> Tensor:
-        """The chain's grid, or `steps` times of it."""
-        return self.grid if steps is None else thin(self.grid, steps)
+        """The chain's grid, or `steps` times of it. Raises ValueError if it has not so many."""
+        grid = self.grid
+        if steps is not None and not 1 <= steps <= len(grid):
+            raise ValueError(f"steps={steps}: this run's chain can be thinned to 1 to {len(grid)} steps")
+        return grid if steps is None else thin(grid, steps)
 
-    def _check(self, raw: Tensor) -> None:
+    def check(self, raw: Tensor) -> None:
+        """Raise ValueError unless raw (B, *shape) has examples of the run's shape."""
         if tuple(raw.shape[1:]) != self.shape:
             raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {self.shape}")
 
@@ -153,10 +164,21 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     model = plan.denoiser(shape, levels)
     newest = checkpoint.latest(folder / "checkpoints")
     weights = checkpoint.load_average(newest)
-    model.load_state_dict(weights | _buffers(model), strict=True)
+    try:
+        model.load_state_dict(weights | _buffers(model), strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
     model.to(device).eval().requires_grad_(False)
     step = int(newest.name.removeprefix("step-"))
     return Run(folder, plan, model, space_from(facts["space"]), shape, levels, step)
+
+
+def check_range(n: int, first: int) -> None:
+    """Raise ValueError unless there are samples first .. first + n - 1."""
+    if n < 1:
+        raise ValueError(f"n={n}: draw at least one sample")
+    if first < 0:
+        raise ValueError(f"first={first}: samples are numbered from 0")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -167,6 +189,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text())
         good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
+        _ = facts["levels"], facts["space"]["kind"], facts["examples"]["train"], facts["examples"]["test"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not readable as a run of this version") from error
     if not good:

@@ -7,7 +7,6 @@ eta = 0 is deterministic, the first-order solution of the probability-flow equat
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from undiffuse.kernels import Gaussian
@@ -46,7 +45,8 @@ class DDIM(Sampler):
         alpha_t, sigma_t = model.kernel.alpha_sigma(t)
         alpha_s, sigma_s = model.kernel.alpha_sigma(s)
         var = self.eta**2 * model.kernel.coefficients(s, t).var
-        kept = torch.sqrt(sigma_s.square() - var) / sigma_t  # of the noise in x_t
+        direction = (sigma_s.square() - var).clamp(min=0)  # is 0 up to rounding if keep_t = 0, eta = 1
+        kept = direction.sqrt() / sigma_t  # of the noise in x_t
         x_0 = model.predict(x_t, t)
         x_s = like(alpha_s - kept * alpha_t, x_t) * x_0 + like(kept, x_t) * x_t
         if self.eta > 0:

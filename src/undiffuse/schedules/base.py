@@ -33,7 +33,8 @@ class Schedule(nn.Module, ABC):
 def check_time(t: Tensor) -> Tensor:
     """t in float64 on the CPU; ValueError outside [0, 1]."""
     t = t.detach().to("cpu", torch.float64)
-    if t.numel() and not bool(((t >= 0) & (t <= 1)).all()):
+    inside = 0 <= float(t) <= 1 if t.ndim == 0 else bool(((t >= 0) & (t <= 1)).all())
+    if not inside:
         raise ValueError(f"times lie in [0, 1], 0 is data; got {t.min():g} to {t.max():g}")
     return t
 

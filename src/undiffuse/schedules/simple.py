@@ -32,8 +32,4 @@ class LogLinear(Schedule):
 
     def logsnr(self, t: Tensor) -> Tensor:
         """first + (last - first) t."""
-        return torch.lerp(_like(self.first, t), _like(self.last, t), check_time(t))
-
-
-def _like(value: float, t: Tensor) -> Tensor:
-    return torch.full(t.shape, value, dtype=torch.float64)
+        return self.first + (self.last - self.first) * check_time(t)

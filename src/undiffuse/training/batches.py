@@ -23,7 +23,10 @@ class Batches:
         flips: bool = False,
     ) -> None:
         if flips and data.ndim != 4:
-            raise ValueError("train.flips=true mirrors images (C, H, W); these data are no images")
+            shape = tuple(data.shape[1:])
+            raise ValueError(
+                f"train.flips=true mirrors images (C, H, W), the data are {shape}; set it to false"
+            )
         self.data, self.encode, self.size, self.seed, self.flips = data, encode, size, seed, flips
         self._epoch, self._order = -1, torch.zeros(0)
 
@@ -37,11 +40,12 @@ class Batches:
 
     def _rows(self, place: int, count: int) -> Tensor:
         """Indices of `count` examples from place number `place` of the endless sequence."""
-        epoch, position = divmod(place, len(self.data))
-        rows = self._permutation(epoch)[position : position + count]
-        if len(rows) == count:
-            return rows
-        return torch.cat([rows, self._rows((epoch + 1) * len(self.data), count - len(rows))])
+        parts, end = [], place + count
+        while place < end:
+            epoch, position = divmod(place, len(self.data))
+            parts.append(self._permutation(epoch)[position : position + end - place])
+            place += len(parts[-1])
+        return torch.cat(parts)
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch != self._epoch:

@@ -60,7 +60,8 @@ def save(root: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 def steps(root: Path) -> list[Path]:
     """The checkpoints under `root`, by step."""
-    return sorted(p for p in root.glob("step-*") if p.is_dir())
+    found = {p.name.removeprefix("step-"): p for p in root.glob("step-*") if p.is_dir()}
+    return [found[name] for name in sorted(filter(str.isdecimal, found), key=int)]
 
 
 def latest(root: Path) -> Path:
@@ -74,32 +75,38 @@ def latest(root: Path) -> Path:
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """The checkpoint in this folder, verified. Raises ValueError if it is damaged."""
     verify(path)
-    state = json.loads((path / "state.json").read_text())
-    if state.get("format") != FORMAT:
-        raise ValueError(f"{path}: checkpoint format {state.get('format')!r}, this version reads {FORMAT}")
+    state = _load_state(path)
     groups = {name: _load(path, name, device) for name in GROUPS}
     return Checkpoint(step=state["step"], state=state, **groups)
 
 
 def load_average(path: Path, device: torch.device | str = "cpu") -> Tensors:
     """Only the averaged weights, verified."""
-    verify(path, only="average.safetensors")
+    verify(path, only=("average.safetensors", "state.json"))
+    _load_state(path)
     return _load(path, "average", device)
 
 
-def verify(path: Path, only: str | None = None) -> None:
+def verify(path: Path, only: tuple[str, ...] | None = None) -> None:
     """Raise ValueError naming the first file that is not what the manifest says."""
     try:
-        hashes = json.loads((path / "MANIFEST.json").read_text())["sha256"]
+        hashes = dict(json.loads((path / "MANIFEST.json").read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: damaged checkpoint, its MANIFEST.json cannot be read") from error
-    for name in GROUPS:
-        hashes.setdefault(f"{name}.safetensors", None)
+    for name in (*(f"{group}.safetensors" for group in GROUPS), "state.json"):
+        hashes.setdefault(name, None)
     for name, expected in hashes.items():
-        if only is None or name == only:
+        if only is None or name in only:
             file = path / name
             if not file.is_file() or _sha256(file) != expected:
                 raise ValueError(f"{file}: damaged or missing, its SHA-256 is not the manifest's")
+
+
+def _load_state(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((path / "state.json").read_text())
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{path}: checkpoint format {state.get('format')!r}, this version reads {FORMAT}")
+    return state
 
 
 def _load(path: Path, name: str, device: torch.device | str) -> Tensors:

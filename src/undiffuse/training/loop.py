@@ -49,10 +49,12 @@ def train(
     device = next(model.parameters()).device
     while state.step < settings.steps:
         began = time.perf_counter()
-        model.train()
+        if not model.training:  # an evaluation came between
+            model.train()
+        state.optimizer.zero_grad()  # what a step that was interrupted may have left
         x_0 = batches(state.step).to(device)
         generator = keyed(seed, "train", state.step)
-        with _dropout_seed(generator, device):
+        with _dropout_seed(keyed(seed, "dropout", state.step), device):
             loss = _backward(model, objective, x_0, generator, settings)
         norm = _clip(model, settings.clip)
         _check_finite(state.step, loss, norm)
@@ -60,7 +62,6 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.step()
-        state.optimizer.zero_grad()
         state.ema.update(state.step)
         state.step += 1
         yield Progress(state.step, loss, norm, rate, time.perf_counter() - began)
@@ -69,8 +70,12 @@ def train(
 @contextmanager
 def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Dropout takes no generator: seed the global one for it, and put it back afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(generator.initial_seed())
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        # torch.manual_seed would also queue a seed, with a traceback, for every device not yet in use.
+        torch.default_generator.manual_seed(generator.initial_seed())
+        if cuda:
+            torch.cuda.manual_seed(generator.initial_seed())
         yield
 
 

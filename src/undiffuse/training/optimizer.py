@@ -36,6 +36,7 @@ def state_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, T
     }
 
 
+@torch.no_grad()
 def restore(optimizer: torch.optim.Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
     """Put back what `state_of` gave. Raises ValueError for another module's state."""
     parameters = dict(module.named_parameters())
@@ -43,4 +44,7 @@ def restore(optimizer: torch.optim.Optimizer, module: nn.Module, state: dict[str
         kind, _, name = key.partition("/")
         if name not in parameters:
             raise ValueError(f"the optimizer's state has {name}, which this model has not")
-        optimizer.state[parameters[name]][kind] = value
+        parameter = parameters[name]
+        if value.shape == parameter.shape:  # fused AdamW reads memory as it lies: channels_last, say
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        optimizer.state[parameter][kind] = value

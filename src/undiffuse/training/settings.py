@@ -1,5 +1,6 @@
 """What a training run is told: the `train` part of a recipe."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +11,9 @@ class Settings:
 
     `batch` examples a step, in `accumulate` parts; AdamW at `lr`, warmed up over `warmup` steps, then
     constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged with
-    `ema`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test examples at
-    `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one checkpoint is always
-    written at the end), and the newest `keep` checkpoints stay.
+    `ema`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test examples
+    at `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one checkpoint is
+    always written at the end), and the newest `keep` checkpoints stay.
     """
 
     steps: int = 1000
@@ -58,7 +59,9 @@ class Settings:
         for name in ("ema", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")
-        if not self.lr > 0:
-            raise ValueError(f"train.lr={self.lr}: must be positive")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"train.lr={self.lr}: must be positive and finite")
+        if self.weight_decay == math.inf:
+            raise ValueError(f"train.weight_decay={self.weight_decay}: must be finite")
         if self.batch % self.accumulate:
             raise ValueError(f"train.accumulate={self.accumulate} does not divide train.batch={self.batch}")

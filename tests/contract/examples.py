@@ -1,0 +1,143 @@
+"""One or more examples of every entry of every registry; a new entry needs a line here."""
+
+import torch
+from torch import Tensor, nn
+
+from undiffuse import (
+    distributions,
+    kernels,
+    networks,
+    objectives,
+    parameterizations,
+    samplers,
+    schedules,
+)
+from undiffuse.distributions import Categorical, Discretized, Normal
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear
+
+SCHEDULES = {
+    "linear": [Linear(), Linear(steps=None), Linear(0.1, 0.3, steps=7)],
+    "quadratic": [schedules.Quadratic(), schedules.Quadratic(steps=None)],
+    "sigmoid": [schedules.Sigmoid(), schedules.Sigmoid(steps=None)],
+    "cosine": [Cosine(), Cosine(steps=None), Cosine(steps=20, max_beta=0.9)],
+    "betas": [Betas([0.1, 0.5, 0.2]), Betas([0.3, 0.4, 1.0]), Betas([0.5])],
+    "constant-fraction": [ConstantFraction()],
+    "log-linear": [LogLinear()],
+}
+KERNELS = {"gaussian": [Gaussian(s) for family in SCHEDULES.values() for s in family]}
+PARAMETERIZATIONS = {
+    "eps": [parameterizations.Eps()],
+    "x0": [parameterizations.X0()],
+    "v": [parameterizations.V()],
+    "mean": [parameterizations.Mean(1000), parameterizations.Mean(20)],
+}
+VARIANCES = {
+    "posterior": [parameterizations.Posterior()],
+    "forward": [parameterizations.Forward()],
+    "interpolated": [parameterizations.Interpolated()],
+    "free": [parameterizations.Free()],
+    "table": [parameterizations.Table([0.01 * i for i in range(1, 21)])],
+}
+DECODERS = {
+    "normal": [parameterizations.NormalDecoder(), parameterizations.NormalDecoder(std=0.3)],
+    "discretized": [
+        parameterizations.DiscretizedDecoder(16),
+        parameterizations.DiscretizedDecoder(256, std=0.01),
+    ],
+}
+SAMPLERS = {
+    "ancestral": [samplers.Ancestral()],
+    "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
+}
+GRIDS = {
+    "uniform": [schedules.grids.uniform(1), schedules.grids.uniform(7), schedules.grids.uniform()],
+    "strided": [schedules.grids.strided(20, 6), schedules.grids.strided()],
+    "log-snr": [schedules.grids.logsnr(Linear(), 9), schedules.grids.logsnr(Cosine(None), 50, 0.01)],
+}
+TIMES = {"independent": [objectives.Independent()], "stratified": [objectives.Stratified()]}
+WEIGHTS = {
+    "min-snr": [objectives.MinSNR(), objectives.MinSNR(0.5)],
+    "truncated": [objectives.Truncated()],
+}
+OBJECTIVES = {
+    "simple": [
+        objectives.Simple(),
+        objectives.Simple("l1"),
+        objectives.Simple("huber", objectives.MinSNR(), objectives.Independent()),
+        objectives.Simple(grid=schedules.grids.uniform(20)),
+    ],
+    "variational": [
+        objectives.Variational(grid=schedules.grids.uniform(5)),
+        objectives.Variational(objectives.Independent(), 3, schedules.grids.strided(20, 4)),
+    ],
+}
+NETWORKS = {
+    "mlp": [
+        lambda shape, outputs=1: networks.MLP(shape, hidden=16, layers=2, outputs=outputs),
+        lambda shape, outputs=1: networks.MLP(shape, hidden=3, layers=1, outputs=outputs),
+    ],
+    "unet": [
+        lambda shape, outputs=1: networks.UNet(shape, channels=8, multipliers=(1, 2), outputs=outputs),
+        lambda shape, outputs=1: networks.UNet(
+            shape, channels=6, multipliers=(1, 1, 2), blocks=2, attention=(1,), outputs=outputs
+        ),
+    ],
+}
+DISTRIBUTIONS: list[distributions.Distribution] = [
+    Normal(torch.tensor([-1.0, 0.0, 3.0]).double(), torch.tensor([0.01, 1.0, 9.0]).double()),
+    Normal(torch.zeros(3).double(), torch.tensor(0.25).double()),
+    Categorical(
+        torch.tensor([[0.0, 1.0, 2.0, -1.0], [0.0] * 4, [-30.0, 5.0, 0.0, 0.0]]).double(),
+        torch.tensor([-1.0, -0.2, 0.5, 2.0]).double(),
+    ),
+    Categorical(torch.tensor([-torch.inf, 0.5, 0.0]).double().expand(3, 3), torch.arange(3.0).double()),
+    Discretized(torch.tensor([-0.9, 0.1, 2.0]).double(), torch.tensor([0.3, 0.05, 1.0]).double(), 9),
+    Discretized(torch.tensor([0.0, 0.4, -3.0]).double(), torch.tensor(0.5).double(), 2),
+]
+
+GROUPS: dict[str, tuple[dict, dict]] = {
+    "schedules": (schedules.SCHEDULES, SCHEDULES),
+    "kernels": (kernels.KERNELS, KERNELS),
+    "parameterizations": (parameterizations.PARAMETERIZATIONS, PARAMETERIZATIONS),
+    "variances": (parameterizations.VARIANCES, VARIANCES),
+    "decoders": (parameterizations.DECODERS, DECODERS),
+    "samplers": (samplers.SAMPLERS, SAMPLERS),
+    "grids": (schedules.GRIDS, GRIDS),
+    "times": (objectives.TIMES, TIMES),
+    "weights": (objectives.WEIGHTS, WEIGHTS),
+    "objectives": (objectives.OBJECTIVES, OBJECTIVES),
+    "networks": (networks.NETWORKS, NETWORKS),
+}
+
+
+def each(group: dict) -> dict:
+    """Arguments of pytest.mark.parametrize for every example of a group."""
+    pairs = [(f"{name}-{i}", part) for name, parts in group.items() for i, part in enumerate(parts)]
+    return {"argvalues": [part for _, part in pairs], "ids": [name for name, _ in pairs]}
+
+
+class Small(nn.Module):
+    """A smooth network with a few weights that depends on time; float64, vectors only."""
+
+    def __init__(self, size: int = 3, outputs: int = 1, scale: float = 0.5) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(5)
+        weight = scale * torch.randn(outputs * size, size, generator=g, dtype=torch.float64)
+        self.weight, self.outputs = nn.Parameter(weight), outputs
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return torch.tanh(x_t + t[:, None]) @ self.weight.T + 0.1 * t[:, None]
+
+
+def small_model(
+    kernel: Gaussian | None = None,
+    parameterization: parameterizations.Parameterization | None = None,
+    variance: parameterizations.Variance | None = None,
+    decoder: parameterizations.Decoder | None = None,
+) -> Denoiser:
+    """A float64 model on vectors of 3."""
+    outputs = 2 if variance is not None and variance.learned else 1
+    kernel = kernel or Gaussian(Linear(1e-3, 0.3, steps=20))
+    return Denoiser(Small(outputs=outputs), kernel, parameterization, variance, decoder)

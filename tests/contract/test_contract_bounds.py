@@ -1,0 +1,157 @@
+"""Laws of evaluation: an example's bound is its own, its parts add up, fewer terms stay unbiased."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from examples import DECODERS, VARIANCES, each, small_model
+
+from oracles import f64, normals
+from undiffuse import terms
+from undiffuse.bounds import blocks, count_calls, evaluate, nelbo, null
+from undiffuse.bounds.nelbo import calls
+from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
+from undiffuse.random import Streams, keyed
+from undiffuse.schedules import grids
+
+GRID = grids.strided(20, 6)
+DATA = normals(40, 3)
+
+
+@pytest.mark.parametrize("variance", **each(VARIANCES))
+@pytest.mark.parametrize("decoder", **each(DECODERS))
+def test_the_parts_add_up(variance, decoder):
+    model, x = small_model(variance=variance, decoder=decoder), torch.tanh(DATA[:4])
+    bound = nelbo(model, x, grid=grids.uniform(20), generator=keyed(0))
+    assert bound.prior.shape == bound.decode.shape == bound.total.shape == (4,)
+    assert bound.steps.shape == (4, 19)
+    for part in (bound.prior, bound.steps, bound.decode, bound.total):
+        assert part.dtype == torch.float64 and part.isfinite().all() and not part.requires_grad
+    assert (bound.prior >= 0).all() and (bound.steps >= 0).all()
+    assert torch.equal(bound.total, bound.prior + bound.steps.sum(1) + bound.decode)
+    if isinstance(decoder, DiscretizedDecoder):
+        assert (bound.decode >= 0).all()
+
+
+def test_the_example_alone_decides_its_bound():
+    model = small_model()
+    for k in (None, 2):
+        every = evaluate_totals(model, DATA, k)
+        for n in (1, 7, 8, 9, 23):
+            assert torch.equal(evaluate_totals(model, DATA[:n], k), every[:n])
+
+
+def evaluate_totals(model, data, k):
+    parts = [bound for _, bound in blocks(model, data, grid=GRID, seed=4, terms=k, block=8)]
+    return torch.cat([torch.cat([p.total[:, None], p.steps, p.prior[:, None]], 1) for p in parts])
+
+
+def test_examples_have_their_own_noise_and_seeds_matter():
+    model, same = small_model(), DATA[:1].expand(20, 3)
+    a, b = (
+        torch.cat([p.total for _, p in blocks(model, same, grid=GRID, seed=seed, block=8)]) for seed in (0, 1)
+    )
+    assert len(torch.cat([a, b]).unique()) == 40
+
+
+@pytest.mark.parametrize("k", [None, 3])
+@pytest.mark.parametrize("block", [None, 7])
+def test_a_report_is_numpy_on_the_same_numbers(k, block):
+    model = small_model(variance=Interpolated())
+    options = {"grid": GRID, "seed": 2, "terms": k, "block": block, "encode": lambda x: 0.5 * x}
+    report, parts = evaluate(model, DATA, **options), list(blocks(model, DATA, **options))
+    bits = 1 / (3 * math.log(2))
+
+    def agrees(estimate, rows):
+        rows = torch.cat(rows).numpy() * bits
+        assert estimate.mean == pytest.approx(rows.mean(), rel=1e-12, abs=1e-14)
+        assert estimate.se == pytest.approx(rows.std(ddof=1) / 40**0.5, rel=1e-10)
+
+    assert report.examples == 40 and torch.equal(report.grid, GRID)
+    agrees(report.total, [p.total for _, p in parts])
+    agrees(report.prior, [p.prior for _, p in parts])
+    agrees(report.steps, [p.steps.sum(1) for _, p in parts])
+    agrees(report.decode, [p.decode for _, p in parts])
+    agrees(report.gain, [null(x) - p.total for x, p in parts])
+    steps = torch.cat([p.steps for _, p in parts]).numpy() * bits
+    np.testing.assert_allclose(report.per_step, steps.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(report.per_step_se, steps.std(0, ddof=1) / 40**0.5, rtol=1e-10)
+    together = torch.cat([x for x, _ in parts])
+    torch.testing.assert_close(together, 0.5 * DATA)
+
+
+def test_null_is_the_standard_normal():
+    expected = 0.5 * (DATA.square() + math.log(2 * math.pi)).sum(1)
+    torch.testing.assert_close(null(DATA), expected)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_fewer_terms_are_unbiased_one_by_one(k):
+    model, n = small_model(), 8000
+    x = DATA[:1].expand(n, 3)
+    every = nelbo(model, x, grid=GRID, generator=keyed(0))
+    some = nelbo(model, x, grid=GRID, generator=keyed(1), terms=k)
+    assert ((some.steps != 0).sum(1) == k).all()
+    for a, b in ((every.steps, some.steps), (every.steps.sum(1), some.steps.sum(1))):
+        se = ((a.var(0) + b.var(0)) / n).sqrt()
+        assert ((a.mean(0) - b.mean(0)).abs() < 5 * se).all()
+        assert (se < 0.1 * a.mean(0)).all()
+    se = ((every.decode.var() + some.decode.var()) / n).sqrt()
+    assert (every.decode.mean() - some.decode.mean()).abs() < 5 * se
+
+
+def test_one_term_of_every_stretch():
+    """T - 1 = 19 steps in 4 stretches: 0-4, 5-9 (10 rounds to even), .., each counted by its length."""
+    model, grid = small_model(), grids.uniform(20)
+    x = DATA[:1].expand(3000, 3)
+    steps = nelbo(model, x, grid=grid, generator=keyed(1), terms=4).steps
+    edges = np.linspace(0, 19, 5).round().astype(int)
+    for low, high in pairwise(edges):
+        hits = (steps[:, low:high] != 0).double()
+        assert (hits.sum(1) == 1).all()
+        share, size = hits.mean(0), high - low
+        assert ((share - 1 / size).abs() < 5 * (1 / size / 3000) ** 0.5).all()
+
+
+def test_as_many_terms_as_steps_are_all_of_them():
+    model = small_model()
+    a, b = (nelbo(model, DATA, grid=GRID, generator=keyed(0), terms=k).steps for k in (None, 5))
+    assert torch.equal(a, b) and (a != 0).all()
+
+
+@pytest.mark.parametrize("k", [None, 1, 3, 99])
+@pytest.mark.parametrize("length", [1, 2, 6])
+def test_calls_are_counted_beforehand(k, length):
+    model, grid, ticks = small_model(), grids.strided(20, length), []
+    evaluate(model, DATA, grid=grid, terms=k, block=8, tick=lambda: ticks.append(1))
+    assert len(ticks) == count_calls(40, (3,), grid, k, block=8) == 5 * calls(grid, k)
+
+
+def test_streams_and_generators_serve_alike():
+    model = small_model()
+    bound = nelbo(model, DATA, grid=GRID, generator=Streams(0, rows=range(40)))
+    again = nelbo(model, DATA, grid=GRID, generator=Streams(0, rows=range(40)))
+    assert torch.equal(bound.total, again.total)
+
+
+def test_terms_are_differentiable_and_take_one_time_a_row():
+    model = small_model()
+    s, t = f64(0.2, 0.5, 0.1), f64(0.4, 1.0, 0.15)
+    rows = terms.step(model, DATA[:3], s, t, Streams(0, rows=range(3)))
+    for i in range(3):
+        one = terms.step(model, DATA[i : i + 1], s[i], t[i], Streams(0, rows=range(i, i + 1)))
+        torch.testing.assert_close(one[0], rows[i])
+    rows.sum().backward()
+    assert model.network.weight.grad.any()
+
+
+def test_refusals():
+    model = small_model()
+    with pytest.raises(ValueError, match="at least two"):
+        evaluate(model, DATA[:1], grid=GRID)
+    with pytest.raises(ValueError, match="terms=0"):
+        nelbo(model, DATA, grid=GRID, generator=keyed(0), terms=0)
+    with pytest.raises(ValueError, match="grid"):
+        nelbo(model, DATA, grid=f64(0.2, 0.7), generator=keyed(0))

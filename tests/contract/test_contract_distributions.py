@@ -1,0 +1,179 @@
+"""Laws of distributions, by quadrature or enumeration on every example."""
+
+import math
+
+import pytest
+import torch
+from examples import DISTRIBUTIONS
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from oracles import f64, normals
+from undiffuse.distributions import Categorical, Discretized, Normal
+from undiffuse.random import Streams, keyed
+
+EVERY = pytest.mark.parametrize("p", DISTRIBUTIONS, ids=lambda p: type(p).__name__)
+
+
+def support(p):
+    """Points (N, 1) or (N, B) and weights of the sum or integral over everything that can happen."""
+    if isinstance(p, Normal):
+        z = torch.linspace(-14, 14, 2001, dtype=torch.float64)[:, None]
+        return p.loc + p.var.sqrt() * z, p.var.sqrt() * (28 / 2000)
+    return p.values[:, None].expand(-1, 3), 1.0
+
+
+def prob(p, x):
+    return p.log_prob(x).exp()
+
+
+def expect(p, f):
+    """Sum or integral of p f; f may be infinite where p is zero."""
+    x, w = support(p)
+    return torch.where(prob(p, x) > 0, w * prob(p, x) * f(x), 0.0).sum(0)
+
+
+def other(p):
+    """A second distribution of p's family and support."""
+    if isinstance(p, Normal):
+        return Normal(p.loc + 0.3, 1.5 * p.var)
+    if isinstance(p, Categorical):
+        return Categorical(p.logits.roll(1, 0) + torch.arange(len(p.values)) * 0.1, p.values)
+    return Discretized(p.loc - 0.1, 1.3 * p.std, p.levels)
+
+
+@EVERY
+def test_probabilities_sum_to_one(p):
+    torch.testing.assert_close(expect(p, torch.ones_like), torch.ones(3).double())
+
+
+@EVERY
+def test_mean_is_the_expectation(p):
+    assert p.mean.shape == (3,)
+    torch.testing.assert_close(p.mean, expect(p, lambda x: x), rtol=1e-9, atol=1e-9)
+
+
+@EVERY
+def test_entropy_is_the_expected_surprise(p):
+    assert p.entropy().shape == (3,)
+    torch.testing.assert_close(p.entropy(), expect(p, lambda x: -p.log_prob(x)))
+
+
+@EVERY
+def test_kl_is_the_expected_log_ratio(p):
+    q = other(p)
+    expected = expect(p, lambda x: p.log_prob(x) - q.log_prob(x))
+    torch.testing.assert_close(p.kl(q), expected, rtol=1e-7, atol=1e-10)
+    assert (p.kl(q) >= 0).all() and p.kl(q).shape == (3,)
+    assert not torch.allclose(p.kl(q), q.kl(p))
+
+
+@EVERY
+def test_kl_to_itself_is_zero(p):
+    assert torch.equal(p.kl(p), torch.zeros(3, dtype=torch.float64))
+
+
+@EVERY
+@pytest.mark.parametrize("g", [0.0, 0.7, -2.0])
+def test_tilt_is_the_renormalised_product(p, g):
+    tilted, (x, _) = p.tilt(torch.full((3,), g).double()), support(p)
+    log_z = expect(p, lambda x: torch.exp(g * x)).log()
+    seen = p.log_prob(x) > -600
+    expected = p.log_prob(x) + g * x - log_z
+    torch.testing.assert_close(tilted.log_prob(x)[seen], expected[seen], rtol=1e-7, atol=1e-7)
+
+
+@EVERY
+def test_kl_to_a_stranger_is_refused(p):
+    stranger = Normal(f64(0.0), f64(1.0))
+    stranger = DISTRIBUTIONS[2] if isinstance(p, Normal) else stranger
+    with pytest.raises(TypeError, match="KL"):
+        p.kl(stranger)
+
+
+@EVERY
+def test_draws_have_the_mean_and_the_variance(p):
+    n = 40_000
+    x = many(p, n).sample(keyed("draws"))
+    assert x.shape == (n, 3)
+    var = expect(p, lambda x: (x - p.mean).square())
+    fourth = expect(p, lambda x: (x - p.mean).pow(4))
+    assert ((x.mean(0) - p.mean).abs() <= 5 * (var / n).sqrt()).all()
+    error = (x - p.mean).square().mean(0) - var
+    assert (error.abs() <= 5 * ((fourth - var.square()) / n).sqrt() + 1e-12).all()
+
+
+def many(p, n):
+    """p for n rows."""
+    if isinstance(p, Categorical):
+        return Categorical(p.logits.expand(n, *p.logits.shape), p.values)
+    if isinstance(p, Normal):
+        return Normal(p.loc.expand(n, 3), p.var)
+    return Discretized(p.loc.expand(n, 3), p.std, p.levels)
+
+
+@pytest.mark.parametrize("p", DISTRIBUTIONS[2:], ids=lambda p: type(p).__name__)
+def test_frequencies(p):
+    n, (x, _) = 20_000, support(p)
+    draws = many(p, n).sample(keyed("frequencies"))
+    share = (draws == x[:, None, :]).double().mean(1)
+    assert torch.equal(share.sum(0), torch.ones(3).double())
+    exact = prob(p, x)
+    assert ((share - exact).abs() <= 5 * (exact * (1 - exact) / n).sqrt() + 1e-9).all()
+
+
+@EVERY
+def test_draws_follow_the_generator_alone(p):
+    assert torch.equal(p.sample(keyed(1)), p.sample(keyed(1)))
+    streams = p.sample(Streams(1, rows=range(3)))
+    assert torch.equal(streams, p.sample(Streams(1, rows=range(3))))
+    assert p.sample(keyed(1)).shape == (3,)
+
+
+@given(
+    x=st.floats(-50, 50),
+    mean=st.floats(-10, 10),
+    std=st.floats(1e-3, 1e3),
+)
+def test_normal_is_scipy(x, mean, std):
+    p, q = Normal(f64(mean), f64(std).square()), stats.norm(mean, std)
+    assert p.log_prob(f64(x)).item() == pytest.approx(q.logpdf(x), rel=1e-9, abs=1e-9)
+    assert p.entropy().item() == pytest.approx(q.entropy(), rel=1e-9, abs=1e-9)
+
+
+def test_normal_variances_broadcast_over_the_batch():
+    p = Normal(torch.zeros(4, 2, 3), torch.full((4, 1, 1), 2.0))
+    for result in (p.entropy(), p.kl(p), p.log_prob(torch.zeros(4, 2, 3)), p.sample(keyed(0))):
+        assert result.shape == (4, 2, 3)
+    assert p.kl(Normal(p.loc, torch.tensor(2.0))).abs().max() == 0
+
+
+def test_categorical_takes_the_nearest_value():
+    p = Categorical(torch.log(f64(0.1, 0.2, 0.7)), f64(-1.0, 0.0, 2.0))
+    x = f64(-9.0, -0.51, -0.49, 0.99, 1.01, 9.0)
+    expected = f64(0.1, 0.1, 0.2, 0.2, 0.7, 0.7)
+    torch.testing.assert_close(p.log_prob(x).exp(), expected)
+
+
+def test_categorical_that_is_sure():
+    sure = Categorical(f64(-torch.inf, 0.0, -torch.inf), f64(0.0, 1.0, 2.0))
+    flat = Categorical(f64(0.0, 0.0, 0.0), f64(0.0, 1.0, 2.0))
+    assert sure.entropy() == 0 and sure.mean == 1 and sure.sample(keyed(0)) == 1
+    assert sure.kl(flat).item() == pytest.approx(math.log(3)) and flat.kl(sure) == math.inf
+    assert sure.log_prob(torch.ones(2, dtype=torch.float32)).tolist() == [0, 0]
+
+
+def test_categorical_probability_is_never_given_to_the_impossible():
+    p = Categorical(f64(-torch.inf, 0.0, 0.0, -torch.inf).expand(5000, 4), torch.arange(4.0).double())
+    assert set(p.sample(keyed(0)).tolist()) == {1.0, 2.0}
+
+
+def test_entropy_and_kl_are_differentiable():
+    logits = normals(5, 4).requires_grad_()
+    p = Categorical(logits, f64(0.0, 1.0, 2.0, 3.0))
+    flat = Categorical(torch.zeros(5, 4).double(), p.values)
+    (a,) = torch.autograd.grad(p.entropy().sum(), logits, retain_graph=True)
+    (b,) = torch.autograd.grad(p.kl(flat).sum(), logits)
+    torch.testing.assert_close(a, -b)  # KL to the uniform is log K - entropy
+    assert a.abs().max() > 0.01

@@ -1,0 +1,150 @@
+"""Laws of kernels: four distributions of one and the same Markov chain."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from examples import KERNELS, SCHEDULES, each
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracles import f64, normals
+from undiffuse.distributions import Normal
+from undiffuse.kernels import Gaussian
+from undiffuse.random import keyed
+from undiffuse.schedules import Betas, ConstantFraction, LogLinear
+
+EVERY = pytest.mark.parametrize("kernel", **each(KERNELS))
+GAUSSIAN = pytest.mark.parametrize("schedule", **each(SCHEDULES))
+PAIR = st.tuples(st.floats(0.02, 0.98), st.floats(0.02, 0.98)).filter(lambda p: abs(p[0] - p[1]) > 1e-3)
+
+
+def data(kernel, rows: int = 6) -> torch.Tensor:
+    return kernel.marginal(normals(rows, 3), f64(1e-6)).sample(keyed("data"))
+
+
+@EVERY
+@given(pair=PAIR, seed=st.integers(0, 99))
+def test_bridge_is_bayes(kernel, pair, seed):
+    """q(x_s | x_0) q(x_t | x_s) / q(x_t | x_0) = q(x_s | x_t, x_0), at draws of all three."""
+    (s, t), x_0 = f64(*sorted(pair)), data(kernel)
+    x_s = kernel.marginal(x_0, s).sample(keyed(seed, "s"))
+    x_t = kernel.marginal(x_0, t).sample(keyed(seed, "t"))
+    joint = kernel.marginal(x_0, s).log_prob(x_s) + kernel.transition(x_s, s, t).log_prob(x_t)
+    bayes = joint - kernel.marginal(x_0, t).log_prob(x_t)
+    bridge = kernel.bridge(x_0, x_t, s, t).log_prob(x_s)
+    torch.testing.assert_close(bridge, bayes, rtol=1e-10, atol=1e-8)
+
+
+@EVERY
+@given(pair=PAIR)
+def test_means_compose(kernel, pair):
+    """The mean of a transition is affine in x_s, so marginals compose (Chapman-Kolmogorov)."""
+    (s, t), x_0 = f64(*sorted(pair)), data(kernel)
+    hop = kernel.transition(kernel.marginal(x_0, s).mean, s, t).mean
+    torch.testing.assert_close(hop, kernel.marginal(x_0, t).mean, rtol=1e-11, atol=1e-13)
+
+
+@EVERY
+def test_every_time_may_be_one_or_one_a_row(kernel):
+    x_0, x_t = data(kernel), normals(6, 3, seed=1)
+    s, t = torch.linspace(0.1, 0.4, 6).double(), torch.linspace(0.5, 1.0, 6).double()
+
+    def rows(law):
+        return [law(x_0[i : i + 1], x_t[i : i + 1], s[i], t[i]).mean for i in range(6)]
+
+    for law in (
+        lambda x, y, s, t: kernel.marginal(x, t),
+        lambda x, y, s, t: kernel.transition(x, s, t),
+        lambda x, y, s, t: kernel.bridge(x, y, s, t),
+    ):
+        torch.testing.assert_close(law(x_0, x_t, s, t).mean, torch.cat(rows(law)), rtol=1e-14, atol=0)
+
+
+@EVERY
+def test_prior_forgets_the_data_and_the_end_is_near_it(kernel):
+    x_0 = data(kernel)
+    prior, again = kernel.prior(x_0), kernel.prior(x_0 + 1)
+    assert prior.mean.shape == x_0.shape
+    assert torch.equal(prior.kl(again), torch.zeros_like(x_0))
+    gaps = [kernel.marginal(x_0, f64(t)).kl(prior).sum() for t in (0.05, 0.3, 0.7, 1.0)]
+    assert all(a > b for a, b in pairwise(gaps)) and gaps[-1] >= 0
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_results_have_the_dtype_and_shape_of_the_data(kernel, dtype):
+    x = torch.zeros(4, 2, 3, dtype=dtype)
+    for p in (
+        kernel.marginal(x, f64(0.5)),
+        kernel.transition(x, f64(0.2), f64(0.5)),
+        kernel.bridge(x, x, torch.full((4,), 0.2).double(), f64(0.5)),
+        kernel.prior(x),
+    ):
+        draw = p.sample(keyed("any"))
+        assert draw.dtype == dtype and draw.shape == x.shape and p.kl(p).shape == x.shape
+
+
+@GAUSSIAN
+@given(pair=PAIR)
+def test_gaussian_variances_compose(schedule, pair):
+    kernel, (s, t), x = Gaussian(schedule), f64(*sorted(pair)), torch.ones(1, 1).double()
+    hop = kernel.transition(x, s, t)
+    var = hop.mean.square() * kernel.marginal(x, s).var + hop.var
+    torch.testing.assert_close(var.squeeze(), kernel.marginal(x, t).var, rtol=1e-11, atol=0)
+
+
+@GAUSSIAN
+def test_gaussian_marginal_is_the_textbook_one(schedule):
+    kernel, x, t = Gaussian(schedule), normals(5, 2), f64(0.1, 0.3, 0.5, 0.7, 1.0)
+    keep = schedule.keep(t)[:, None]
+    p = kernel.marginal(x, t)
+    torch.testing.assert_close(p.mean, keep.sqrt() * x)
+    torch.testing.assert_close(p.var, 1 - keep)
+    alpha, sigma = kernel.alpha_sigma(t)
+    torch.testing.assert_close(alpha.square() + sigma.square(), torch.ones(5).double())
+    assert isinstance(kernel.prior(x), Normal) and kernel.prior(x).var == 1
+
+
+@GAUSSIAN
+def test_gaussian_bridge_is_ddpm_equation_7(schedule):
+    kernel, (s, t) = Gaussian(schedule), f64(0.3, 0.6)
+    keep_s, keep_t = schedule.keep(s), schedule.keep(t)
+    a_t, b_t = keep_t / keep_s, 1 - keep_t / keep_s
+    c = kernel.coefficients(s, t)
+    torch.testing.assert_close(c.a, keep_s.sqrt() * b_t / (1 - keep_t))
+    torch.testing.assert_close(c.b, a_t.sqrt() * (1 - keep_s) / (1 - keep_t))
+    torch.testing.assert_close(c.var, (1 - keep_s) / (1 - keep_t) * b_t)
+    torch.testing.assert_close(c.beta, b_t)
+
+
+@GAUSSIAN
+def test_gaussian_bridge_from_the_data_itself(schedule):
+    if isinstance(schedule, LogLinear):  # its data end keeps a little noise
+        return
+    c = Gaussian(schedule).coefficients(f64(0.0), f64(0.25, 1.0))
+    torch.testing.assert_close(c.a, f64(1.0, 1.0))
+    assert torch.equal(c.b, f64(0.0, 0.0)) and torch.equal(c.var, f64(0.0, 0.0))
+    p = Gaussian(schedule).marginal(normals(2, 2), f64(0.0))
+    assert torch.equal(p.mean, normals(2, 2)) and (p.var == 0).all()
+
+
+@pytest.mark.parametrize("schedule", [ConstantFraction(), Betas([0.2, 1.0])])
+def test_a_chain_that_erases_everything(schedule):
+    kernel, x, one = Gaussian(schedule), normals(4, 2), f64(1.0)
+    assert (kernel.marginal(x, one).kl(kernel.prior(x)) == 0).all()
+    assert (kernel.transition(x, f64(0.5), one).mean == 0).all()
+    bridge = kernel.bridge(x, 100 * x, f64(0.5), one)  # x_1 says nothing any more
+    torch.testing.assert_close(bridge.mean, kernel.marginal(x, f64(0.5)).mean)
+    torch.testing.assert_close(bridge.var, kernel.marginal(x, f64(0.5)).var)
+
+
+def test_tiny_steps_keep_their_digits():
+    """1 - keep would lose ten digits here; the log-SNR loses none."""
+    kernel = Gaussian(Betas([1e-11, 2e-11, 0.5]))
+    c = kernel.coefficients(f64(1 / 3), f64(2 / 3))
+    assert c.beta.item() == pytest.approx(2e-11, rel=1e-12)
+    assert c.var.item() == pytest.approx(2e-11 * 1e-11 / 3e-11, rel=1e-9)
+    assert c.a.item() == pytest.approx(2 / 3, rel=1e-9)
+    assert math.isclose(c.b.item(), 1 / 3, rel_tol=1e-9)

@@ -1,0 +1,198 @@
+"""Laws of objectives: one number an example, the errors they say they are, unbiased where they say so."""
+
+import math
+
+import pytest
+import torch
+from examples import OBJECTIVES, PARAMETERIZATIONS, TIMES, WEIGHTS, each, small_model
+
+from oracles import GaussianDenoiser, Replay, f64, normals
+from undiffuse import bounds
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.objectives import Independent, MinSNR, Simple, Stratified, Times, Truncated, Variational
+from undiffuse.objectives.times import place
+from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, V
+from undiffuse.random import keyed
+from undiffuse.schedules import Linear, grids
+
+KERNEL = Gaussian(Linear(1e-3, 0.3, steps=20))
+X = normals(8, 3)
+
+
+class At(Times):
+    """Fixed positions."""
+
+    def __init__(self, u: torch.Tensor) -> None:
+        self.u = u
+
+    def draw(self, count, generator):
+        return self.u
+
+
+@pytest.mark.parametrize("objective", **each(OBJECTIVES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_differentiable_number_an_example(objective, dtype):
+    model = small_model().to(dtype)
+    loss = objective(model, X.to(dtype), keyed(0))
+    assert loss.shape == (8,) and loss.isfinite().all() and len(loss.unique()) > 1
+    loss.mean().backward()
+    (weight,) = model.parameters()
+    assert weight.grad.isfinite().all() and weight.grad.any()
+    assert torch.equal(loss, objective(model, X.to(dtype), keyed(0)))
+    assert not torch.equal(loss, objective(model, X.to(dtype), keyed(1)))
+    assert objective.unit
+
+
+@pytest.mark.parametrize("loss", ["l1", "l2", "huber"])
+def test_simple_is_the_mean_error_of_the_noise(loss):
+    model, u, eps = small_model(parameterization=Eps()), torch.arange(8).double() / 8, normals(8, 3, seed=3)
+    t = place(grids.uniform(20), u)
+    alpha, sigma = (c[:, None] for c in KERNEL.alpha_sigma(t))
+    error = (model.network(alpha * X + sigma * eps, t) - eps).abs()
+    expected = {
+        "l1": error,
+        "l2": error.square(),
+        "huber": torch.where(error < 1, error.square() / 2, error - 0.5),
+    }[loss].mean(1)
+    found = Simple(loss, times=At(u), grid=grids.uniform(20))(model, X, Replay(eps))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+class Says(torch.nn.Module):
+    """The output that makes a parameterization predict tanh(x_t)."""
+
+    def __init__(self, parameterization):
+        super().__init__()
+        self.parameterization = parameterization
+
+    def forward(self, x_t, t):
+        return self.parameterization.target(torch.tanh(x_t), x_t, t, KERNEL)
+
+
+@pytest.mark.parametrize("weight", **each(WEIGHTS))
+@pytest.mark.parametrize("parameterization", **each(PARAMETERIZATIONS))
+def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(weight, parameterization):
+    u, eps = torch.arange(8).double() / 8 + 0.1, normals(8, 3, seed=3)
+    t = place(grids.uniform(20), u)
+    x_t = KERNEL.marginal(X, t).sample(Replay(eps))
+    snr = KERNEL.schedule.keep(t) / (1 - KERNEL.schedule.keep(t))
+    cut = snr.clamp(max=weight.gamma) if isinstance(weight, MinSNR) else snr.clamp(min=1)
+    expected = cut * (torch.tanh(x_t) - X).square().mean(1)
+    model = Denoiser(Says(parameterization), KERNEL, parameterization)
+    found = Simple("l2", weight, At(u), grids.uniform(20))(model, X, Replay(eps))
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_weights_of_the_bare_losses():
+    """The docstring: no weight is w = SNR for eps and SNR + 1 for v."""
+    logsnr = f64(-3.0, 0.0, 2.0)
+    assert MinSNR(1e9)(logsnr).tolist() == pytest.approx(logsnr.exp().tolist())
+    torch.testing.assert_close(MinSNR(5.0)(f64(-1.0, 9.0)), f64(math.exp(-1), 5.0))
+    torch.testing.assert_close(Truncated()(f64(-1.0, 2.0)), f64(1.0, math.exp(2)))
+    t = f64(0.1, 0.5, 1.0)
+    snr = KERNEL.schedule.logsnr(t).exp()
+    torch.testing.assert_close(Eps().coefficients(t, KERNEL)[1] ** -2, snr)
+    torch.testing.assert_close(V().coefficients(t, KERNEL)[1] ** -2, snr + 1)
+
+
+@pytest.mark.parametrize("times", **each(TIMES))
+def test_positions_are_uniform_on_their_own(times):
+    draws = torch.stack([times.draw(4, keyed("times", i)) for i in range(3000)])
+    assert draws.shape == (3000, 4) and draws.dtype == torch.float64
+    assert draws.min() >= 0 and draws.max() < 1
+    for power in (1, 2):  # moments of every place in the batch
+        exact = 1 / (power + 1)
+        sd = (1 / (2 * power + 1) - exact**2) ** 0.5
+        assert ((draws.pow(power).mean(0) - exact).abs() < 5 * sd / 3000**0.5).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_stratified_covers_every_stratum(count):
+    for seed in range(20):
+        u = Stratified().draw(count, keyed(seed))
+        assert sorted((u * count).long().tolist()) == list(range(count))
+    pair = [Independent().draw(2, keyed(seed)).diff().item() for seed in range(200)]
+    assert min(map(abs, pair)) < 0.05
+
+
+def test_place():
+    grid = f64(0.1, 0.5, 1.0)
+    u = f64(0.0, 0.32, 0.34, 0.66, 0.67, 1 - 2**-53)
+    assert place(grid, u).tolist() == [0.1, 0.1, 0.5, 0.5, 1.0, 1.0]
+    continuous = place(None, u)
+    assert continuous[0] == 1e-4 and continuous[-1] <= 1 and (continuous.diff() > 0).all()
+
+
+@pytest.mark.parametrize("variance", [None, Forward(), Interpolated(), Free()])
+@pytest.mark.parametrize("times", [Independent(), Stratified()])
+def test_variational_is_the_bound_on_average(variance, times):
+    """Over many draws, Variational and bounds.nelbo estimate the same number for every example."""
+    model, grid = small_model(variance=variance), grids.strided(20, 6)
+    x, n = X[:2], 4000
+    many = x.repeat(n, 1)
+    with torch.no_grad():
+        ours = Variational(times, 2, grid)(model, many, keyed(0)).view(n, 2)
+    bound = bounds.nelbo(model, many, grid=grid, generator=keyed(1)).total.view(n, 2)
+    bound = bound / (3 * math.log(2))
+    se = ((ours.var(0) + bound.var(0)) / n).sqrt()
+    assert ((ours.mean(0) - bound.mean(0)).abs() < 5 * se).all()
+    assert (se < 0.1 * bound.mean(0).abs()).all()
+
+
+def test_variational_term_by_term():
+    """Position i of the grid is term i of the bound, counted T times: no randomness left but x_t."""
+    model, grid, eps = small_model(), grids.strided(20, 6), normals(1, 3, seed=4)
+    bound = bounds.nelbo(model, X[:1], grid=grid, generator=Replay(eps))
+    terms = [bound.decode, *bound.steps[0]]
+    for i, term in enumerate(terms):
+        u = f64((i + 0.5) / 6).reshape(1)
+        found = Variational(At(u), grid=grid)(model, X[:1], Replay(eps))
+        expected = (6 * term + bound.prior) / (3 * math.log(2))
+        torch.testing.assert_close(found, expected.reshape(1))
+
+
+def test_gradients_of_the_variational_objective():
+    model = small_model(variance=Interpolated())
+    (weight,) = model.parameters()
+    objective = Variational(grid=grids.strided(20, 5), draws=2)
+
+    def loss(value):
+        old, weight.data = weight.data, value
+        out = objective(model, X[:3], keyed(3)).sum()
+        weight.data = old
+        return out
+
+    (slope,) = torch.autograd.grad(objective(model, X[:3], keyed(3)).sum(), weight)
+    for i in [(0, 0), (1, 2), (4, 1), (5, 0)]:
+        h = torch.zeros_like(weight)
+        h[i] = 1e-6
+        difference = (loss(weight.data + h) - loss(weight.data - h)) / 2e-6
+        assert slope[i].item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-6)
+
+
+def test_gradients_of_the_simple_objective_vanish_at_the_optimum():
+    """The exact denoiser of N(0, 0.5) data is where the loss is least: moving off it costs."""
+    x, grid = normals(20_000, 1) * 0.5**0.5, grids.uniform(20)
+    losses = []
+    for factor in (0.9, 1.0, 1.1):
+        network = GaussianDenoiser(KERNEL, f64(0.0), f64(0.5))
+        model = Denoiser(network, KERNEL, X0())
+        network.exact.var = f64(0.5 * factor)
+        losses.append(Simple(grid=grid)(model, x, keyed(0)).mean().item())
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_what_cannot_be_trained_is_refused():
+    with pytest.raises(ValueError, match="learned variance"):
+        Simple()(small_model(variance=Free()), X, keyed(0))
+    with pytest.raises(ValueError, match="l1, l2, huber"):
+        Simple("l3")
+    with pytest.raises(ValueError, match="grid"):
+        Variational()
+    with pytest.raises(ValueError, match="draws"):
+        Variational(draws=0, grid=grids.uniform(3))
+    for gamma in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="gamma"):
+            MinSNR(gamma)
+    assert Mean(20).steps == 20

@@ -1,0 +1,33 @@
+"""Every registered name has an example, so that every law below is tried on it."""
+
+import inspect
+
+import pytest
+from examples import DISTRIBUTIONS, GROUPS
+
+from undiffuse.distributions import Distribution
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_name_has_an_example(group):
+    registry, examples = GROUPS[group]
+    assert set(examples) == set(registry), f"add an example of each to examples.py ({group})"
+    assert all(examples.values())
+
+
+@pytest.mark.parametrize("group", sorted(set(GROUPS) - {"grids", "networks"}))
+def test_examples_are_of_the_registered_class(group):
+    registry, examples = GROUPS[group]
+    for name, entry in registry.items():
+        assert all(type(part) is entry for part in examples[name])
+
+
+def test_every_distribution_has_an_example():
+    assert {type(p) for p in DISTRIBUTIONS} == set(Distribution.__subclasses__())
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_names_are_lower_case_words(group):
+    for name, entry in GROUPS[group][0].items():
+        assert name == name.lower() and "_" not in name
+        assert inspect.getdoc(entry)

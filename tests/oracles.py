@@ -1,0 +1,125 @@
+"""What the right answer is, worked out apart from the library: exact models, replayed noise, quadrature."""
+
+from itertools import repeat
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from undiffuse.distributions import Normal
+from undiffuse.kernels import Gaussian
+from undiffuse.model import ReverseProcess
+from undiffuse.random import Streams
+
+
+def f64(*values: float) -> Tensor:
+    """A float64 tensor: 0-d for one value, a vector for more."""
+    return torch.tensor(values[0] if len(values) == 1 else values, dtype=torch.float64)
+
+
+def normals(*shape: int, seed: int = 0) -> Tensor:
+    """float64 standard normal noise."""
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+class Replay(Streams):
+    """Hands out the noise it was given: a list one tensor a draw, a tensor the same at every draw."""
+
+    def __init__(self, noise: Tensor | list[Tensor]) -> None:
+        self._noise = repeat(noise) if isinstance(noise, Tensor) else iter(noise)
+
+    def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        assert kind == "normal"
+        return next(self._noise).expand(shape)
+
+
+def hermite(count: int = 4) -> tuple[Tensor, Tensor]:
+    """Nodes and weights whose weighted sum is E f(z), z standard normal; exact for polynomials."""
+    z, w = np.polynomial.hermite_e.hermegauss(count)
+    return torch.from_numpy(z), torch.from_numpy(w / w.sum())
+
+
+def trapezoid(half: float = 10.0, step: float = 0.05) -> tuple[Tensor, Tensor]:
+    """The same for any smooth f."""
+    z = torch.arange(-half, half + step / 2, step, dtype=torch.float64)
+    w = torch.exp(-z.square() / 2)
+    return z, w / w.sum()
+
+
+def plane(dims: int, count: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes z (N, dims) for the data, eps (N, dims) for the noise, and weights (N,).
+
+    All dimensions share their nodes: the bound is a sum over dimensions, so that is exact for it.
+    """
+    z, w = hermite(count)
+    data, noise = torch.cartesian_prod(z, z).unbind(1)
+    return (
+        data[:, None].expand(-1, dims),
+        noise[:, None].expand(-1, dims),
+        torch.outer(w, w).flatten(),
+    )
+
+
+class GaussianReverse(ReverseProcess):
+    """The exact reverse process of data N(mean, diag(var)): O1 of the notes."""
+
+    def __init__(self, kernel: Gaussian, mean: Tensor, var: Tensor) -> None:
+        super().__init__()
+        self.kernel, self.mean, self.var = kernel, mean, var
+
+    def law(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of q(x_t)."""
+        keep = self.kernel.schedule.keep(t)
+        keep = keep.unsqueeze(-1) if keep.ndim else keep
+        return keep.sqrt() * self.mean, keep * self.var + 1 - keep
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        m, v = self.law(t)
+        keep = self.kernel.schedule.keep(t)
+        keep = keep.unsqueeze(-1) if keep.ndim else keep
+        return self.mean + keep.sqrt() * self.var / v * (x_t - m)
+
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Normal:
+        (m_s, v_s), (m_t, v_t) = self.law(s), self.law(t)
+        keep = self.kernel.schedule.keep
+        kept = keep(t) / keep(s)
+        kept = kept.unsqueeze(-1) if kept.ndim else kept
+        return Normal(m_s + kept.sqrt() * v_s / v_t * (x_t - m_t), (1 - kept) * v_s / v_t)
+
+    def decode(self, x_t: Tensor, t: Tensor) -> Normal:
+        v = self.law(t)[1]
+        keep = self.kernel.schedule.keep(t)
+        keep = keep.unsqueeze(-1) if keep.ndim else keep
+        return Normal(self.predict(x_t, t), (1 - keep) * self.var / v)
+
+
+class GaussianDenoiser(nn.Module):
+    """E[x_0 | x_t] of data N(mean, diag(var)) as a network for `parameterizations.X0`."""
+
+    def __init__(self, kernel: Gaussian, mean: Tensor, var: Tensor) -> None:
+        super().__init__()
+        self.exact = GaussianReverse(kernel, mean, var)
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.exact.predict(x_t, t)
+
+
+class Constant(nn.Module):
+    """A network that always says the same."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.value.expand(len(x_t), *self.value.shape[-x_t.ndim + 1 :]).to(x_t.dtype)
+
+
+def normal_entropy(var: Tensor) -> Tensor:
+    """Entropy of N(., diag(var)) in nats."""
+    return 0.5 * torch.log(2 * torch.pi * torch.e * var).sum()
+
+
+def normal_kl(mean: Tensor, var: Tensor) -> Tensor:
+    """KL(N(mean, diag(var)) || N(0, I)) in nats."""
+    return 0.5 * (var + mean.square() - 1 - var.log()).sum()

@@ -1,0 +1,105 @@
+"""Every recipe that ships builds, and its full description is the same recipe."""
+
+import pytest
+import torch
+import yaml
+
+from undiffuse.recipes import Plan, override, read, shipped
+from undiffuse.schedules.grids import check_grid
+
+DATA = {
+    "digits": ((1, 8, 8), 17),
+    "fashion-mnist": ((1, 28, 28), 256),
+    "mnist": ((1, 28, 28), 256),
+    "images": ((3, 9, 13), 256),
+    "swiss-roll": ((2,), None),
+}
+
+
+def plan_of(name: str) -> Plan:
+    return Plan(override(read(name), ["data.path=somewhere"] if name == "images" else []))
+
+
+def test_every_recipe_is_here():
+    assert shipped() == sorted(DATA)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_it_builds_a_model_that_runs(name: str):
+    plan, (shape, levels) = plan_of(name), DATA[name]
+    model, (x_t, t) = plan.denoiser(shape, levels), (torch.zeros(2, *shape), torch.tensor(0.5))
+    assert model.predict(x_t, t).shape == x_t.shape
+    assert model.decode(x_t, t).mean.shape == x_t.shape
+    grid = check_grid(plan.grid(model))
+    loss = plan.objective(model)(model, x_t, torch.Generator())
+    assert loss.shape == (2,)
+    plan["sampler"].build().check(model)
+    assert plan["train"].build().steps > 100
+    assert len(grid) > 100
+    assert plan["about"]
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_description_is_the_same_recipe(name: str):
+    full = plan_of(name).describe()
+    text = yaml.safe_dump(full, sort_keys=False)
+    assert Plan(yaml.safe_load(text)).describe() == full
+    assert yaml.safe_load(text) == full
+    assert {"data", "network", "kernel", "grid", "objective", "sampler", "train", "seed"} <= full.keys()
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_description_builds_the_same_model(name: str):
+    models = []
+    for plan in (plan_of(name), Plan(plan_of(name).describe())):
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            models.append(plan.denoiser(*DATA[name]))
+    assert str(models[0]) == str(models[1])
+    a, b = (model.state_dict() for model in models)
+    assert all(torch.equal(a[key], b[key]) for key in a | b)
+    t = torch.linspace(0.01, 1, 5, dtype=torch.float64)
+    assert torch.equal(*(m.kernel.schedule.logsnr(t) for m in models))
+
+
+def test_building_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    plan_of("digits").denoiser(*DATA["digits"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_defaults_are_written_out():
+    least = Plan({"data": "digits", "network": "mlp"})
+    full = least.describe()
+    assert full["network"] == {"kind": "mlp", "hidden": 128, "layers": 4}
+    assert full["objective"] == {"kind": "simple", "loss": "l2", "weight": None, "times": None}
+    assert full["train"]["keep"] == 2
+    assert "decoder" not in full  # the data will say
+
+
+def test_a_decoder_that_was_asked_for_stays():
+    node = {"data": "digits", "network": "mlp", "decoder": {"kind": "discretized", "std": 0.1}}
+    plan = Plan(node)
+    assert plan.describe()["decoder"] == {"kind": "discretized", "std": 0.1}
+    decoder = plan.denoiser((1, 8, 8), 17).decoder
+    assert (decoder.levels, decoder.std) == (17, 0.1)
+
+
+def test_the_decoder_follows_the_data():
+    plan = Plan({"data": "digits", "network": "mlp"})
+    assert plan.denoiser((3,), 5).decoder.levels == 5
+    assert type(plan.denoiser((3,), None).decoder).__name__ == "NormalDecoder"
+
+
+def test_learned_variances_get_their_outputs():
+    changes = ["variance=interpolated", "objective=variational", "network=mlp", "grid.steps=4"]
+    plan = Plan(override(read("digits"), changes))
+    model = plan.denoiser((1, 8, 8), 17)
+    assert model.network(torch.zeros(1, 1, 8, 8), torch.zeros(1)).shape == (1, 2, 8, 8)
+
+
+def test_grids_that_need_the_schedule_get_it():
+    plan = Plan(override(read("swiss-roll"), ["grid.kind=log-snr", "grid.steps=5", "grid.first=0.01"]))
+    model = plan.denoiser((2,), None)
+    logsnr = model.kernel.schedule.logsnr(plan.grid(model))
+    torch.testing.assert_close(logsnr.diff().diff(), torch.zeros(3).double(), atol=1e-8, rtol=0)

@@ -1,0 +1,61 @@
+"""Tiny runs, trained once for all tests; a test that changes one takes a copy."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import POINTS, UNET, train
+
+from undiffuse import plots
+
+MLP = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
+QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data: pictures of an odd size, arrays of vectors, sequences and levels."""
+    folder, r = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    np.save(folder / "vectors.npy", (5 + 3 * r.normal(size=(60, 3))).astype("f4"))
+    np.save(folder / "sequences.npy", r.normal(size=(60, 2, 7)).astype("f4"))
+    np.save(folder / "levels.npy", r.integers(0, 5000, size=(60, 4)).astype("u2"))
+    (folder / "pictures").mkdir()
+    for i in range(20):
+        picture = r.integers(0, 256, size=(7, 9, 3)).astype("u1")
+        Image.fromarray(picture).save(folder / "pictures" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runs(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of every kind of data; `points` was sampled, evaluated and logged on the way."""
+    root = tmp_path_factory.mktemp("runs")
+    every = ["train.sample_every=3", "train.sample_steps=4", "train.evaluate_every=3", "train.log_every=2"]
+    kinds = {
+        "points": [*POINTS, *every, "train.checkpoint_every=4"],
+        "digits": ["digits", *UNET, *QUIET],
+        "pictures": ["images", f"data.path={made / 'pictures'}", *UNET, *QUIET],
+    }
+    for name in ("vectors", "sequences", "levels"):
+        kinds[name] = ["images", "data.kind=array", f"data.path={made / name}.npy", *MLP, *QUIET]
+    for name, words in kinds.items():
+        train(root / name, words)
+    return root
+
+
+@pytest.fixture
+def copy(runs: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """A run of one's own."""
+    return lambda name: Path(shutil.copytree(runs / name, tmp_path / name))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts in an empty folder; a training draws its slow figures only for `runs`."""
+    for name in ("save_training", "save_schedules"):
+        monkeypatch.setattr(plots, name, lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")

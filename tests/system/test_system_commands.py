@@ -1,0 +1,149 @@
+"""Help, version, info, recipes and data sets; and real processes, as a shell starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from shell import CHAIN, POINTS, good, refused, undiffuse
+
+from undiffuse import __version__
+from undiffuse.data import SOURCES
+from undiffuse.recipes import Plan, shipped
+
+VERBS = ("train", "sample", "evaluate", "info", "recipes", "datasets")
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [[], *([verb] for verb in VERBS)])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(words: list[str], option: str):
+    out = good(*words, option)
+    assert "Usage: undiffuse" in out
+    assert "undiffuse train" in out or "undiffuse " + words[0] in out
+    if not words:
+        assert all(verb in out for verb in VERBS)
+
+
+def test_nothing_said_is_help():
+    result = undiffuse()
+    assert result.code == 2
+    assert "Usage: undiffuse" in result.out + result.err
+
+
+def test_help_is_instant_and_does_not_import_torch():
+    code = "import sys; sys.argv = ['undiffuse', *sys.argv[1:]]\nfrom undiffuse.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\nassert not {'torch', 'numpy', 'yaml'} & set(sys.modules)"
+    fastest = []
+    for verb in ("--version", "--help", *(f"{verb} --help" for verb in VERBS)):
+        began = time.perf_counter()
+        done = process("-c", code, *verb.split())
+        fastest.append(time.perf_counter() - began)
+        assert done.returncode == 0, done.stderr
+    assert min(fastest) < 0.5
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, undiffuse; assert 'torch' not in sys.modules; undiffuse.kernels.Gaussian; "
+    done = process("-c", code + "assert 'torch' in sys.modules; assert 'matplotlib' not in sys.modules")
+    assert done.returncode == 0, done.stderr
+
+
+def test_version():
+    for words in (["--version"], ["sample", "--version"]):
+        assert good(*words) == f"undiffuse {__version__}\n"
+    done = process("-m", "undiffuse", "--version")
+    assert (done.returncode, done.stdout) == (0, f"undiffuse {__version__}\n")
+
+
+def test_info(runs: Path):
+    out = " ".join(good("info", runs / "digits").split())
+    for part in ("1,497 train, 300 test", "1x8x8, 17 levels", "6 steps", "12 steps", "kind: unet"):
+        assert part in out
+    assert "2, continuous" in " ".join(good("info", runs / "points").split())
+
+
+def test_the_recipe_in_info_is_that_of_the_run(runs: Path):
+    out = good("info", runs / "points")
+    recipe = yaml.safe_load(out[out.index("about: ") :])
+    assert recipe == yaml.safe_load((runs / "points/recipe.yaml").read_text())
+
+
+def test_brackets_in_a_name_are_no_markup(copy: Callable[[str], Path]):
+    for name in ("[/]x", "[bold]y", "a:smile:"):
+        Path(name).parent.mkdir(exist_ok=True)
+        run = copy("points").rename(name)
+        assert name in good("info", run)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name != "images"])
+def test_a_printed_recipe_is_a_recipe(name: str):
+    text = good("recipes", name)
+    assert Plan(yaml.safe_load(text)).describe() == yaml.safe_load(text)
+
+
+def test_recipes_are_listed():
+    out = good("recipes")
+    assert all(name in out for name in shipped())
+    assert "did you mean 'digits'?" in refused("recipes", "digit")
+
+
+def test_data_sets_are_listed_with_source_and_licence(monkeypatch: pytest.MonkeyPatch):
+    out = "".join(good("datasets").split())
+    assert "…" not in out
+    monkeypatch.setenv("COLUMNS", "500")
+    wide = good("datasets")
+    for name, source in SOURCES.items():
+        assert name in out
+        assert source.about in wide
+        assert source.source in wide
+        assert source.licence in wide
+
+
+def test_every_example_in_help_names_a_verb():
+    for verb in VERBS:
+        lines = [line.strip() for line in good(verb, "--help").splitlines()]
+        examples = [line.split() for line in lines if line.startswith("undiffuse ")]
+        assert examples
+        assert all(words[1] in VERBS for words in examples)
+
+
+def test_a_failure_in_a_real_process():
+    done = process("-m", "undiffuse", "sample", "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "undiffuse: none: no run here (it has no run.json)\n"
+
+
+def test_interrupted_and_resumed():
+    words = [*POINTS, *CHAIN, "train.steps=1000000", "train.checkpoint_every=10", "train.log_every=1"]
+    code = (
+        "import signal as s, undiffuse.cli; s.signal(s.SIGINT, s.default_int_handler); undiffuse.cli.main()"
+    )
+    command = [sys.executable, "-c", code, "train", *words, "--out", "run"]  # background jobs ignore Ctrl-C
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        while running.poll() is None and not list(Path("run").glob("checkpoints/step-*")):
+            time.sleep(0.05)
+        os.kill(running.pid, signal.SIGINT)
+        error = running.communicate(timeout=30)[1]
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert error.endswith("undiffuse: interrupted\n")
+    assert "Traceback" not in error
+    recipe = Path("run/recipe.yaml")
+    step = int(max(Path("run/checkpoints").iterdir()).name[5:])
+    recipe.write_text(recipe.read_text().replace("steps: 1000000", f"steps: {step + 3}"))
+    assert f"continuing after step {step:,}" in good("train", "--resume", "run")
+    rows = Path("run/metrics.jsonl").read_text().count('"step"')
+    assert rows == step + 3
