@@ -1,13 +1,15 @@
 """undiffuse sample."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, ticking
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from undiffuse.recipes import Run
@@ -63,15 +65,16 @@ def command(
     target = _target(out)
     _check(trained, target, animate, slices)
     check_range(n, first)
-    total = count_steps(n, trained.shape, trained.thinned(steps), first)
-    with ticking("sample", total) as tick:
-        raw = trained.sample(n, seed, steps=steps, sampler=walk, first=first, tick=tick)
-    for path in _write(trained, raw, stem, target):
-        typer.echo(printable(str(path)))
-    if slices:
-        typer.echo(printable(str(_slices(trained, seed, stem))))
+    how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
     if animate:
-        typer.echo(printable(str(_animate(trained, n, seed, first, steps, walk, stem))))
+        raw, film = _animate(trained, n, seed, how, stem)
+    else:
+        with ticking("sample", count_steps(n, trained.shape, trained.thinned(steps), first)) as tick:
+            raw = trained.sample(n, seed, tick=tick, **how)
+    paths = _write(trained, raw, stem, target) + ([film] if animate else [])
+    paths += [_slices(trained, seed, stem)] if slices else []
+    for path in paths:
+        typer.echo(printable(str(path)))
 
 
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
@@ -140,20 +143,18 @@ def _slices(trained: "Run", seed: int, stem: Path) -> Path:
     )
 
 
-def _animate(
-    trained: "Run",
-    n: int,
-    seed: int,
-    first: int,
-    steps: int | None,
-    walk: "Sampler | None",
-    stem: Path,
-) -> Path:
+def _animate(trained: "Run", n: int, seed: int, how: dict[str, Any], stem: Path) -> tuple["Tensor", Path]:
+    """The samples, and a GIF of how they formed, from one walk."""
     from undiffuse.recipes import save_animation
 
-    total = len(trained.thinned(steps)) + 1
-    with ticking("animate", total) as tick:
-        walked = trained.trajectory(n, seed, steps=steps, sampler=walk, first=first)
-        states = ((t, trained.space.decode(x)) for t, x in walked)
-        path = stem.with_name(f"{stem.name}.gif")
-        return save_animation(states, total, path, trained.levels, tick)
+    seen: list[Tensor] = []
+
+    def decoded() -> "Iterator[tuple[float, Tensor]]":
+        for t, x in trained.trajectory(n, seed, **how):
+            seen[:] = [trained.space.decode(x)]
+            yield t, seen[0]
+
+    total = len(trained.thinned(how["steps"])) + 1
+    with ticking("sample", total) as tick:
+        film = save_animation(decoded(), total, stem.with_name(f"{stem.name}.gif"), trained.levels, tick)
+    return seen[0], film

@@ -43,7 +43,8 @@ class Normal(Distribution):
 
     def entropy(self) -> Tensor:
         """Differential entropy in nats, of the shape of the mean."""
-        return 0.5 * (2 * math.pi * math.e * self.var).log().expand_as(self.loc)
+        log_volume = (2 * math.pi * math.e * self.var).log().to(self.loc.device)
+        return 0.5 * log_volume.expand_as(self.loc)
 
     def kl(self, other: Distribution) -> Tensor:
         """KL(self || other) for another normal."""

@@ -1,13 +1,12 @@
 """A run while it trains: a folder, the loop, and what is written on the way.
 
-create(folder, recipe)      check the recipe, look at the data, write recipe.yaml and run.json
-Experiment.open(folder)     build everything; continue from the newest checkpoint if there is one
-experiment.run()            train, yielding an event a step; logs, samples and checkpoints as due
+`create` checks a recipe, looks at the data and writes recipe.yaml and run.json. `Experiment.open` builds
+everything and continues from the newest checkpoint if there is one. `Experiment.train` yields an event a
+step, and logs, samples, evaluates and saves as often as the recipe says.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from undiffuse.data import Splits, space_from, space_of
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
 from undiffuse.recipes.figures import save_schedule
+from undiffuse.recipes.log import Event, Log, read_metrics
 from undiffuse.recipes.output import save_npy, save_picture
 from undiffuse.recipes.parts import RecipeError
-from undiffuse.recipes.recipe import Plan, load_data, read
+from undiffuse.recipes.reading import read
+from undiffuse.recipes.recipe import Plan, load_data
 from undiffuse.recipes.run import FORMAT, Run, read_facts
 from undiffuse.training import (
     Batches,
@@ -35,15 +36,6 @@ from undiffuse.training import (
 )
 
 SHOWN = 64  # samples in a picture made while training
-
-
-@dataclass(frozen=True)
-class Event:
-    """One training step, and what was measured or written after it."""
-
-    progress: Progress
-    test: bounds.Estimate | None = None  # bits per dimension of x_0
-    files: tuple[Path, ...] = ()
 
 
 def create(folder: str | Path, node: dict[str, Any]) -> Path:
@@ -107,7 +99,7 @@ class Experiment:
         """
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
         batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
-        log = _Log(run.folder / "metrics.jsonl", self.state.step)
+        log = Log(run.folder / "metrics.jsonl", self.state.step)
         for progress in train(self.state, batches, run.recipe.objective(run.model), seed):
             event = self._after(progress)
             log.add(event, progress.step % settings.log_every == 0 or self._last(progress))
@@ -157,35 +149,6 @@ class Experiment:
             state.step, weights, state.ema.average, optimizer, {"settings": asdict(self.settings)}
         )
         return checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line that was cut off by a crash is left out."""
-    text = (folder / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.split("\n")[:-1]]
-
-
-class _Log:
-    """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        self.losses: list[float] = []
-        if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
-            rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
-            text = "".join(json.dumps(row) + "\n" for row in rows)
-            write_text(path, text)
-
-    def add(self, event: Event, due: bool) -> None:
-        self.losses.append(event.progress.loss)
-        if not (due or event.test):
-            return
-        row = asdict(event.progress) | {"loss": sum(self.losses) / len(self.losses)}
-        if event.test:
-            row |= {"test_bits": event.test.mean, "test_bits_se": event.test.se}
-        self.losses.clear()
-        with self.path.open("a") as handle:
-            handle.write(json.dumps(row) + "\n")
 
 
 def _restore(state: State, saved: checkpoint.Checkpoint) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 from undiffuse import bounds, samplers
 from undiffuse.data import Space, space_from
 from undiffuse.model import Denoiser
-from undiffuse.recipes.recipe import Plan, read
+from undiffuse.recipes.reading import read
+from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import thin
 from undiffuse.tensors import dims
