@@ -31,7 +31,9 @@ def main() -> None:
 
 def command(words: list[str]) -> float:
     """Run `undiffuse words`; returns its peak resident size in MiB."""
-    process = subprocess.Popen([sys.executable, "-m", "undiffuse", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "undiffuse", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise SystemExit(f"undiffuse {' '.join(words)} failed")

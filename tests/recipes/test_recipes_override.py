@@ -52,7 +52,7 @@ def test_other_keys_of_a_part_stay():
 
 
 def test_the_same_kind_keeps_its_keys():
-    assert override(BASE, ["network.kind=unet"]) == BASE
+    assert override(BASE, ["network.kind=unet"])["network"] == BASE["network"]
 
 
 @pytest.mark.parametrize("text", ["network.kind=mlp", "network=mlp", "network={kind: mlp}"])

@@ -74,7 +74,7 @@ def test_defaults_are_written_out():
     assert full["network"] == {"kind": "mlp", "hidden": 128, "layers": 4}
     assert full["objective"] == {"kind": "simple", "loss": "l2", "weight": None, "times": None}
     assert full["train"]["keep"] == 2
-    assert "decoder" not in full  # the data will say
+    assert full["decoder"] is None  # the data will say
 
 
 def test_a_decoder_that_was_asked_for_stays():

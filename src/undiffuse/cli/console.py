@@ -64,7 +64,7 @@ def progress(*columns: str) -> "Progress":
     extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         *extra,
         TimeElapsedColumn(),

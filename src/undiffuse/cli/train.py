@@ -103,6 +103,6 @@ def _follow(experiment: "Experiment") -> None:
             loss = event.progress.loss
             average = loss if average is None else 0.98 * average + 0.02 * loss
             if event.test:
-                bar.update(task, test=f"test {event.test} bits/dim")
+                bar.update(task, test=f"test {event.test.mean:.3f}")
             bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
     typer.echo(f"done: {printable(str(experiment.run.folder))}")
