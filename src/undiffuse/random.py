@@ -64,15 +64,15 @@ class Streams:
         if shape[0] != len(self):
             raise ValueError(f"{len(self)} random streams cannot fill a batch of {shape[0]}")
         size = dims(shape[1:])
-        ahead, used = self._ahead.get((kind, size), (np.empty((0, 0)), 0))
-        if used + size > ahead.shape[1]:
-            ahead, used = self._fill(kind, size * max(1, CHUNK // max(size, 1))), 0
-        self._ahead[kind, size] = ahead, used + size
-        return torch.from_numpy(ahead[:, used : used + size]).reshape(shape)
+        ahead, used = self._ahead.get((kind, size), (np.empty((0, 0, 0)), 0))
+        if used == len(ahead):
+            ahead, used = self._fill(kind, max(1, CHUNK // max(size, 1)), size), 0
+        self._ahead[kind, size] = ahead, used + 1
+        return torch.from_numpy(ahead[used]).reshape(shape)
 
-    def _fill(self, kind: str, size: int) -> np.ndarray:
-        """The next chunk of every row: one generator, set to each row's key and the chunk's counter."""
-        out = np.empty((len(self), size))
+    def _fill(self, kind: str, calls: int, size: int) -> np.ndarray:
+        """The next (calls, rows, size): one generator, set to each row's key and the chunk's counter."""
+        out = np.empty((len(self), calls * size))
         fill = self._generator.standard_normal if kind == "normal" else self._generator.random
         for row, line in zip(self._rows, out, strict=True):
             key = (self._base + row) % 2**128
@@ -81,7 +81,7 @@ class Streams:
             self._bits.state = self._fresh
             fill(out=line)
         self._chunks += 1
-        return out
+        return np.ascontiguousarray(out.reshape(len(self), calls, size).swapaxes(0, 1))
 
 
 Generator = torch.Generator | Streams
