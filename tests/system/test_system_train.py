@@ -11,7 +11,17 @@ import torch
 import yaml
 from shell import CHAIN, POINTS, UNET, good, refused, train, tree, undiffuse
 
-from undiffuse.recipes import Experiment, load, read_facts, read_metrics
+from undiffuse.recipes import (
+    Experiment,
+    create,
+    load,
+    load_data,
+    override,
+    read,
+    read_facts,
+    read_metrics,
+    save_picture,
+)
 from undiffuse.training import checkpoint
 
 KINDS = ("points", "digits", "pictures", "vectors", "sequences", "levels")
@@ -88,6 +98,38 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_again(runs: Path, copy
     good("train", "--resume", run)
     assert same(run, runs / "points")
     assert [row["step"] for row in read_metrics(run)] == [2, 3, 4, 6]
+
+
+def test_the_log_is_never_behind_a_checkpoint(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*arguments: object) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    save, words = checkpoint.save, ["train.steps=6", "train.checkpoint_every=4", "train.log_every=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupted)
+        assert undiffuse("train", *POINTS, *CHAIN, *words, "--out", "run").code == 130
+    good("train", "--resume", "run")
+    assert [row["step"] for row in read_metrics(Path("run"))] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_measured_on_the_way_is_the_average(runs: Path):
+    run = load(runs / "points")
+    bits = run.evaluate(load_data(run.recipe).test, terms=10).total
+    assert read_metrics(run.folder)[-1]["test_bits"] == bits.mean
+    assert read_metrics(run.folder)[-1]["test_bits_se"] == bits.se
+    save_picture(run.sample(64, steps=4), Path("again"), None)
+    assert Path("again.png").read_bytes() == (run.folder / "samples/step-00000006.png").read_bytes()
+
+
+def test_first_weights_follow_the_seed():
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        node = override(read("swiss-roll"), ["network.hidden=8", f"seed={seed}"])
+        state = Experiment.open(create(name, node)).state
+        found.append(next(state.model.parameters()).detach().clone())
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
 
 
 def test_a_finished_run_stays_as_it_is(runs: Path, copy: Callable[[str], Path]):

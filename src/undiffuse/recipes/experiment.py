@@ -101,25 +101,22 @@ class Experiment:
         batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
         log = Log(run.folder / "metrics.jsonl", self.state.step)
         for progress in train(self.state, batches, run.recipe.objective(run.model), seed):
-            event = self._after(progress)
-            log.add(event, progress.step % settings.log_every == 0 or self._last(progress))
+            event, last = self._measured(progress), progress.step == settings.steps
+            log.add(event, last or _due(progress.step, settings.log_every))
+            if last or _due(progress.step, settings.checkpoint_every):  # the log is never behind a checkpoint
+                event = replace(event, files=(*event.files, self._save()))
             yield event
         plots.save_training(read_metrics(run.folder), run.folder / "curves.png")
         save_schedule(run, run.folder / "schedule.png")
 
-    def _after(self, progress: Progress) -> Event:
-        """What is due after a step."""
+    def _measured(self, progress: Progress) -> Event:
+        """The test bound and the samples that are due after a step."""
         event, step, settings = Event(progress), progress.step, self.settings
         if _due(step, settings.evaluate_every):
             event = replace(event, test=self._evaluate())
         if _due(step, settings.sample_every):
             event = replace(event, files=(*event.files, self._sample(step)))
-        if _due(step, settings.checkpoint_every) or self._last(progress):
-            event = replace(event, files=(*event.files, self._save()))
         return event
-
-    def _last(self, progress: Progress) -> bool:
-        return progress.step == self.settings.steps
 
     def _evaluate(self) -> bounds.Estimate:
         count = self.settings.evaluate_examples
