@@ -21,7 +21,7 @@ from undiffuse.samplers import Ancestral, reverse, start
 from undiffuse.schedules import LogLinear, grids
 from undiffuse.training import Settings, State, train
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 def sampling(model: Denoiser, shape: tuple[int, ...], steps: int) -> tuple[Callable, Callable]:
@@ -83,7 +83,7 @@ def main() -> None:
     mlp = Denoiser(MLP((2,)), kernel, Eps())
     unet = Denoiser(UNet((1, 28, 28), channels=24, multipliers=(1, 2, 4)), kernel, V())
     images = (64, 1, 28, 28)
-    compare("sampling, MLP, (1024, 2), 300 steps", *sampling(mlp, (1024, 2), 300), 1.10)
+    compare("sampling, MLP, (1024, 2), 1000 steps", *sampling(mlp, (1024, 2), 1000), 1.10)
     compare("sampling, U-Net, (64, 1, 28, 28), 10 steps", *sampling(unet, images, 10), 1.02)
     compare("training, MLP, (1024, 2), 50 steps", *training(mlp, (1024, 2), 50), 1.05)
     compare("training, U-Net, (64, 1, 28, 28), 4 steps", *training(unet, images, 4), 1.05)

@@ -98,7 +98,7 @@ class Denoiser(ReverseProcess):
     def _step(self, x_0: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor, s: Tensor) -> Normal:
         bridge = self.kernel.coefficients(s, t)
         mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
-        return Normal(mean, self.variance(bridge, raw, x_t, t))
+        return Normal(mean, self.variance(bridge, raw, x_t, s, t))
 
 
 def _checked(out: Tensor, x_t: Tensor, halves: int) -> Tensor:

@@ -5,7 +5,8 @@ counter-based stream. Nothing has to be saved to repeat a draw, and example i of
 noise whatever batch it is in, because `Streams` keeps one Philox stream a row. Noise is drawn in float64
 and cast, since float32 draws differ between CPU instruction sets.
 
-Wherever the library takes a `generator` it accepts a `torch.Generator` or `Streams`.
+Models, samplers and bounds accept a `torch.Generator` or `Streams` as their `generator`; objectives need a
+`torch.Generator`, since the times of a batch are drawn together.
 """
 
 import hashlib

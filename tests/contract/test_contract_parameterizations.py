@@ -12,6 +12,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import (
     X0,
+    DiscretizedDecoder,
     Eps,
     Forward,
     Free,
@@ -91,25 +92,26 @@ def test_parameterizations_are_gaussian():
 
 def pieces(kernel, rows=20):
     t = torch.arange(2, rows + 2).double() / (rows + 1)
-    return kernel.coefficients(t - 1 / (rows + 1), t), torch.zeros(rows, 3).double(), t
+    s = t - 1 / (rows + 1)
+    return kernel.coefficients(s, t), torch.zeros(rows, 3).double(), s, t
 
 
 @ON
 def test_variances_are_ordered(kernel):
-    bridge, x, t = pieces(kernel)
-    low, high = (kind()(bridge, None, x, t).expand(20, 3) for kind in (Posterior, Forward))
+    bridge, x, s, t = pieces(kernel)
+    low, high = (kind()(bridge, None, x, s, t).expand(20, 3) for kind in (Posterior, Forward))
     torch.testing.assert_close(low, bridge.var[:, None].expand(20, 3))
     torch.testing.assert_close(high, bridge.beta[:, None].expand(20, 3))
-    ends = [Interpolated()(bridge, torch.full_like(x, raw), x, t) for raw in (-1.0, 1.0)]
+    ends = [Interpolated()(bridge, torch.full_like(x, raw), x, s, t) for raw in (-1.0, 1.0)]
     torch.testing.assert_close(ends[0], low, rtol=1e-12, atol=0)
     torch.testing.assert_close(ends[1], high, rtol=1e-12, atol=0)
     raw = 2 * torch.rand(20, 3, generator=torch.Generator().manual_seed(0)).double() - 1
-    between = Interpolated()(bridge, raw, x, t)
+    between = Interpolated()(bridge, raw, x, s, t)
     assert (low <= between).all() and (between <= high).all()
-    middle = Interpolated()(bridge, torch.zeros_like(x), x, t)
+    middle = Interpolated()(bridge, torch.zeros_like(x), x, s, t)
     torch.testing.assert_close(middle, (low * high).sqrt())
-    torch.testing.assert_close(Free()(bridge, torch.zeros_like(x), x, t), high)
-    torch.testing.assert_close(Free()(bridge, raw, x, t), high * raw.exp())
+    torch.testing.assert_close(Free()(bridge, torch.zeros_like(x), x, s, t), high)
+    torch.testing.assert_close(Free()(bridge, raw, x, s, t), high * raw.exp())
 
 
 @pytest.mark.parametrize("variance", **each(VARIANCES))
@@ -154,15 +156,29 @@ def test_networks_of_the_wrong_width_are_refused():
 
 def test_a_table_knows_its_own_grid_only():
     table, x = Table([0.1, 0.2, 0.3, 0.4]), normals(4, 1)
-    bridge = KERNEL.coefficients(f64(0.2), f64(0.5))
-    assert [table(bridge, None, x, f64(i / 4)).item() for i in (1, 2, 3, 4)] == [0.1, 0.2, 0.3, 0.4]
-    rows = table(bridge, None, x, f64(0.25, 1.0, 0.5, 0.75))
-    assert rows.flatten().tolist() == [0.1, 0.4, 0.2, 0.3]
+
+    def var(s: torch.Tensor, t: torch.Tensor) -> list[float]:
+        return table(KERNEL.coefficients(s, t), None, x, s, t).flatten().tolist()
+
+    assert [var(f64((i - 1) / 4), f64(i / 4)) for i in (1, 2, 3, 4)] == [[0.1], [0.2], [0.3], [0.4]]
+    assert var(f64(0.0, 0.75, 0.25, 0.5), f64(0.25, 1.0, 0.5, 0.75)) == [0.1, 0.4, 0.2, 0.3]
+    off_grid, two_steps, all_steps, half_a_step = (0.05, 0.3), (0.25, 0.75), (0.0, 1.0), (0.375, 0.5)
+    for s, t in (off_grid, two_steps, all_steps, half_a_step):
+        with pytest.raises(ValueError, match="own chain"):
+            var(f64(s), f64(t))
     with pytest.raises(ValueError, match="own chain"):
-        table(bridge, None, x, f64(0.3))
+        var(f64(0.0, 0.25), f64(0.25, 0.75))
     for bad in ([0.1, 0.0], [0.1, -1.0], [[0.1]]):
         with pytest.raises(ValueError, match="positive"):
             Table(bad)
+
+
+@pytest.mark.parametrize("decoder", [NormalDecoder, DiscretizedDecoder])
+def test_a_latent_without_signal_gives_no_width(decoder):
+    kernel, one = Gaussian(ConstantFraction()), f64(1.0)
+    with pytest.raises(ValueError, match=r"decoder\.std"):
+        decoder()(normals(4, 3), one, kernel)
+    assert decoder(std=0.1)(normals(4, 3), one, kernel).log_prob(normals(4, 3)).isfinite().all()
 
 
 @pytest.mark.parametrize("decoder", **each(DECODERS))

@@ -96,3 +96,11 @@ def test_keys_inside_defaults_and_short_forms(text: str, path: tuple[str, ...], 
 def test_what_cannot_be_read(text: str, message: str):
     with pytest.raises(RecipeError, match=message):
         Plan(override(BASE | {"seed": 1}, [text]))
+
+
+def test_the_order_of_kinds_and_keys_does_not_matter():
+    changes = ["data.path=x.npy", "kernel.schedule.steps=7", "data.kind=array", "kernel.schedule.kind=linear"]
+    node = override(read("digits"), changes)
+    assert node["data"] == {"kind": "array", "path": "x.npy"}
+    assert node["kernel"]["schedule"] == {"kind": "linear", "steps": 7}
+    assert override(read("digits"), changes[::-1]) == node

@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from undiffuse.model import Denoiser
-from undiffuse.random import Generator
 
 
 class Objective(ABC):
@@ -15,5 +15,5 @@ class Objective(ABC):
     unit: ClassVar[str]  # what the number is
 
     @abstractmethod
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """(B,) losses at random times and noise."""

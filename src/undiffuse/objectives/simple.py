@@ -5,6 +5,7 @@ L = E_{t, eps} w(logsnr_t) |target - output(x_t, t)|^p,    x_t = alpha_t x_0 + s
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,7 +13,6 @@ from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Stratified, Times, place
 from undiffuse.objectives.weights import Weight
-from undiffuse.random import Generator
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.smooth_l1_loss}
 
@@ -38,7 +38,7 @@ class Simple(Objective):
         self.loss, self.weight = LOSSES[loss], weight
         self.times, self.grid = times or Stratified(), grid
 
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """(B,) mean errors over the dimensions."""
         if model.variance.learned:
             raise ValueError(

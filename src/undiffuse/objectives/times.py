@@ -5,21 +5,21 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from undiffuse.random import Generator, uniform
+from undiffuse.random import uniform
 
 
 class Times(ABC):
     """Draws (B,) positions in [0, 1), each uniform on its own."""
 
     @abstractmethod
-    def draw(self, count: int, generator: Generator) -> Tensor:
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` positions, float64 on the CPU."""
 
 
 class Independent(Times):
     """Every example draws its own position."""
 
-    def draw(self, count: int, generator: Generator) -> Tensor:
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Independent uniform numbers."""
         return uniform((count,), generator)
 
@@ -30,7 +30,7 @@ class Stratified(Times):
     Every position is uniform, but a batch covers the whole chain, so the loss varies less.
     """
 
-    def draw(self, count: int, generator: Generator) -> Tensor:
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(u + i / B) mod 1 for i = 0 .. B-1."""
         offset = uniform((1,), generator)
         return (offset + torch.arange(count, dtype=torch.float64) / count) % 1

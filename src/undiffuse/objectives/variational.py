@@ -13,7 +13,6 @@ from undiffuse import terms
 from undiffuse.model import ReverseProcess
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Stratified, Times
-from undiffuse.random import Generator
 
 
 class Variational(Objective):
@@ -31,7 +30,7 @@ class Variational(Objective):
             raise ValueError(f"draws={draws}: at least one term an example")
         self.times, self.draws, self.grid = times or Stratified(), draws, grid
 
-    def __call__(self, model: ReverseProcess, x_0: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, model: ReverseProcess, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """(B,) estimates of the bound, in bits per dimension."""
         x = x_0.repeat_interleave(self.draws, 0)
         index = (self.times.draw(len(x), generator) * len(self.grid)).long()
@@ -39,7 +38,7 @@ class Variational(Objective):
         loss = loss.view(len(x_0), self.draws).mean(1) + terms.prior(model, x_0)
         return loss / (x_0[0].numel() * math.log(2))
 
-    def _terms(self, model: ReverseProcess, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
+    def _terms(self, model: ReverseProcess, x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
         """The term number `index` of every row: 0 is the decoder."""
         loss = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         first, later = (index == 0).nonzero()[:, 0], index.nonzero()[:, 0]

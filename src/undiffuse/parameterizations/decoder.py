@@ -27,8 +27,13 @@ class Decoder(ABC):
         """The distribution of the data around the prediction x_0."""
 
     def width(self, x_0: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
-        """Standard deviation, broadcastable to x_0."""
+        """Standard deviation, broadcastable to x_0. Raises ValueError where the default is infinite."""
         alpha_t, sigma_t = kernel.alpha_sigma(t)
+        if self.std is None and bool((alpha_t == 0).any()):
+            raise ValueError(
+                "the chain's first latent keeps nothing of the data, so sigma/alpha is no width: "
+                "use a grid of more steps, or set decoder.std"
+            )
         width = sigma_t / alpha_t if self.std is None else 0 * alpha_t + self.std
         return like(width, x_0)
 

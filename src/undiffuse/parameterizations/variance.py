@@ -22,14 +22,14 @@ class Variance(ABC):
     learned = False  # whether the network has a second output, `raw`, for it
 
     @abstractmethod
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Variance broadcastable to x_t; `raw` has x_t's shape if learned, else is None."""
 
 
 class Posterior(Variance):
     """beta-tilde, the variance of q(x_s | x_t, x_0)."""
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """The bridge's variance."""
         return like(bridge.var, x_t)
 
@@ -37,7 +37,7 @@ class Posterior(Variance):
 class Forward(Variance):
     """beta, the variance of the forward step."""
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """The forward rate."""
         return like(bridge.beta, x_t)
 
@@ -50,7 +50,7 @@ class Interpolated(Variance):
 
     learned = True
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """exp(u log beta + (1 - u) log beta-tilde), u = (raw + 1) / 2."""
         assert raw is not None
         low, high = like(bridge.var.log(), x_t), like(bridge.beta.log(), x_t)
@@ -62,7 +62,7 @@ class Free(Variance):
 
     learned = True
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Log-variance is log beta + raw."""
         assert raw is not None
         return torch.exp(like(bridge.beta.log(), x_t) + raw)
@@ -79,13 +79,14 @@ class Table(Variance):
         if self.values.ndim != 1 or not bool((self.values > 0).all()):
             raise ValueError("values: a list of T positive variances, one a step of the chain")
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
-        """The table's value at t; ValueError if t is not on its grid."""
-        place = t * len(self.values)
-        index = place.round().long()
-        if bool(((place - index).abs() > 1e-6).any()):
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """The table's value at t; ValueError unless the step is one of its own, from t to t - 1/T."""
+        steps = len(self.values)
+        index = (t * steps).round().long()
+        off = torch.maximum((t * steps - index).abs(), ((t - s) * steps - 1).abs())
+        if bool((off > 1e-6).any()):
             raise ValueError(
-                f"a table of {len(self.values)} variances knows only its own chain: sample and evaluate "
-                f"on the grid of {len(self.values)} steps, or use variance=posterior"
+                f"a table of {steps} variances knows only the single steps of its own chain: sample and "
+                f"evaluate on all {steps} of them, or use variance=posterior"
             )
         return like(self.values[index - 1], x_t)

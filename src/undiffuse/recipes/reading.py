@@ -40,14 +40,22 @@ def read(name: str) -> dict[str, Any]:
 
 
 def override(node: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """A copy of the recipe with `dotted.key=value` assignments; a new `kind` drops the old one's keys."""
+    """A copy of the recipe with `dotted.key=value` assignments, whatever their order.
+
+    A new `kind` drops the old one's keys, so kinds are assigned before the keys, and outer ones before inner.
+    """
     node = DEFAULTS | node
-    for assignment in assignments:
+    for assignment in sorted(assignments, key=_turn):
         path, equals, text = assignment.partition("=")
         if not equals or not path:
             raise RecipeError(f"{assignment!r}: overrides look like train.steps=500")
         node = _assign(node, path.split("."), _read_value(text, assignment), path)
     return node
+
+
+def _turn(assignment: str) -> tuple[bool, int]:
+    keys = assignment.partition("=")[0].split(".")
+    return keys[-1] != "kind", len(keys) if keys[-1] == "kind" else 0
 
 
 def _assign(node: dict[str, Any], keys: list[str], value: Any, path: str) -> dict[str, Any]:
