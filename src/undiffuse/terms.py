@@ -4,30 +4,84 @@
                    + sum_i E KL(q(x_s | x_t, x_0) || p(x_s | x_t))               steps, t = t_i, s = t_{i-1}
                    + E[-log p(x_0 | x_{t_1})]                                    decode
 
-(Sohl-Dickstein et al. 2015, eqs. 10-14; Ho et al. 2020, eq. 5). Each is written once, for every kernel.
+(Sohl-Dickstein et al. 2015, eqs. 10-14; Ho et al. 2020, eq. 5). Each is written once, for every kernel; and
+beside them what the 2015 paper puts in the place of the decoder, of the prior, and around the steps' entropy.
 """
 
 import torch
 from torch import Tensor
 
+from undiffuse.distributions import Distribution
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 from undiffuse.tensors import total
 
+ONE = torch.ones((), dtype=torch.float64)
+
 
 def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:
     """KL(q(x_1 | x_0) || pi), (B,)."""
-    one = torch.ones((), dtype=torch.float64)
-    return total(model.kernel.marginal(x_0, one).kl(model.kernel.prior(x_0)))
+    return total(model.kernel.marginal(x_0, ONE).kl(model.kernel.prior(x_0)))
+
+
+def noisy(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator) -> Tensor:
+    """A draw of q(x_t | x_0)."""
+    return model.kernel.marginal(x_0, t).sample(generator)
 
 
 def step(model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: Generator) -> Tensor:
     """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) at one draw of x_t, (B,); s and t are 0-d or (B,)."""
-    x_t = model.kernel.marginal(x_0, t).sample(generator)
+    x_t = noisy(model, x_0, t, generator)
     return total(model.kernel.bridge(x_0, x_t, s, t).kl(model.step(x_t, t, s)))
 
 
-def decode(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator) -> Tensor:
-    """-log p(x_0 | x_t) at one draw of x_t, (B,)."""
-    x_t = model.kernel.marginal(x_0, t).sample(generator)
+def decode(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """-log p(x_0 | x_t), (B,)."""
     return -total(model.decode(x_t, t).log_prob(x_0))
+
+
+def edge(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """-log T_pi(x_0 | x_t), (B,): the decoder that is the forward kernel run backwards (2015, eq. 44).
+
+    Infinite for a kernel that cannot be run backwards.
+    """
+    if not model.kernel.reversible:
+        return torch.full((len(x_0),), torch.inf, dtype=torch.float64)
+    return -total(model.kernel.marginal(x_t, t).log_prob(x_0))
+
+
+def null(model: ReverseProcess, x_0: Tensor) -> Tensor:
+    """-log pi(x_0), (B,): -L_null, what the data cost without a model."""
+    return -total(model.kernel.prior(x_0.double()).log_prob(x_0.double()))
+
+
+def prior_entropy(model: ReverseProcess, x_0: Tensor) -> Tensor:
+    """H(pi), (B,)."""
+    return total(model.kernel.prior(x_0).entropy())
+
+
+def entropies(model: ReverseProcess, x_0: Tensor, t: Tensor) -> Tensor:
+    """H(pi) + H_q(x_t | x_0) - H_q(x_1 | x_0), (B,): what eq. 14 of 2015 has for prior and last step."""
+    first, last = (total(model.kernel.marginal(x_0, when).entropy()) for when in (t, ONE))
+    return prior_entropy(model, x_0) + first - last
+
+
+def step_entropies(
+    model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower and upper bound on H_q(x_s | x_t), and the model's H_p(x_s | x_t); (B,) each (2015, eq. 24).
+
+    H(x_t | x_s) + H(x_s | x_0) - H(x_t | x_0) <= H_q(x_s | x_t) <= H(x_t | x_s), on average over the data.
+    """
+    kernel = model.kernel
+    x_s = noisy(model, x_0, s, generator)
+    hop = kernel.transition(x_s, s, t)
+    upper = total(_spread(hop, x_0))
+    narrowed = total(_spread(kernel.marginal(x_0, s), x_0) - _spread(kernel.marginal(x_0, t), x_0))
+    own = total(_spread(model.step(hop.sample(generator), t, s), x_0))
+    return upper + narrowed, upper, own
+
+
+def _spread(law: Distribution, x: Tensor) -> Tensor:
+    """Its entropy, in x's shape."""
+    return law.entropy().expand_as(x)

@@ -12,10 +12,18 @@ from undiffuse import (
     samplers,
     schedules,
 )
-from undiffuse.distributions import Categorical, Discretized, Normal
-from undiffuse.kernels import Gaussian
+from undiffuse.distributions import Bernoulli, Categorical, Discretized, Normal
+from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear
+from undiffuse.schedules import (
+    Betas,
+    ConstantFraction,
+    Cosine,
+    Learned,
+    LearnedBetas,
+    Linear,
+    LogLinear,
+)
 
 SCHEDULES = {
     "linear": [Linear(), Linear(steps=None), Linear(0.1, 0.3, steps=7)],
@@ -25,19 +33,36 @@ SCHEDULES = {
     "betas": [Betas([0.1, 0.5, 0.2]), Betas([0.3, 0.4, 1.0]), Betas([0.5])],
     "constant-fraction": [ConstantFraction()],
     "log-linear": [LogLinear()],
+    "learned-betas": [LearnedBetas(), LearnedBetas(5, 0.01, -3.0)],
+    "learned": [Learned(), Learned(4.0, -2.0, 1)],
 }
-KERNELS = {"gaussian": [Gaussian(s) for family in SCHEDULES.values() for s in family]}
+for part in (*SCHEDULES["learned-betas"], *SCHEDULES["learned"]):
+    g = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        part.raw.copy_(torch.randn(part.raw.shape, generator=g))
+    part.requires_grad_(False)
+GAUSSIAN = {"gaussian": [Gaussian(s) for family in SCHEDULES.values() for s in family]}
+KERNELS = GAUSSIAN | {
+    "binomial": [Binomial(s) for family in SCHEDULES.values() for s in family]
+    + [Binomial(ConstantFraction(), 0.2), Binomial(Cosine(None), [0.1, 0.5, 0.99])],
+    "categorical": [kernels.Categorical(s, 4) for s in (Linear(), ConstantFraction(), Betas([0.3, 0.4]))],
+    "absorbing": [kernels.Absorbing(s, 3) for s in (ConstantFraction(), Betas([0.3, 0.4, 1.0]))],
+}
 PARAMETERIZATIONS = {
     "eps": [parameterizations.Eps()],
     "x0": [parameterizations.X0()],
     "v": [parameterizations.V()],
     "mean": [parameterizations.Mean(1000), parameterizations.Mean(20)],
+    "perturbed": [parameterizations.Perturbed(1000), parameterizations.Perturbed(20)],
+    "logit": [parameterizations.Logit()],
 }
+AFFINE = {name: parts for name, parts in PARAMETERIZATIONS.items() if name != "logit"}
 VARIANCES = {
     "posterior": [parameterizations.Posterior()],
     "forward": [parameterizations.Forward()],
     "interpolated": [parameterizations.Interpolated()],
     "free": [parameterizations.Free()],
+    "sigmoid": [parameterizations.Sigmoid(), parameterizations.Sigmoid(0.2)],
     "table": [parameterizations.Table([0.01 * i for i in range(1, 21)])],
 }
 DECODERS = {
@@ -46,7 +71,10 @@ DECODERS = {
         parameterizations.DiscretizedDecoder(16),
         parameterizations.DiscretizedDecoder(256, std=0.01),
     ],
+    "symbols": [parameterizations.SymbolDecoder()],
+    "fixed": [parameterizations.FixedDecoder()],
 }
+AROUND = {name: DECODERS[name] for name in ("normal", "discretized")}
 SAMPLERS = {
     "ancestral": [samplers.Ancestral()],
     "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
@@ -72,8 +100,20 @@ OBJECTIVES = {
         objectives.Variational(grid=schedules.grids.uniform(5)),
         objectives.Variational(objectives.Independent(), 3, schedules.grids.strided(20, 4)),
     ],
+    "continuous": [objectives.Continuous(grid=schedules.grids.uniform(20))],
 }
 NETWORKS = {
+    "rbf": [lambda shape, outputs=1: networks.RBF(shape, 1000, outputs=outputs, units=4)],
+    "sigmoid-mlp": [
+        lambda shape, outputs=1: networks.SigmoidMLP(shape, 1000, outputs=outputs, hidden=6, layers=2)
+    ],
+    "multi-scale": [
+        lambda shape, outputs=1: networks.MultiScale(shape, outputs=outputs, channels=6, layers=2, bumps=4),
+        lambda shape, outputs=1: networks.MultiScale(
+            shape, outputs=outputs, layers=1, scales=2, dense=9, activation="leaky", bump_ends=True
+        ),
+        lambda shape, outputs=1: networks.MultiScale(shape, outputs=outputs, layers=0, dense=9, bumps=5),
+    ],
     "mlp": [
         lambda shape, outputs=1: networks.MLP(shape, hidden=16, layers=2, outputs=outputs),
         lambda shape, outputs=1: networks.MLP(shape, hidden=3, layers=1, outputs=outputs),
@@ -86,6 +126,8 @@ NETWORKS = {
     ],
 }
 DISTRIBUTIONS: list[distributions.Distribution] = [
+    Bernoulli(torch.tensor([1e-9, 0.3, 0.5]).double(), 1 - torch.tensor([1e-9, 0.3, 0.5]).double()),
+    Bernoulli.of_logits(torch.tensor([-40.0, 0.7, 700.0]).double()),
     Normal(torch.tensor([-1.0, 0.0, 3.0]).double(), torch.tensor([0.01, 1.0, 9.0]).double()),
     Normal(torch.zeros(3).double(), torch.tensor(0.25).double()),
     Categorical(

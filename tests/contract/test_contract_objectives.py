@@ -4,17 +4,26 @@ import math
 
 import pytest
 import torch
-from examples import OBJECTIVES, PARAMETERIZATIONS, TIMES, WEIGHTS, each, small_model
+from examples import AFFINE, OBJECTIVES, TIMES, WEIGHTS, each, small_model
 
-from oracles import GaussianDenoiser, Replay, f64, normals
-from undiffuse import bounds
-from undiffuse.kernels import Gaussian
+from oracles import GaussianDenoiser, Replay, f64, normals, plane
+from undiffuse import bounds, terms
+from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.objectives import Independent, MinSNR, Simple, Stratified, Times, Truncated, Variational
+from undiffuse.objectives import (
+    Continuous,
+    Independent,
+    MinSNR,
+    Simple,
+    Stratified,
+    Times,
+    Truncated,
+    Variational,
+)
 from undiffuse.objectives.times import place
 from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, V
 from undiffuse.random import keyed
-from undiffuse.schedules import Linear, grids
+from undiffuse.schedules import Learned, LearnedBetas, Linear, LogLinear, grids
 
 KERNEL = Gaussian(Linear(1e-3, 0.3, steps=20))
 X = normals(8, 3)
@@ -33,7 +42,8 @@ class At(Times):
 @pytest.mark.parametrize("objective", **each(OBJECTIVES))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_differentiable_number_an_example(objective, dtype):
-    model = small_model().to(dtype)
+    kernel = Gaussian(LogLinear(4.0, -4.0)) if isinstance(objective, Continuous) else None
+    model = small_model(kernel).to(dtype)
     loss = objective(model, X.to(dtype), keyed(0))
     assert loss.shape == (8,) and loss.isfinite().all() and len(loss.unique()) > 1
     loss.mean().backward()
@@ -71,7 +81,7 @@ class Says(torch.nn.Module):
 
 
 @pytest.mark.parametrize("weight", **each(WEIGHTS))
-@pytest.mark.parametrize("parameterization", **each(PARAMETERIZATIONS))
+@pytest.mark.parametrize("parameterization", **each(AFFINE))
 def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(weight, parameterization):
     u, eps = torch.arange(8).double() / 8 + 0.1, normals(8, 3, seed=3)
     t = place(grids.uniform(20), u)
@@ -196,3 +206,77 @@ def test_what_cannot_be_trained_is_refused():
         with pytest.raises(ValueError, match="gamma"):
             MinSNR(gamma)
     assert Mean(20).steps == 20
+
+
+def test_continuous_is_the_integrand_of_the_mutual_information():
+    """With the exact denoiser of N(m, C) the middle is 1/2 (-dSNR/dt) C / (1 + SNR C) a dimension (I-MMSE)."""
+    kernel, mean, var = Gaussian(LogLinear(4.0, -4.0)), f64(0.5, -1.0, 0.0), f64(0.3, 2.0, 1.0)
+    grid, (z, eps, w) = grids.uniform(20), plane(3)
+    model = Denoiser(GaussianDenoiser(kernel, mean, var), kernel, X0())
+    for u in (0.1, 0.6):
+        objective = Continuous(At(f64(u).expand(len(z))), grid)
+        x_0, t = mean + var.sqrt() * z, f64(0.05 + 0.95 * u)
+        loss = objective(model, x_0, Replay(eps))
+        snr = kernel.schedule.logsnr(t).exp()
+        middle = 0.95 * 0.5 * 8 * snr * (var / (1 + snr * var)).sum()
+        ends = terms.prior(model, x_0) + terms.decode(model, x_0, noisy(kernel, x_0, eps), f64(0.05))
+        found = (w @ loss) * 3 * math.log(2) - w @ ends
+        torch.testing.assert_close(found, middle, rtol=1e-9, atol=1e-9)
+
+
+def noisy(kernel, x_0, eps):
+    alpha, sigma = kernel.alpha_sigma(f64(0.05))
+    return alpha * x_0 + sigma * eps
+
+
+def test_a_learned_schedule_lowers_the_spread_and_keeps_the_bound():
+    """Training nothing but what lies between the ends: the mean stays, the variance falls."""
+    kernel = Gaussian(Learned(6.0, -6.0, 16))
+    objective = Continuous(Independent(), grids.uniform(50))
+    model = Denoiser(GaussianDenoiser(kernel, f64(0.0), f64(4e-2)), kernel, X0())
+    schedule, data = kernel.schedule, 0.2 * normals(4000, 1)
+    schedule.top.requires_grad_(False), schedule.span.requires_grad_(False)
+    before = objective(model, data, keyed("test")).detach()
+    optimizer = torch.optim.Adam([schedule.raw], lr=0.05)
+    for step in range(150):
+        optimizer.zero_grad()
+        objective(model, data[:512], keyed("train", step)).mean().backward()
+        optimizer.step()
+    after = objective(model, data, keyed("test")).detach()
+    assert after.var() < 0.85 * before.var()
+    error = (before.var() / 4000 + after.var() / 4000).sqrt()
+    assert abs(after.mean() - before.mean()) < 4 * error + 0.02
+
+
+@pytest.mark.parametrize("kernel", [KERNEL, Gaussian(Linear())])
+def test_continuous_needs_a_slope(kernel):
+    with pytest.raises(ValueError, match="log-linear"):
+        Continuous(grid=grids.uniform(20))(small_model(kernel), X, keyed(0))
+    with pytest.raises(ValueError, match="grid"):
+        Continuous()
+
+
+def test_the_simple_objective_refuses_what_it_cannot_train():
+    with pytest.raises(ValueError, match="learn a schedule"):
+        Simple()(small_model(Gaussian(LearnedBetas(20))), X, keyed(0))
+    bits = Denoiser(torch.nn.Identity(), Binomial(Linear()))
+    with pytest.raises(ValueError, match="is for Gaussian kernels"):
+        Simple()(bits, X, keyed(0))
+
+
+def test_learned_rates_have_the_gradient_of_the_bound():
+    """Finite differences of the objective with its noise frozen."""
+    kernel = Gaussian(LearnedBetas(6, 0.05, -2.0))
+    model, objective = small_model(kernel).double(), Variational(grid=grids.uniform(6))
+    raw = kernel.schedule.raw
+    objective(model, X, keyed(0)).mean().backward()
+    for i in range(5):
+        values = []
+        for h in (1e-5, -1e-5):
+            with torch.no_grad():
+                raw[i] += h
+                values.append(float(objective(model, X, keyed(0)).mean()))
+                raw[i] -= h
+        slope = (values[0] - values[1]) / 2e-5
+        assert raw.grad[i].item() == pytest.approx(slope, rel=1e-5, abs=1e-7)
+    assert raw.grad.any()

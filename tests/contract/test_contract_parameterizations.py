@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from examples import DECODERS, KERNELS, PARAMETERIZATIONS, VARIANCES, each, small_model
+from examples import AFFINE, AROUND, GAUSSIAN, VARIANCES, each, small_model
 
 from oracles import Constant, f64, normals
 from undiffuse.distributions import Discretized, Normal
@@ -25,8 +25,8 @@ from undiffuse.parameterizations import (
 )
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, grids
 
-EVERY = pytest.mark.parametrize("parameterization", **each(PARAMETERIZATIONS))
-ON = pytest.mark.parametrize("kernel", **each(KERNELS))
+EVERY = pytest.mark.parametrize("parameterization", **each(AFFINE))
+ON = pytest.mark.parametrize("kernel", **each(GAUSSIAN))
 GRID = grids.strided(1000, 21)
 KERNEL = Gaussian(Linear())
 
@@ -177,14 +177,15 @@ def test_a_table_knows_its_own_grid_only():
 def test_a_latent_without_signal_gives_no_width(decoder):
     kernel, one = Gaussian(ConstantFraction()), f64(1.0)
     with pytest.raises(ValueError, match=r"decoder\.std"):
-        decoder()(normals(4, 3), one, kernel)
-    assert decoder(std=0.1)(normals(4, 3), one, kernel).log_prob(normals(4, 3)).isfinite().all()
+        decoder()(normals(4, 3), normals(4, 3), one, kernel)
+    wide = decoder(std=0.1)(normals(4, 3), normals(4, 3), one, kernel)
+    assert wide.log_prob(normals(4, 3)).isfinite().all()
 
 
-@pytest.mark.parametrize("decoder", **each(DECODERS))
+@pytest.mark.parametrize("decoder", **each(AROUND))
 def test_decoders_lie_around_the_prediction(decoder):
     t, x = f64(0.001), 0.9 * torch.tanh(normals(4, 3))
-    p = decoder(x, t, KERNEL)
+    p = decoder(x, x + 9, t, KERNEL)
     keep = KERNEL.schedule.keep(t)
     std = decoder.std or ((1 - keep) / keep).sqrt().item()
     assert torch.equal(p.loc, x)
@@ -195,7 +196,7 @@ def test_decoders_lie_around_the_prediction(decoder):
         assert isinstance(p, Discretized) and p.std.item() == pytest.approx(std)
         assert p.levels == decoder.levels
         assert (p.log_prob(x) > p.log_prob(x + 0.3)).all()
-    rows = decoder(x, t.expand(4), KERNEL)
+    rows = decoder(x, x, t.expand(4), KERNEL)
     torch.testing.assert_close(rows.log_prob(x), p.log_prob(x))
 
 

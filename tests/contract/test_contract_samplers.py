@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from examples import KERNELS, SAMPLERS, each, small_model
+from examples import GAUSSIAN, SAMPLERS, each, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ GRID = grids.logsnr(Linear(steps=None), 60, first=1e-4)
 
 
 @EVERY
-@pytest.mark.parametrize("kernel", **each(KERNELS))
+@pytest.mark.parametrize("kernel", **each(GAUSSIAN))
 def test_one_point_is_found_by_every_sampler(sampler, kernel):
     """If every prediction is the point, so is the sample (up to the width of the decoder)."""
     point, t = f64(0.3, -0.7), f64(1e-6)

@@ -21,13 +21,23 @@ from oracles import (
     normals,
     plane,
 )
-from undiffuse import bounds
+from undiffuse import bounds, terms
 from undiffuse.bounds import nelbo
-from undiffuse.distributions import Normal
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.objectives import Simple, Times
-from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, NormalDecoder, Posterior, V
+from undiffuse.parameterizations import (
+    X0,
+    Eps,
+    FixedDecoder,
+    Forward,
+    Free,
+    Interpolated,
+    NormalDecoder,
+    Posterior,
+    V,
+)
+from undiffuse.random import keyed
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, Schedule, grids
 
 MEAN, VAR = f64(0.3, -1.0, 0.0), f64(0.4, 1.0, 2.5)
@@ -47,7 +57,7 @@ def expected(model: ReverseProcess, grid: Tensor, mean: Tensor = MEAN, var: Tens
     """E over data N(mean, var) and noise of every term of the bound."""
     z, eps, w = plane(len(mean))
     bound = nelbo(model, mean + var.sqrt() * z, grid=grid, generator=Replay(eps))
-    return bounds.Nelbo(w @ bound.prior, w @ bound.steps, w @ bound.decode)
+    return bounds.Nelbo(*(w @ part for part in vars(bound).values()))
 
 
 def total(bound: bounds.Nelbo) -> float:
@@ -170,15 +180,7 @@ def test_forward_kernels_on_standard_normal_data_lose_nothing(schedule, grid):
     assert total(expected(model, grid, zero, one)) == pytest.approx(1.5 * math.log(2 * math.pi * math.e))
     z, eps, w = plane(3)
     bound = nelbo(model, z, grid=grid, generator=Replay(eps))
-    assert (w @ (bounds.null(z) - bound.total)).item() == pytest.approx(0, abs=1e-10)
-
-
-class FixedEnd(GaussianReverse):
-    """The 2015 chain: exact steps, and the last one fixed to the forward kernel (its eq. 44)."""
-
-    def decode(self, x_t: Tensor, t: Tensor) -> Normal:
-        keep = self.kernel.schedule.keep(t)
-        return Normal(keep.sqrt() * x_t, (1 - keep).expand(x_t.shape))
+    assert (w @ (terms.null(model, z) - bound.total)).item() == pytest.approx(0, abs=1e-10)
 
 
 @pytest.mark.parametrize(("var", "gap"), [(0.5, 0.011987), (1.0, 0.0), (2.0, -0.023974)])
@@ -186,12 +188,17 @@ def test_eq_12_and_eq_14_of_the_2015_paper(var, gap):
     """They agree for data of unit mean square and differ by a known amount otherwise (O3)."""
     schedule, grid = Betas(1 / torch.linspace(40, 2, 40).double()), grids.uniform(40)
     data = f64(0.0).reshape(1), f64(var).reshape(1)
-    bound = expected(FixedEnd(Gaussian(schedule), *data), grid, *data)
-    keep_1, keep_T = schedule.keep(grid[[0, -1]])
-    entropies = [normal_entropy(v) for v in (1 - keep_T, 1 - keep_1, f64(1.0))]
-    eq_14 = -bound.steps.sum() + entropies[0] - entropies[1] - entropies[2]
-    assert -total(bound) - eq_14.item() == pytest.approx(-0.5 * (var - 1) * (1 - keep_1 + keep_T).item())
-    assert -total(bound) - eq_14.item() == pytest.approx(gap, abs=1e-6)
+    exact, keep_1, keep_T = GaussianReverse(Gaussian(schedule), *data), *schedule.keep(grid[[0, -1]])
+    bound = expected(exact, grid, *data)
+    k, k_14 = (float(b - bound.steps.sum()) for b in (-bound.prior - bound.edge, -bound.entropies))
+    assert k - k_14 == pytest.approx(-0.5 * (var - 1) * (1 - keep_1 + keep_T).item())
+    assert k - k_14 == pytest.approx(gap, abs=1e-6)
+    one = nelbo(exact, normals(5, 1), grid=grid, generator=keyed(0))
+    torch.testing.assert_close(one.k, -one.prior - one.steps.sum(1) - one.edge)
+    torch.testing.assert_close(one.k_entropies, -one.entropies - one.steps.sum(1))
+    fixed = Denoiser(Constant(f64(0.0).view(1)), Gaussian(schedule), X0(), decoder=FixedDecoder())
+    last = nelbo(fixed, normals(5, 1), grid=grid, generator=keyed(0))
+    torch.testing.assert_close(-last.k, last.total)  # the fixed decoder's bound is K
 
 
 def test_every_parameterization_says_the_same():

@@ -75,7 +75,7 @@ BUILT = [  # what only shows when the parts are put together, for images of 8x8 
         "parameterization=eps",
         "use v or x0",
     ),
-    ("parameterization={kind: mean, steps: 0}", "parameterization: steps=0", "T >= 1"),
+    ("variance={kind: sigmoid, scale: 0}", "variance: scale=0", "positive"),
 ]
 
 

@@ -13,6 +13,8 @@ DATA = {
     "mnist": ((1, 28, 28), 256),
     "images": ((3, 9, 13), 256),
     "swiss-roll": ((2,), None),
+    "swiss-roll-2015": ((2,), None),
+    "heartbeat": ((20,), 2),
 }
 
 
@@ -35,7 +37,7 @@ def test_it_builds_a_model_that_runs(name: str):
     assert loss.shape == (2,)
     plan["sampler"].build().check(model)
     assert plan["train"].build().steps > 100
-    assert len(grid) > 100
+    assert len(grid) >= 40
     assert plan["about"]
 
 

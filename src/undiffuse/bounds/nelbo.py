@@ -6,7 +6,7 @@ spread shows in the standard error over examples.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import torch
@@ -22,17 +22,34 @@ from undiffuse.schedules.grids import check_grid
 class Nelbo:
     """-log p(x_0) <= total = prior + sum of steps + decode; nats, float64.
 
-    `steps[:, i]` leaves the latent time grid[i + 1] for grid[i].
+    `steps[:, i]` leaves the latent time grid[i + 1] for grid[i]. `edge` is what the fixed last step of the
+    2015 paper costs in place of `decode`, `entropies` what its eq. 14 has in place of prior and last step.
     """
 
     prior: Tensor  # (B,)
     steps: Tensor  # (B, T - 1)
     decode: Tensor  # (B,)
+    edge: Tensor  # (B,)
+    entropies: Tensor  # (B,)
 
     @property
     def total(self) -> Tensor:
         """The bound, (B,)."""
         return self.prior + self.steps.sum(1) + self.decode
+
+    @property
+    def k(self) -> Tensor:
+        """K, the lower bound on log p(x_0) with the fixed last step (2015, eqs. 12 and 44), (B,)."""
+        return -(self.prior + self.steps.sum(1) + self.edge)
+
+    @property
+    def k_entropies(self) -> Tensor:
+        """K by eq. 14: the same on average, if the data's mean of -log pi is the entropy of pi; (B,)."""
+        return -(self.entropies + self.steps.sum(1))
+
+    def first(self, count: int) -> "Nelbo":
+        """The bound of the first `count` rows."""
+        return Nelbo(*(getattr(self, part.name)[:count] for part in fields(self)))
 
 
 @torch.no_grad()
@@ -60,9 +77,11 @@ def nelbo(
         else:
             steps[:, index] = value
         tick()
-    decode = bound.decode(model, x_0, grid[0], generator).cpu()
+    x_t = bound.noisy(model, x_0, grid[0], generator)
+    decode, edge = (term(model, x_0, x_t, grid[0]).cpu() for term in (bound.decode, bound.edge))
     tick()
-    return Nelbo(bound.prior(model, x_0).cpu(), steps, decode)
+    around = bound.entropies(model, x_0, grid[0]).cpu()
+    return Nelbo(bound.prior(model, x_0).cpu(), steps, decode, edge, around)
 
 
 def calls(grid: Tensor, terms: int | None) -> int:

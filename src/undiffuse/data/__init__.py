@@ -6,40 +6,58 @@ find it there.
 """
 
 from undiffuse.data.arrays import Array
+from undiffuse.data.cifar10 import CIFAR10
+from undiffuse.data.dead_leaves import DeadLeaves
+from undiffuse.data.dequantize import dequantized
 from undiffuse.data.digits import Digits
+from undiffuse.data.heartbeat import Heartbeat
 from undiffuse.data.idx import IDX, read_idx
 from undiffuse.data.images import Images
 from undiffuse.data.mnist import MNIST, FashionMNIST
 from undiffuse.data.npy import read_npy, read_npz
+from undiffuse.data.patches import Patches
 from undiffuse.data.pictures import read_image
 from undiffuse.data.source import Source, Splits
-from undiffuse.data.space import Affine, Levels, Space, space_from, space_of
+from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
 from undiffuse.data.swiss_roll import SwissRoll
+from undiffuse.data.textures import Textures
 
 SOURCES: dict[str, type[Source]] = {
     "swiss-roll": SwissRoll,
+    "heartbeat": Heartbeat,
+    "dead-leaves": DeadLeaves,
+    "textures": Textures,
+    "patches": Patches,
     "digits": Digits,
     "mnist": MNIST,
     "fashion-mnist": FashionMNIST,
+    "cifar10": CIFAR10,
     "images": Images,
     "array": Array,
     "idx": IDX,
 }
 
 __all__ = [
+    "CIFAR10",
     "IDX",
     "MNIST",
     "SOURCES",
     "Affine",
     "Array",
+    "DeadLeaves",
     "Digits",
     "FashionMNIST",
+    "Heartbeat",
     "Images",
     "Levels",
+    "Patches",
     "Source",
     "Space",
     "Splits",
     "SwissRoll",
+    "Symbols",
+    "Textures",
+    "dequantized",
     "read_idx",
     "read_image",
     "read_npy",

@@ -65,8 +65,8 @@ class Images(Source):
 
     def _files(self, root: Path) -> tuple[list[Path], list[Path]]:
         if (root / "train").is_dir() and (root / "test").is_dir():
-            return _find(root / "train"), _find(root / "test")
-        files = _find(root)
+            return find_images(root / "train"), find_images(root / "test")
+        files = find_images(root)
         train, test = ([files[i] for i in part] for part in split(len(files), self.test))
         return train, test
 
@@ -97,7 +97,7 @@ class Images(Source):
         return torch.from_numpy(images)
 
 
-def _find(root: Path) -> list[Path]:
+def find_images(root: Path) -> list[Path]:
     """The images below a folder, in the order of their paths."""
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; for one .npy or .npz file use data.kind=array")

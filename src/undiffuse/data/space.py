@@ -1,10 +1,12 @@
 r"""Raw data <-> x_0, the coordinates in which diffusion happens.
 
     Levels   k in 0..K-1       x_0 = 2 k / (K - 1) - 1        in [-1, 1]
+    Symbols  k in 0..K-1       x_0 = k                        for kernels that redraw symbols
     Affine   raw in R^D        x_0 = (raw - mean) / std       unit second moment
 
 A density in x_0 becomes a density in raw units by log p(raw) = log p(x_0) + log \|d x_0 / d raw\|,
-the last term being `Space.log_det`. Levels are probabilities, not densities, and need no such term.
+the last term being `Space.log_det`. Levels and symbols have probabilities, not densities, and need no such
+term.
 """
 
 from abc import ABC, abstractmethod
@@ -63,7 +65,7 @@ class Levels(Space):
         Raises:
             ValueError: if raw does not hold level numbers 0..K-1.
         """
-        self._check(raw)
+        _check_raw(raw, self.levels)
         top = self.levels - 1
         return (2 * raw.to(torch.int32) - top).float() / top
 
@@ -81,15 +83,42 @@ class Levels(Space):
         """``{"kind": "levels", "levels": K}``."""
         return {"kind": "levels", "levels": self.levels}
 
-    def _check(self, raw: Tensor) -> None:
-        top = self.levels - 1
-        if raw.is_floating_point() or raw.is_complex():
-            raise ValueError(f"raw data is {raw.dtype}, not whole numbers 0..{top}; encode takes levels")
-        if raw.dtype == torch.uint8 and top >= 255:
-            return  # a byte cannot be out of range; spares the GPU a wait
-        low, high = (int(end) for end in raw.long().aminmax()) if raw.numel() else (0, 0)
-        if low < 0 or high > top:
-            raise ValueError(f"raw values {low}..{high} are not level numbers 0..{top}")
+
+@final
+class Symbols(Space):
+    """The numbers of K symbols, 0..K-1, as they are; for bits K is 2.
+
+    Args:
+        symbols: K, the number of symbols, 2 to 65536.
+
+    Raises:
+        ValueError: if K is outside that range.
+    """
+
+    def __init__(self, symbols: int) -> None:
+        self.symbols = check_levels(symbols)
+
+    def encode(self, raw: Tensor) -> Tensor:
+        """x_0 = k in float32, which holds every such number exactly.
+
+        Raises:
+            ValueError: if raw does not hold symbols 0..K-1.
+        """
+        _check_raw(raw, self.symbols)
+        return raw.float()
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """The nearest symbol: uint8 if K <= 256, else int32."""
+        nearest = x_0.round().clamp(0, self.symbols - 1)
+        return nearest.to(torch.uint8 if self.symbols <= 256 else torch.int32)
+
+    def log_det(self, shape: tuple[int, ...]) -> float:
+        """0: symbols have probabilities, which do not depend on coordinates."""
+        return 0.0
+
+    def state(self) -> State:
+        """``{"kind": "symbols", "symbols": K}``."""
+        return {"kind": "symbols", "symbols": self.symbols}
 
 
 @final
@@ -150,11 +179,27 @@ class Affine(Space):
         return {"kind": "affine", "mean": self.mean.tolist(), "std": self.std.tolist()}
 
 
-SPACES: dict[str, Callable[..., Space]] = {"levels": Levels, "affine": Affine}
+SPACES: dict[str, Callable[..., Space]] = {"levels": Levels, "symbols": Symbols, "affine": Affine}
 
 
-def space_of(splits: Splits) -> Space:
-    """The space of a data set: its levels, or the affine map fitted to its training data."""
+def space_of(splits: Splits, symbols: int | None = None) -> Space:
+    """The space of a data set: its levels, or the affine map fitted to its training data.
+
+    Args:
+        splits: the data.
+        symbols: K if a kernel for K symbols is to work on them, else None.
+
+    Raises:
+        ValueError: if the data do not have K levels.
+    """
+    if symbols is not None:
+        if splits.levels != symbols:
+            found = "continuous values" if splits.levels is None else f"{splits.levels} levels"
+            raise ValueError(
+                f"the data have {found}, the kernel is for {symbols} symbols: choose a kernel that fits "
+                "(bits: binomial; K levels: categorical with symbols=K; numbers: gaussian)"
+            )
+        return Symbols(symbols)
     return Affine.fit(splits.train) if splits.levels is None else Levels(splits.levels)
 
 
@@ -182,6 +227,18 @@ def check_levels(levels: int) -> int:
     if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= 65536:
         raise ValueError(f"levels={levels!r} must be a whole number from 2 to 65536")
     return levels
+
+
+def _check_raw(raw: Tensor, levels: int) -> None:
+    """Raise ValueError unless raw holds whole numbers 0..levels-1."""
+    top = levels - 1
+    if raw.is_floating_point() or raw.is_complex():
+        raise ValueError(f"raw data is {raw.dtype}, not whole numbers 0..{top}; encode takes levels")
+    if raw.dtype == torch.uint8 and top >= 255:
+        return  # a byte cannot be out of range; spares the GPU a wait
+    low, high = (int(end) for end in raw.long().aminmax()) if raw.numel() else (0, 0)
+    if low < 0 or high > top:
+        raise ValueError(f"raw values {low}..{high} are not level numbers 0..{top}")
 
 
 def _average(columns: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:

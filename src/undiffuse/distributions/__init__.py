@@ -1,8 +1,9 @@
 """Distributions: one exponential family per file, a frozen dataclass of tensors."""
 
 from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.bernoulli import Bernoulli
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.discretized import Discretized
 from undiffuse.distributions.normal import Normal
 
-__all__ = ["Categorical", "Discretized", "Distribution", "Normal"]
+__all__ = ["Bernoulli", "Categorical", "Discretized", "Distribution", "Normal"]

@@ -1,8 +1,16 @@
 """Kernels: what the forward process is, one per file."""
 
 from undiffuse.kernels.base import Kernel
+from undiffuse.kernels.binomial import Binomial
+from undiffuse.kernels.categorical import Absorbing, Categorical
+from undiffuse.kernels.discrete import Discrete
 from undiffuse.kernels.gaussian import Bridge, Gaussian
 
-KERNELS: dict[str, type[Kernel]] = {"gaussian": Gaussian}
+KERNELS: dict[str, type[Kernel]] = {
+    "gaussian": Gaussian,
+    "binomial": Binomial,
+    "categorical": Categorical,
+    "absorbing": Absorbing,
+}
 
-__all__ = ["KERNELS", "Bridge", "Gaussian", "Kernel"]
+__all__ = ["KERNELS", "Absorbing", "Binomial", "Bridge", "Categorical", "Discrete", "Gaussian", "Kernel"]

@@ -1,6 +1,7 @@
 """What a forward process is: four distributions and the schedule that times them."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -9,9 +10,16 @@ from undiffuse.schedules import Schedule
 
 
 class Kernel(nn.Module, ABC):
-    """A forward process q that destroys data. Times are float64, 0-d or (B,), 0 <= s < t <= 1."""
+    """A forward process q that destroys data. Times are float64, 0-d or (B,), 0 <= s < t <= 1.
+
+    `symbols` is the number of different values of the data, None for real numbers. A network sees `features`
+    of x_t, which have `channels` channels for each one of the data.
+    """
 
     schedule: Schedule
+    symbols: int | None = None
+    channels: int = 1
+    reversible: ClassVar[bool] = True  # whether pi(x) T(y | x) = pi(y) T(x | y)
 
     @abstractmethod
     def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Distribution:
@@ -28,3 +36,7 @@ class Kernel(nn.Module, ABC):
     @abstractmethod
     def prior(self, like: Tensor) -> Distribution:
         """pi, where the process ends: independent of x_0, of the shape of `like`."""
+
+    def features(self, x_t: Tensor) -> Tensor:
+        """What a network sees of x_t: (B, channels * C, ...)."""
+        return x_t

@@ -4,8 +4,17 @@ from torch import nn
 
 from undiffuse.networks.mixture import MixtureDenoiser
 from undiffuse.networks.mlp import MLP
+from undiffuse.networks.multiscale import MultiScale
+from undiffuse.networks.rbf import RBF
+from undiffuse.networks.sigmoid_mlp import SigmoidMLP
 from undiffuse.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "unet": UNet,
+    "rbf": RBF,
+    "sigmoid-mlp": SigmoidMLP,
+    "multi-scale": MultiScale,
+}
 
-__all__ = ["MLP", "NETWORKS", "MixtureDenoiser", "UNet"]
+__all__ = ["MLP", "NETWORKS", "RBF", "MixtureDenoiser", "MultiScale", "SigmoidMLP", "UNet"]

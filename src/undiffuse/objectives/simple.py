@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Stratified, Times, place
 from undiffuse.objectives.weights import Weight
+from undiffuse.parameterizations import Affine
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.smooth_l1_loss}
 
@@ -40,17 +42,27 @@ class Simple(Objective):
 
     def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """(B,) mean errors over the dimensions."""
-        if model.variance.learned:
-            raise ValueError(
-                "the simple objective does not train a learned variance; "
-                "use objective.kind=variational or variance.kind=posterior"
-            )
+        kernel, said = model.kernel, model.parameterization
+        if not (isinstance(kernel, Gaussian) and isinstance(said, Affine)):
+            raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
+        _check_fixed(model)
         t = place(self.grid, self.times.draw(len(x_0), generator))
-        x_t = model.kernel.marginal(x_0, t).sample(generator)
-        target = model.parameterization.target(x_0, x_t, t, model.kernel)
+        x_t = kernel.marginal(x_0, t).sample(generator)
+        target = said.target(x_0, x_t, t, kernel)
         error = self.loss(model.output(x_t, t)[0], target, reduction="none").flatten(1).mean(1)
         if self.weight is None:
             return error
-        c_out = model.parameterization.coefficients(t, model.kernel)[1]
-        scale = self.weight(model.kernel.schedule.logsnr(t)) * c_out.square()
+        c_out = said.coefficients(t, kernel)[1]
+        scale = self.weight(kernel.schedule.logsnr(t)) * c_out.square()
         return error * scale.to(error.device, error.dtype)
+
+
+def _check_fixed(model: Denoiser) -> None:
+    """Refuse what this objective would leave untrained, or could lower by cheating."""
+    if model.variance.learned:
+        raise ValueError(
+            "the simple objective does not train a learned variance; "
+            "use objective.kind=variational or variance.kind=posterior"
+        )
+    if any(p.requires_grad for p in model.kernel.parameters()):
+        raise ValueError("the simple objective cannot learn a schedule; use objective.kind=variational")

@@ -45,7 +45,8 @@ class Variational(Objective):
         if len(first):
             rows = first.to(x.device)
             t = self.grid[index[first]]
-            loss = loss.index_put((rows,), terms.decode(model, x[rows], t, generator))
+            x_t = terms.noisy(model, x[rows], t, generator)
+            loss = loss.index_put((rows,), terms.decode(model, x[rows], x_t, t))
         if len(later):
             rows = later.to(x.device)
             s, t = self.grid[index[later] - 1], self.grid[index[later]]

@@ -1,41 +1,67 @@
 """Parameterizations: network output <-> x_0; variances and decoders: how wide a reverse step is."""
 
-from undiffuse.parameterizations.base import X0, Eps, Mean, Parameterization, V
-from undiffuse.parameterizations.decoder import Decoder, DiscretizedDecoder, NormalDecoder
+from undiffuse.parameterizations.base import X0, Affine, Eps, Logit, Mean, Parameterization, Perturbed, V
+from undiffuse.parameterizations.decoder import (
+    Decoder,
+    DiscretizedDecoder,
+    FixedDecoder,
+    NormalDecoder,
+    SymbolDecoder,
+)
 from undiffuse.parameterizations.variance import (
     Forward,
     Free,
     Interpolated,
     Posterior,
+    Sigmoid,
     Table,
     Variance,
 )
 
-PARAMETERIZATIONS: dict[str, type[Parameterization]] = {"eps": Eps, "x0": X0, "v": V, "mean": Mean}
+PARAMETERIZATIONS: dict[str, type[Parameterization]] = {
+    "eps": Eps,
+    "x0": X0,
+    "v": V,
+    "mean": Mean,
+    "perturbed": Perturbed,
+    "logit": Logit,
+}
 VARIANCES: dict[str, type[Variance]] = {
     "posterior": Posterior,
     "forward": Forward,
     "interpolated": Interpolated,
     "free": Free,
+    "sigmoid": Sigmoid,
     "table": Table,
 }
-DECODERS: dict[str, type[Decoder]] = {"normal": NormalDecoder, "discretized": DiscretizedDecoder}
+DECODERS: dict[str, type[Decoder]] = {
+    "normal": NormalDecoder,
+    "discretized": DiscretizedDecoder,
+    "symbols": SymbolDecoder,
+    "fixed": FixedDecoder,
+}
 
 __all__ = [
     "DECODERS",
     "PARAMETERIZATIONS",
     "VARIANCES",
     "X0",
+    "Affine",
     "Decoder",
     "DiscretizedDecoder",
     "Eps",
+    "FixedDecoder",
     "Forward",
     "Free",
     "Interpolated",
+    "Logit",
     "Mean",
     "NormalDecoder",
     "Parameterization",
+    "Perturbed",
     "Posterior",
+    "Sigmoid",
+    "SymbolDecoder",
     "Table",
     "V",
     "Variance",

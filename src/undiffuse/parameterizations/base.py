@@ -1,4 +1,4 @@
-"""What the network's output means: an affine map between it and the prediction of x_0, given x_t.
+"""What the network's output means: how it gives the prediction of x_0. For Gaussian kernels an affine map,
 
     x_0-hat = c_x(t) x_t + c_out(t) output          target = (x_0 - c_x x_t) / c_out
 
@@ -10,29 +10,61 @@
 | mean | E[x_s given x_t, x_0] | -b / a    | 1 / a            | a x_0 + b x_t            |
 
 An error of the output times c_out is an error of x_0-hat, which is what turns a weight on the loss in
-x_0 into one on the loss in the network's own output (see `undiffuse.objectives.weights`).
+x_0 into one on the loss in the network's own output (see `undiffuse.objectives.weights`). For symbols
+the output holds the logits of x_0.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from undiffuse.kernels import Gaussian, Kernel
+from undiffuse.kernels import Discrete, Gaussian, Kernel
 from undiffuse.tensors import like
 
 
 class Parameterization(ABC):
-    """Turns a network's output into E[x_0 | x_t], and x_0 into the network's target."""
+    """Turns a network's output into E[x_0 | x_t]."""
+
+    @abstractmethod
+    def check(self, kernel: Kernel) -> None:
+        """Raise ValueError if this output says nothing about x_0 at some time of the kernel."""
+
+    @abstractmethod
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
+        """x_0-hat from the network's output, both of x_t's shape; soft for symbols."""
+
+
+class Logit(Parameterization):
+    """The network gives the logits of x_0: one for a bit, one a state for symbols."""
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse kernels for real numbers."""
+        if not isinstance(kernel, Discrete):
+            raise ValueError(
+                f"parameterization=logit is for symbols, not for a {_name(kernel)} kernel: use v"
+            )
+
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Tensor:
+        """Probabilities of the symbols."""
+        return kernel.soften(output)
+
+
+class Affine(Parameterization):
+    """x_0-hat = c_x x_t + c_out output, for Gaussian kernels."""
 
     @abstractmethod
     def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
         """c_x and c_out at t, float64 of t's shape."""
 
     def check(self, kernel: Kernel) -> None:
-        """Raise ValueError if this output says nothing about x_0 at some time of the kernel."""
+        """Refuse kernels that are not Gaussian."""
         if not isinstance(kernel, Gaussian):
-            raise ValueError(f"{type(self).__name__} is defined for Gaussian kernels, not {kernel}")
+            raise ValueError(
+                f"{type(self).__name__} is defined for Gaussian kernels, not for a {_name(kernel)} one: "
+                "use parameterization=logit"
+            )
 
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """x_0-hat from the network's output, both of x_t's shape."""
@@ -45,7 +77,7 @@ class Parameterization(ABC):
         return (x_0 - like(c_x, x_t) * x_t) * like(1 / c_out, x_t)
 
 
-class X0(Parameterization):
+class X0(Affine):
     """The network predicts the data."""
 
     def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
@@ -54,7 +86,7 @@ class X0(Parameterization):
         return 0 * one, one
 
 
-class Eps(Parameterization):
+class Eps(Affine):
     """The network predicts the noise (Ho et al. 2020, eqs. 11, 15)."""
 
     def check(self, kernel: Kernel) -> None:
@@ -73,7 +105,7 @@ class Eps(Parameterization):
         return 1 / alpha_t, -sigma_t / alpha_t
 
 
-class V(Parameterization):
+class V(Affine):
     """The network predicts v = alpha eps - sigma x_0 (Salimans & Ho 2022)."""
 
     def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
@@ -82,7 +114,7 @@ class V(Parameterization):
         return alpha_t, -sigma_t
 
 
-class Mean(Parameterization):
+class Mean(Affine):
     """The network predicts the mean of q(x_s | x_t, x_0), s = t - 1/T (Ho et al. 2020, eqs. 7, 8).
 
     `steps` is T, the chain it is defined on; at other steps the same x_0-hat is used.
@@ -95,6 +127,26 @@ class Mean(Parameterization):
 
     def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
         """-b/a and 1/a of the bridge from t to t - 1/T."""
-        s = (t - 1 / self.steps).clamp(min=0)
-        bridge = kernel.coefficients(torch.where(s < 1e-9, 0.0, s), t)
+        bridge = kernel.coefficients(self._before(t), t)
         return -bridge.b / bridge.a, 1 / bridge.a
+
+    def _before(self, t: Tensor) -> Tensor:
+        s = (t - 1 / self.steps).clamp(min=0)
+        return torch.where(s < 1e-9, 0.0, s)
+
+
+class Perturbed(Mean):
+    """The network perturbs the forward step: E[x_s] = sqrt(1 - beta) x_t + sqrt(beta) output, s = t - 1/T.
+
+    Sohl-Dickstein et al. 2015, eq. 65, as their reference implementation has it: in print the square root of
+    1 - beta is missing, and an output of zero would not be the forward kernel. `steps` is T.
+    """
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """(sqrt(1 - beta) - b)/a and sqrt(beta)/a of the bridge from t to t - 1/T."""
+        bridge = kernel.coefficients(self._before(t), t)
+        return ((1 - bridge.beta).sqrt() - bridge.b) / bridge.a, bridge.beta.sqrt() / bridge.a
+
+
+def _name(kernel: Kernel) -> str:
+    return type(kernel).__name__.lower()

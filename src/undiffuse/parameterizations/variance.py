@@ -4,15 +4,19 @@ For a step from t to s of a Gaussian chain the exact variance lies between two b
 
     beta-tilde = beta sigma_s^2 / sigma_t^2    exact if the data are one point
     beta                                       exact if the data are standard normal
+
+For symbols the bridge to the predicted x_0 is the step, so there only Posterior applies.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from undiffuse.kernels import Bridge
+from undiffuse.distributions import Distribution, Normal
+from undiffuse.kernels import Bridge, Gaussian, Kernel
 from undiffuse.tensors import like
 
 
@@ -21,13 +25,37 @@ class Variance(ABC):
 
     learned = False  # whether the network has a second output, `raw`, for it
 
+    def check(self, kernel: Kernel) -> None:
+        """Raise ValueError unless steps of this kernel have a variance."""
+        if not isinstance(kernel, Gaussian):
+            raise ValueError(
+                f"{type(self).__name__} is a variance of Gaussian steps; for symbols use variance=posterior"
+            )
+
+    def step(
+        self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
+    ) -> Distribution:
+        """p(x_s | x_t): the bridge to the prediction x_0, with this variance."""
+        bridge = kernel.coefficients(s, t)
+        mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
+        return Normal(mean, self(bridge, raw, x_t, s, t))
+
     @abstractmethod
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Variance broadcastable to x_t; `raw` has x_t's shape if learned, else is None."""
 
 
 class Posterior(Variance):
-    """beta-tilde, the variance of q(x_s | x_t, x_0)."""
+    """beta-tilde, the variance of q(x_s | x_t, x_0): the step is the bridge itself, of any kernel."""
+
+    def check(self, kernel: Kernel) -> None:
+        """Every kernel has a bridge."""
+
+    def step(
+        self, kernel: Kernel, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
+    ) -> Distribution:
+        """The bridge."""
+        return kernel.bridge(x_0, x_t, s, t)
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """The bridge's variance."""
@@ -66,6 +94,25 @@ class Free(Variance):
         """Log-variance is log beta + raw."""
         assert raw is not None
         return torch.exp(like(bridge.beta.log(), x_t) + raw)
+
+
+class Sigmoid(Variance):
+    """sigmoid(scale raw + logit beta): learned in (0, 1) around the forward one (2015, eq. 64).
+
+    The reference implementation of the paper takes a `scale` of 1/sqrt(T).
+    """
+
+    learned = True
+
+    def __init__(self, scale: float = 1.0) -> None:
+        if not scale > 0:
+            raise ValueError(f"scale={scale}: the factor of the network's output is positive")
+        self.scale = scale
+
+    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """raw = 0 is beta."""
+        assert raw is not None
+        return torch.sigmoid(self.scale * raw + like(bridge.beta.logit(), x_t))
 
 
 class Table(Variance):

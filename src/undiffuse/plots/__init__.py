@@ -6,17 +6,26 @@ step, so a reader, a page or an interrupted run never sees half a picture.
 
 from undiffuse.plots.animate import save_gif, save_scatter_gif
 from undiffuse.plots.curves import save_training
+from undiffuse.plots.entropy import save_entropy
 from undiffuse.plots.grid import save_grid, tile
+from undiffuse.plots.monitors import save_monitors
 from undiffuse.plots.scatter import save_points, save_trajectories
 from undiffuse.plots.schedules import save_schedules
+from undiffuse.plots.stages import save_stages
 from undiffuse.plots.terms import save_terms
+from undiffuse.plots.weights import save_fields, save_histograms
 
 __all__ = [
+    "save_entropy",
+    "save_fields",
     "save_gif",
     "save_grid",
+    "save_histograms",
+    "save_monitors",
     "save_points",
     "save_scatter_gif",
     "save_schedules",
+    "save_stages",
     "save_terms",
     "save_training",
     "save_trajectories",

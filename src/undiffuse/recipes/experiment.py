@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from undiffuse import __version__, bounds, plots
-from undiffuse.data import Splits, space_from, space_of
+from undiffuse.data import Splits, space_from
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
 from undiffuse.recipes.figures import save_schedule
@@ -55,7 +55,7 @@ def create(folder: str | Path, node: dict[str, Any]) -> Path:
         "shape": list(splits.shape),
         "levels": splits.levels,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
-        "space": space_of(splits).state(),
+        "space": plan.space(splits).state(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(plan.describe(), sort_keys=False)
@@ -171,7 +171,7 @@ def _check(plan: Plan, splits: Splits) -> None:
         )
     model = plan.denoiser(splits.shape, splits.levels).eval()
     plan["sampler"].build().check(model)
-    batches = Batches(splits.train, space_of(splits).encode, 1, plan["seed"], settings.flips)
+    batches = Batches(splits.train, plan.space(splits).encode, 1, plan["seed"], settings.flips)
     with torch.no_grad():
         plan.objective(model)(model, batches(0), keyed(plan["seed"], "check"))
 

@@ -46,11 +46,13 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Sampler: SAMPLERS,
 }
 CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
-    nn.Module: ("shape", "outputs"),
+    nn.Module: ("shape", "outputs", "steps"),
+    Parameterization: ("steps",),
     Decoder: ("levels",),
     Objective: ("grid",),
     grids.Grid: ("schedule",),
 }
+STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # no keys
 
 
 class RecipeError(ValueError):
@@ -118,7 +120,7 @@ def _parse_arguments(
 ) -> Part:
     hints = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)  # type: ignore[misc]
     signature = inspect.signature(make).parameters
-    parameters = {name: p for name, p in signature.items() if name not in given}
+    parameters = {name: p for name, p in signature.items() if name not in given and p.kind not in STARRED}
     prefix = f"{path}." if path else ""
     for key in node:
         if key not in parameters:

@@ -13,7 +13,6 @@ LARGEST = 64 * 1024
 DEFAULTS: dict[str, Any] = {
     "kernel": {"kind": "gaussian", "schedule": {"kind": "cosine"}},
     "grid": {"kind": "uniform"},
-    "parameterization": {"kind": "v"},
     "variance": {"kind": "posterior"},
     "objective": {"kind": "simple"},
     "sampler": {"kind": "ancestral"},

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from undiffuse.data import Source, Splits
+from undiffuse.data import Source, Space, Splits, dequantized, space_of
 from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
@@ -23,7 +23,9 @@ class Recipe:
     """The parts of a run; `about` says what it is for, `seed` keys everything random in training.
 
     `grid` is the chain that the bound is trained and evaluated on; `sampler` walks it back.
-    Without a `decoder` the data decide: discretised for levels, a density for continuous values.
+    Without a `parameterization` the network predicts v, or the logits of symbols. Without a `decoder` the
+    data decide: discretised for levels, a density for continuous values, probabilities for symbols.
+    `dequantize` adds uniform noise as wide as a level to the data, which makes them continuous.
     `evaluate_terms` steps of the chain are evaluated for each test example by default (null: all).
     """
 
@@ -31,12 +33,13 @@ class Recipe:
     network: nn.Module
     kernel: Kernel
     grid: Grid
-    parameterization: Parameterization
     variance: Variance
     objective: Objective
     sampler: Sampler
     train: Settings
+    parameterization: Parameterization | None = None
     decoder: Decoder | None = None
+    dequantize: bool = False
     about: str = ""
     evaluate_terms: int | None = None
     seed: int = 0
@@ -60,35 +63,57 @@ class Plan:
 
     def denoiser(self, shape: tuple[int, ...], levels: int | None) -> Denoiser:
         """The model for data of this shape and number of levels (None: continuous)."""
-        kernel = self["kernel"].build()
-        parameterization, variance = self["parameterization"].build(), self["variance"].build()
-        outputs = 2 if variance.learned else 1
+        kernel: Kernel = self["kernel"].build()
+        variance: Variance = self["variance"].build()
+        context = {
+            "shape": (kernel.channels * shape[0], *shape[1:]),
+            "outputs": 2 if variance.learned else 1,
+            "steps": len(self._grid(kernel)),
+        }
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
-            network = self["network"].build(shape=shape, outputs=outputs)
-        return Denoiser(network, kernel, parameterization, variance, self._decoder(levels))
+            network = self["network"].build(**context)
+        said: Part | None = self["parameterization"]
+        parameterization = said.build(steps=context["steps"]) if said else None
+        return Denoiser(network, kernel, parameterization, variance, self._decoder(kernel, levels))
+
+    def space(self, splits: Splits) -> Space:
+        """How the kernel sees the data."""
+        kernel: Kernel = self["kernel"].build()
+        return space_of(splits, kernel.symbols)
 
     def grid(self, model: Denoiser) -> Tensor:
         """The latent times."""
-        grid: Tensor = self["grid"].build(schedule=model.kernel.schedule)
-        return grid
+        return self._grid(model.kernel)
 
     def objective(self, model: Denoiser) -> Objective:
         """What training lowers."""
         objective: Objective = self["objective"].build(grid=self.grid(model))
         return objective
 
-    def _decoder(self, levels: int | None) -> Decoder:
-        wanted = "normal" if levels is None else "discretized"
-        part: Part = self["decoder"] or parse(Decoder, wanted, "decoder")
-        if part.kind != wanted:
-            kind = "continuous values" if levels is None else "levels"
-            raise RecipeError(f"decoder.kind={part.kind}: the data are {kind}, use {wanted}")
+    def _grid(self, kernel: Kernel) -> Tensor:
+        grid: Tensor = self["grid"].build(schedule=kernel.schedule)
+        return grid
+
+    def _decoder(self, kernel: Kernel, levels: int | None) -> Decoder:
+        fitting = _decoders(kernel, levels)
+        part: Part = self["decoder"] or parse(Decoder, fitting[0], "decoder")
+        if part.kind not in fitting:
+            kind = "symbols" if kernel.symbols else "continuous values" if levels is None else "levels"
+            raise RecipeError(f"decoder.kind={part.kind}: the data are {kind}, use {' or '.join(fitting)}")
         context = {} if levels is None else {"levels": levels}
         decoder: Decoder = part.build(**context)
         return decoder
 
 
+def _decoders(kernel: Kernel, levels: int | None) -> tuple[str, ...]:
+    """The decoders of such data, the usual one first."""
+    if kernel.symbols is not None:
+        return ("symbols", "fixed")
+    return ("normal", "fixed") if levels is None else ("discretized",)
+
+
 def load_data(plan: Plan) -> Splits:
     """Load the recipe's data."""
     source: Source = plan["data"].build()
-    return source.load()
+    splits = source.load()
+    return dequantized(splits) if plan["dequantize"] else splits

@@ -26,4 +26,4 @@ class Ancestral(Sampler):
 
     def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
         """A draw of p(x_0 | x_t)."""
-        return model.decode(x_t, t).sample(generator)
+        return model.decode(x_t, t).sample(generator).to(x_t.dtype)

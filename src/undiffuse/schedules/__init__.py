@@ -6,6 +6,7 @@ from undiffuse.schedules import grids
 from undiffuse.schedules.base import Schedule
 from undiffuse.schedules.betas import Betas
 from undiffuse.schedules.cosine import Cosine
+from undiffuse.schedules.learned import Learned, LearnedBetas
 from undiffuse.schedules.rates import Linear, Quadratic, Sigmoid
 from undiffuse.schedules.simple import ConstantFraction, LogLinear
 
@@ -17,6 +18,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "betas": Betas,
     "constant-fraction": ConstantFraction,
     "log-linear": LogLinear,
+    "learned-betas": LearnedBetas,
+    "learned": Learned,
 }
 
 GRIDS: dict[str, Callable[..., grids.Grid]] = {
@@ -31,6 +34,8 @@ __all__ = [
     "Betas",
     "ConstantFraction",
     "Cosine",
+    "Learned",
+    "LearnedBetas",
     "Linear",
     "LogLinear",
     "Quadratic",

@@ -33,3 +33,7 @@ class LogLinear(Schedule):
     def logsnr(self, t: Tensor) -> Tensor:
         """first + (last - first) t."""
         return self.first + (self.last - self.first) * check_time(t)
+
+    def slope(self, t: Tensor) -> Tensor:
+        """d logsnr / dt, float64 of t's shape."""
+        return torch.full_like(check_time(t), self.last - self.first)

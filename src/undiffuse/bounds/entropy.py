@@ -1,0 +1,76 @@
+"""Entropy production: bounds on the entropy of every reverse step (Sohl-Dickstein et al. 2015, eq. 24).
+
+    H_q(X^t | X^{t-1}) + H_q(X^{t-1} | X^0) - H_q(X^t | X^0) <= H_q(X^{t-1} | X^t) <= H_q(X^t | X^{t-1})
+
+The lower bound holds for every chain. The upper one needs the entropy of x_t to grow with t, which it does if
+the data cost as much under the prior as the prior's own entropy (`Report.excess` is 0): for the Gaussian
+kernel unit second moments, for the binomial one a mean of p0 (or p0 = 1/2). For the Gaussian kernel the two
+are those of the variances beta-tilde and beta.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from undiffuse import terms
+from undiffuse.bounds.estimate import Estimate, Moments, check_examples, streamed
+from undiffuse.model import ReverseProcess
+from undiffuse.schedules.grids import check_grid
+from undiffuse.tensors import dims, micro_batch
+
+
+@dataclass(frozen=True, eq=False)
+class StepEntropies:
+    """Means over `examples` examples, in bits per dimension; entry i leaves grid[i + 1] for grid[i].
+
+    The rows of `means` are the lower and the upper bound on the entropy that the exact reverse step has, and
+    the entropy of the model's step; `errors` are their standard errors. `excess` is that of `Report`: the
+    upper bound holds where it is zero.
+    """
+
+    examples: int
+    grid: Tensor  # (T,)
+    means: Tensor  # (3, T - 1)
+    errors: Tensor  # (3, T - 1)
+    excess: Estimate
+
+
+@torch.no_grad()
+def step_entropies(
+    model: ReverseProcess,
+    data: Tensor,
+    *,
+    grid: Tensor,
+    seed: int = 0,
+    encode: Callable[[Tensor], Tensor] = lambda x: x,
+    block: int | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> StepEntropies:
+    """The entropies over the data (N, *shape), N >= 2; `encode` makes x_0 of raw rows.
+
+    Raises ValueError for fewer examples or a grid of less than two times.
+    """
+    check_examples(data)
+    grid = check_grid(grid)
+    if len(grid) < 2:
+        raise ValueError("entropies of steps need a chain of at least two steps")
+    scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
+    each, excess = Moments(), Moments()
+    for x_0, count, streams in streamed(model, data, seed, "entropy", encode, block):
+        columns = []
+        for s, t in pairwise(grid):
+            columns.append(torch.stack(terms.step_entropies(model, x_0, s, t, streams)).cpu())
+            tick()
+        each.add(torch.stack(columns, 2).transpose(0, 1)[:count] * scale)  # (B, 3, T - 1)
+        over = terms.null(model, x_0) - terms.prior_entropy(model, x_0)
+        excess.add(over.cpu()[:count, None] * scale)
+    return StepEntropies(len(data), grid, each.mean, each.se, excess.estimates()[0])
+
+
+def count_entropy_calls(examples: int, shape: tuple[int, ...], grid: Tensor, block: int | None = None) -> int:
+    """Network calls that `step_entropies` makes: the length of its progress bar."""
+    return -(-examples // (block or micro_batch(shape))) * (len(grid) - 1)

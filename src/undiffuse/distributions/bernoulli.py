@@ -1,0 +1,65 @@
+"""The Bernoulli distribution: a bit that is one with probability p, for every element.
+
+log p(x)   = log p if x = 1, log(1 - p) if x = 0
+entropy    = -p log p - (1 - p) log(1 - p)
+KL(1 || 2) = p_1 log(p_1 / p_2) + (1 - p_1) log((1 - p_1) / (1 - p_2))
+tilt by g  : p e^g / (p e^g + 1 - p)
+
+Both probabilities are kept, so that neither tail loses its digits.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.special import entr, xlogy
+
+from undiffuse.distributions.base import Distribution
+from undiffuse.random import Generator, uniform
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli(Distribution):
+    """1 with probability `one`, 0 with probability `zero`; the two sum to one.
+
+    >>> Bernoulli.of_logits(torch.tensor([0.0, 800.0]).double()).entropy()  # nats
+    tensor([0.6931, 0.0000], dtype=torch.float64)
+    """
+
+    one: Tensor
+    zero: Tensor
+
+    @classmethod
+    def of_logits(cls, logits: Tensor) -> "Bernoulli":
+        """The distribution with log(one / zero) = logits."""
+        return cls(logits.sigmoid(), (-logits).sigmoid())
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x] = p."""
+        return self.one
+
+    def sample(self, generator: Generator) -> Tensor:
+        """0 or 1, in the probabilities' dtype: 1 where a uniform number falls below p."""
+        u = uniform(tuple(self.one.shape), generator, self.one.dtype, self.one.device)
+        return (u < self.one).to(self.one.dtype)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability of the bits x in {0, 1}."""
+        return torch.where(x > 0.5, self.one, self.zero).log()
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats, at most log 2."""
+        out: Tensor = entr(self.one) + entr(self.zero)
+        return out
+
+    def kl(self, other: Distribution) -> Tensor:
+        """KL(self || other) for another Bernoulli."""
+        if not isinstance(other, Bernoulli):
+            raise TypeError(f"KL from a Bernoulli is known to another Bernoulli, not to {other!r}")
+        out: Tensor = xlogy(self.one, self.one / other.one) + xlogy(self.zero, self.zero / other.zero)
+        return out
+
+    def tilt(self, g: Tensor) -> "Bernoulli":
+        """Odds times e^g."""
+        return Bernoulli.of_logits(self.one.log() - self.zero.log() + g)

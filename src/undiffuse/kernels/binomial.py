@@ -1,0 +1,101 @@
+"""The binomial kernel for bits (Sohl-Dickstein et al. 2015, table App. 1), ending in ones at a rate p0.
+
+A bit survives a step with probability 1 - beta, or is drawn anew from B(p0). B(p) is 1 with probability p:
+
+    transition  q(x_t | x_s) = B((1 - beta) x_s + beta p0)
+    marginal    q(x_t | x_0) = B(keep_t x_0 + (1 - keep_t) p0)
+    bridge      q(x_s | x_t, x_0) prop. to q(x_t | x_s) q(x_s | x_0)
+    prior       pi           = B(p0)
+
+The paper's table prints p0 = 0.5, but its heartbeat numbers are those of p0 = 0.2, the data's mean. A soft
+x_0 in [0, 1] stands for a bit that is one with that probability, and the bridge to it is the mixture of the
+bridges to both values: exact if the probability is p(x_0 = 1 | x_t).
+
+Where keep_t = 0 (beta_T = 1 of the constant-fraction schedule) x_t says nothing: the bridge is q(x_s | x_0).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from undiffuse.distributions import Bernoulli
+from undiffuse.kernels.discrete import Discrete, column, fit
+from undiffuse.schedules import Schedule
+
+LARGEST = 30.0  # logit of a prediction: beyond it 1 - p would lose its digits
+
+
+class Binomial(Discrete):
+    """Bits x in {0, 1} that end as B(p0); `p0` is a number, or a tensor of the data's shape.
+
+    Raises ValueError unless p0 lies strictly between 0 and 1.
+    """
+
+    symbols = 2
+    rate: Tensor
+
+    def __init__(self, schedule: Schedule, p0: float | list[float] | Tensor = 0.5) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.rate = torch.as_tensor(p0, dtype=torch.float64).detach().cpu()  # of the recipe, no weight
+        if not bool(((self.rate > 0) & (self.rate < 1)).all()):
+            raise ValueError(f"p0={p0}: the share of ones lies strictly between 0 and 1, such as 0.5")
+
+    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Bernoulli:
+        """B((1 - beta) x_s + beta p0)."""
+        log_kept = logsigmoid(self.schedule.logsnr(t)) - logsigmoid(self.schedule.logsnr(s))
+        return self._faded(x_s, log_kept.exp(), -torch.expm1(log_kept))
+
+    def marginal(self, x_0: Tensor, t: Tensor) -> Bernoulli:
+        """B(keep_t x_0 + (1 - keep_t) p0)."""
+        logsnr = self.schedule.logsnr(t)
+        return self._faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
+
+    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Bernoulli:
+        """Bayes for both values of x_0, mixed by how likely they are."""
+        one, zero = self._bridges(x_t, s, t)
+        seen = x_t > 0.5
+        return Bernoulli(_mixed(one, seen, x_0), _mixed(zero, seen, x_0))
+
+    def prior(self, like: Tensor) -> Bernoulli:
+        """B(p0)."""
+        rate = self.rate.to(like.device, like.dtype).expand_as(like)
+        return Bernoulli(rate, 1 - rate)
+
+    def soften(self, output: Tensor) -> Tensor:
+        """The probability of a one, from its logit, cut at +-30."""
+        return output.clamp(-LARGEST, LARGEST).sigmoid()
+
+    def law(self, x_0: Tensor) -> Bernoulli:
+        """B(x_0)."""
+        return Bernoulli(x_0, 1 - x_0)
+
+    def _faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> Bernoulli:
+        """A bit x that survives with probability `kept`, one of the two equal to 1 minus the other."""
+        kept = column(kept, x)
+        one, zero = (fit(column(lost, x) * rate, x) for rate in (self.rate, 1 - self.rate))
+        kept = fit(kept, x)
+        return Bernoulli(kept * x + one, kept * (1 - x) + zero)
+
+    def _bridges(self, x: Tensor, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """q(x_s = 1 | x_t = i, x_0 = k) and q(x_s = 0 | ...): (2, 2, ...) over i and k, to broadcast to x."""
+        logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
+        log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
+        kept, lost = column(log_kept.exp(), x), column(-torch.expm1(log_kept), x)
+        keep_s, lost_s = column(logsnr_s.sigmoid(), x), column((-logsnr_s).sigmoid(), x)
+        rates = torch.stack([1 - self.rate, self.rate])  # of drawing the value i anew
+        ends = torch.eye(2, dtype=torch.float64)
+        wide = kept.ndim or self.rate.ndim  # beyond the two bits
+        rates = rates.reshape(2, *[1] * (wide - self.rate.ndim), *self.rate.shape)
+        ends = ends.reshape(2, 2, *[1] * wide)
+        reach = kept * ends + lost * rates[:, None]  # [i, j]: q(x_t = i | x_s = j)
+        known = keep_s * ends + lost_s * rates  # [k, j]: q(x_s = j | x_0 = k)
+        joint = reach[:, None] * known[None]  # [i, k, j]
+        share = joint / joint.sum(2, keepdim=True)
+        return fit(share[:, :, 1], x), fit(share[:, :, 0], x)
+
+
+def _mixed(table: Tensor, seen: Tensor, x_0: Tensor) -> Tensor:
+    """table[x_t, x_0] for bits x_t and a soft x_0: linear in it."""
+    low, high = (row[0] + (row[1] - row[0]) * x_0 for row in (table[0], table[1]))
+    return torch.where(seen, high, low)

@@ -1,0 +1,123 @@
+"""Kernels for K symbols that survive or are drawn anew (Austin et al. 2021, D3PM), from a law pi.
+
+    transition  q(x_t = j | x_s) = (1 - beta) [j = x_s] + beta pi_j
+    marginal    q(x_t = j | x_0) = keep_t [j = x_0] + (1 - keep_t) pi_j
+    bridge      q(x_s | x_t, x_0) prop. to q(x_t | x_s) q(x_s | x_0)
+
+Categorical has uniform pi; Absorbing has one state more, the mask, and pi is there. x holds the symbols'
+numbers 0 .. K-1. A soft x_0 (B, *shape, states) holds probabilities, and the bridge to it is the mixture of
+the bridges to every symbol k,
+
+    sum_k x_0[k] q(x_s = j | x_t, k) = q(x_t | x_s = j) (keep_s w_j + (1 - keep_s) pi_j sum_k w_k),
+    w_k = x_0[k] / q(x_t | k)
+
+which is exact if x_0[k] = p(x_0 = k | x_t). Where x_t cannot have been drawn anew (it is no mask), it is x_0.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, one_hot
+
+from undiffuse import distributions
+from undiffuse.kernels.discrete import Discrete, column, fit
+from undiffuse.schedules import Schedule
+
+
+class Redraw(Discrete):
+    """Symbols 0 .. K-1 among as many or more states, drawn anew from the law `home` over the states."""
+
+    home: Tensor
+
+    def __init__(self, schedule: Schedule, symbols: int, home: Tensor) -> None:
+        super().__init__()
+        if symbols < 2:
+            raise ValueError(f"symbols={symbols}: data have at least two different symbols")
+        self.schedule, self.symbols, self.channels, self.home = schedule, symbols, len(home), home
+
+    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> distributions.Categorical:
+        """x_s, or with probability beta a draw of pi."""
+        log_kept = logsigmoid(self.schedule.logsnr(t)) - logsigmoid(self.schedule.logsnr(s))
+        return self._faded(x_s, log_kept.exp(), -torch.expm1(log_kept))
+
+    def marginal(self, x_0: Tensor, t: Tensor) -> distributions.Categorical:
+        """x_0, or with probability 1 - keep_t a draw of pi."""
+        logsnr = self.schedule.logsnr(t)
+        return self._faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
+
+    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> distributions.Categorical:
+        """Bayes for every symbol, mixed by how likely it is."""
+        logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
+        log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
+        kept, lost = self._coefficient(log_kept.exp(), x_t), self._coefficient(-torch.expm1(log_kept), x_t)
+        keep_s, lost_s = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_s, -logsnr_s))
+        keep_t, lost_t = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_t, -logsnr_t))
+        home, seen = self.home.to(x_t.device, x_t.dtype), self._hot(x_t)
+        redrawn = home[x_t.long()].unsqueeze(-1)  # pi at x_t
+        soft = x_0 if x_0.ndim > x_t.ndim else self._hot(x_0)
+        soft = torch.where(redrawn > 0, soft, seen)
+        weight = soft / (keep_t * seen + lost_t * redrawn).clamp(min=torch.finfo(x_t.dtype).tiny)
+        known = keep_s * weight + lost_s * home * weight.sum(-1, keepdim=True)
+        return self._categorical((kept * seen + lost * redrawn) * known)
+
+    def prior(self, like: Tensor) -> distributions.Categorical:
+        """pi."""
+        home = self.home.to(like.device, like.dtype)
+        return self._categorical(home.expand(*like.shape, -1))
+
+    def features(self, x_t: Tensor) -> Tensor:
+        """One channel a state: (B, states * C, ...)."""
+        return self._hot(x_t).movedim(-1, 1).flatten(1, 2)
+
+    def soften(self, output: Tensor) -> Tensor:
+        """Softmax over the symbols of an output (B, states * C, ...): (B, C, ..., states)."""
+        logits = output.view(len(output), self.channels, -1, *output.shape[2:]).movedim(1, -1)
+        soft = logits[..., : self.symbols].softmax(-1)
+        return torch.nn.functional.pad(soft, (0, self.channels - self.symbols))
+
+    def law(self, x_0: Tensor) -> distributions.Categorical:
+        """The symbols with these probabilities."""
+        return self._categorical(x_0)
+
+    def _faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> distributions.Categorical:
+        home = self.home.to(x.device, x.dtype)
+        return self._categorical(
+            self._coefficient(kept, x) * self._hot(x) + self._coefficient(lost, x) * home
+        )
+
+    def _hot(self, x: Tensor) -> Tensor:
+        return one_hot(x.long(), self.channels).to(x.dtype)
+
+    def _coefficient(self, c: Tensor, x: Tensor) -> Tensor:
+        c = fit(column(c, x), x)
+        return c if c.ndim == 0 else c.unsqueeze(-1)
+
+    def _categorical(self, weights: Tensor) -> distributions.Categorical:
+        """What cannot happen keeps the smallest weight there is, so that logs and gradients stay finite."""
+        values = torch.arange(self.channels, dtype=weights.dtype, device=weights.device)
+        return distributions.Categorical(weights.clamp(min=torch.finfo(weights.dtype).tiny).log(), values)
+
+
+class Categorical(Redraw):
+    """`symbols` symbols that end uniformly distributed. Raises ValueError for fewer than two."""
+
+    def __init__(self, schedule: Schedule, symbols: int) -> None:
+        super().__init__(schedule, symbols, torch.full((symbols,), 1 / max(symbols, 1), dtype=torch.float64))
+
+
+class Absorbing(Redraw):
+    """`symbols` symbols that end as a mask, state number `symbols`.
+
+    Raises ValueError for fewer than two symbols, or a schedule that does not end with keep = 0: then the
+    prior, all mask, would not be where the process ends.
+    """
+
+    reversible = False
+
+    def __init__(self, schedule: Schedule, symbols: int) -> None:
+        super().__init__(schedule, symbols, torch.eye(max(symbols, 0) + 1, dtype=torch.float64)[-1])
+        left = float(schedule.keep(torch.ones((), dtype=torch.float64)))
+        if left > 0:
+            raise ValueError(
+                f"an absorbing chain must end with every symbol masked, this schedule keeps {left:.1e} of "
+                "them at t = 1; use schedule.kind=constant-fraction"
+            )

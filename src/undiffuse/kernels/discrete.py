@@ -1,0 +1,32 @@
+"""What kernels for symbols share: predictions that are probabilities, and the place of time in a shape."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from undiffuse.distributions import Distribution
+from undiffuse.kernels.base import Kernel
+
+
+class Discrete(Kernel):
+    """A kernel for symbols. A *soft* x_0 is a distribution over them, such as a network's prediction."""
+
+    symbols: int
+
+    @abstractmethod
+    def soften(self, output: Tensor) -> Tensor:
+        """The soft x_0 of a network's output, its logits."""
+
+    @abstractmethod
+    def law(self, x_0: Tensor) -> Distribution:
+        """The distribution that a soft x_0 is."""
+
+
+def column(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A 0-d coefficient as it is; (B,) as (B, 1, .., 1) against x (B, *shape)."""
+    return coefficient if coefficient.ndim == 0 else coefficient.view(-1, *[1] * (x.ndim - 1))
+
+
+def fit(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient in x's dtype and on its device; 0-d ones multiply any tensor as they are."""
+    return coefficient if coefficient.ndim == 0 else coefficient.to(x.device, x.dtype)

@@ -1,0 +1,71 @@
+"""The bound of a chain of infinitely many steps between its first latent time t_1 and 1 (Kingma et al. 2021).
+
+    L = prior + E_t 1/2 (-d logsnr/dt) SNR_t |x_0 - x_0-hat|^2 (1 - t_1) + decode,    t uniform on [t_1, 1]
+
+(VDM, eqs. 11, 17). Between its ends it does not depend on the schedule, but the spread of its estimate does:
+a `Learned` schedule is trained at its ends by L and between them to lower the variance, by the gradient
+of the square of each example's term (VDM, section 4.2, appendix I; divided by the batch's mean, so that
+gradients keep their size).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from undiffuse import terms
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.objectives.base import Objective
+from undiffuse.objectives.times import Stratified, Times
+from undiffuse.parameterizations import Affine
+from undiffuse.schedules import Learned, LogLinear
+from undiffuse.tensors import total
+
+
+class Continuous(Objective):
+    """The bound of infinitely many steps; `grid` gives its first latent time.
+
+    Raises ValueError without a grid; and, when called, unless the kernel is Gaussian with a schedule that is
+    learned or log-linear, and its variance the posterior one.
+    """
+
+    unit = "bits/dim"
+
+    def __init__(self, times: Times | None = None, grid: Tensor | None = None) -> None:
+        if grid is None:
+            raise ValueError("the continuous objective needs a grid, for its first latent time")
+        self.times, self.first = times or Stratified(), grid[0]
+
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
+        """(B,) estimates of the bound, in bits per dimension."""
+        schedule = model.kernel.schedule
+        if not isinstance(schedule, Learned | LogLinear) or model.variance.learned:
+            raise ValueError(
+                "the continuous objective is for schedule.kind=learned or log-linear and variance=posterior"
+            )
+        t = self.first + (1 - self.first) * self.times.draw(len(x_0), generator)
+        middle = self._middle(model, schedule, x_0, t, generator)
+        if isinstance(schedule, Learned):
+            size = middle.detach().cpu()
+            schedule.row_scale = 2 * size / size.mean()
+        x_1 = terms.noisy(model, x_0, self.first, generator)
+        ends = terms.prior(model, x_0) + terms.decode(model, x_0, x_1, self.first)
+        return (middle + ends) / (x_0[0].numel() * math.log(2))
+
+    def _middle(
+        self,
+        model: Denoiser,
+        schedule: Learned | LogLinear,
+        x_0: Tensor,
+        t: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """All the steps, in nats: (B,)."""
+        kernel, said = model.kernel, model.parameterization
+        assert isinstance(kernel, Gaussian) and isinstance(said, Affine)
+        x_t = terms.noisy(model, x_0, t, generator)
+        error = model.output(x_t, t)[0] - said.target(x_0, x_t, t, kernel)
+        c_out = said.coefficients(t, kernel)[1]
+        weight = -0.5 * schedule.slope(t) * schedule.logsnr(t).exp() * c_out.square() * (1 - self.first)
+        return weight.to(error.device) * total(error.square())

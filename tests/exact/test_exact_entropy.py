@@ -1,0 +1,87 @@
+"""Entropies of reverse steps between their bounds: Gaussian data in closed form, bits by enumeration (O10)."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from test_exact_bits import DATA, STATES, Perfect, marginals, matrix
+
+from oracles import GaussianReverse, f64, normals
+from undiffuse.bounds import step_entropies
+from undiffuse.kernels import Binomial, Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.random import keyed
+from undiffuse.schedules import ConstantFraction, Linear, grids
+
+BITS = 1 / (3 * math.log(2))
+
+
+@pytest.mark.parametrize("var", [(1.0, 1.0, 1.0), (0.1, 0.5, 2.4), (1e-8, 1e-8, 3.0)])
+def test_gaussian_steps_lie_between_beta_tilde_and_beta(var):
+    """Bounds are those of the two variances; the exact step is 1/2 log det(2 pi e V_t) for trace(C) = n."""
+    kernel, grid = Gaussian(Linear(1e-3, 0.3, steps=20)), grids.uniform(20)
+    data = f64(*var).sqrt() * normals(64, 3)
+    found = step_entropies(GaussianReverse(kernel, f64(0.0, 0.0, 0.0), f64(*var)), data, grid=grid)
+    c = kernel.coefficients(grid[:-1], grid[1:])
+    keep = kernel.schedule.keep(grid)[:, None]
+    s = keep * f64(*var) + 1 - keep
+    exact = 0.5 * (2 * math.pi * math.e * c.beta[:, None] * s[:-1] / s[1:]).log().sum(1)
+    for row, nats in zip(
+        found.means,
+        (1.5 * (2 * math.pi * math.e * c.var).log(), 1.5 * (2 * math.pi * math.e * c.beta).log(), exact),
+        strict=True,
+    ):
+        torch.testing.assert_close(row, nats * BITS, rtol=1e-9, atol=1e-9)
+    assert (found.means[0] <= found.means[2] + 1e-12).all() and (
+        found.means[2] <= found.means[1] + 1e-12
+    ).all()
+    assert found.errors.abs().max() < 1e-7
+
+
+def test_data_that_break_the_condition_are_told():
+    """Variance 4: the entropy of x_t falls, the upper bound fails, and the excess says so."""
+    kernel, grid = Gaussian(Linear(1e-3, 0.3, steps=20)), grids.uniform(20)
+    four = 4 * torch.ones(3).double()
+    found = step_entropies(GaussianReverse(kernel, 0 * four, four), 2 * normals(4000, 3), grid=grid)
+    assert (found.means[2] > found.means[1]).all()
+    assert abs(found.excess.mean - 1.5 / math.log(2)) < 4 * found.excess.se
+    one = step_entropies(GaussianReverse(kernel, 0 * four, four / 4), normals(4000, 3), grid=grid)
+    assert abs(one.excess.mean) < 4 * one.excess.se
+
+
+@pytest.mark.parametrize("p0", [0.5, 0.2])
+def test_steps_of_bits_by_enumeration(p0):
+    steps, laws, n = 5, marginals(5, p0), 20_000
+    rows = torch.multinomial(DATA, n, True, generator=keyed("entropy rows"))
+    kernel = Binomial(ConstantFraction(), p0)
+    found = step_entropies(Denoiser(Perfect(p0), kernel), STATES[rows], grid=grids.uniform(steps))
+    for i in range(2, steps + 1):
+        hop = torch.from_numpy(matrix(steps, i, p0))  # [x_t, x_s]
+        law, after = torch.from_numpy(laws[i - 1]), torch.from_numpy(laws[i])
+        upper = float((law * torch.special.entr(hop).sum(0)).sum())
+        given = [
+            float((DATA * kernel.marginal(STATES, f64(j / steps)).entropy().sum(1)).sum()) for j in (i - 1, i)
+        ]
+        joint = hop * law
+        exact = float(torch.special.entr(joint).sum() - torch.special.entr(after).sum())
+        expected = (upper + given[0] - given[1], upper)
+        for row in (0, 1):
+            error = 4 * float(found.errors[row, i - 2]) + 1e-9
+            assert abs(float(found.means[row, i - 2]) - expected[row] * BITS) < error
+        assert expected[0] <= exact + 1e-12
+        if p0 == 0.5:
+            assert exact <= upper + 1e-12
+        factorised = float(found.means[2, i - 2]) / BITS
+        assert factorised >= exact - 4 * float(found.errors[2, i - 2]) / BITS
+
+
+def test_entropies_of_examples_do_not_depend_on_their_company():
+    kernel, data = Gaussian(Linear(1e-3, 0.3, steps=20)), normals(20, 3)
+    model = GaussianReverse(kernel, f64(0.0, 0.0, 0.0), f64(1.0, 1.0, 1.0))
+    found = [step_entropies(model, data, grid=grids.uniform(4), block=b).means for b in (8, 8)]
+    assert torch.equal(*found)
+    for bad in (data[:1], data):
+        with pytest.raises(ValueError, match="at least two"):
+            step_entropies(model, bad, grid=grids.uniform(4 if len(bad) == 1 else 1))
+    assert len(list(itertools.pairwise(grids.uniform(4)))) == found[0].shape[1]
