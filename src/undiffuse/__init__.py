@@ -18,6 +18,7 @@ _GROUPS = (
     "objectives",
     "parameterizations",
     "plots",
+    "posteriors",
     "random",
     "recipes",
     "samplers",

@@ -2,7 +2,15 @@
 
     p(x_0) = integral of pi(x_1) prod_i p(x_{t_{i-1}} | x_{t_i}) p(x_0 | x_{t_1})
 
-Bounds, objectives and samplers see nothing but `predict`, `step`, `decode` and the kernel.
+Bounds, objectives and samplers see nothing but `prior`, `predict`, `step`, `decode` and the kernel.
+
+A model times a factor r >= 0 is a model again (Sohl-Dickstein et al. 2015, eqs. 16, 22): its start and each
+of its steps is multiplied by the factor and renormalised,
+
+    p~(x_1) prop. to pi(x_1) r_1(x_1),    p~(x_s | x_t) prop. to p(x_s | x_t) r_s(x_s)
+
+which leads towards p(x_0) r_0(x_0), but only so far: the normalisers of the steps depend on x_t and are left
+out, and what that costs does not vanish with more steps. It depends on how the factor chooses its r_s.
 """
 
 from abc import ABC, abstractmethod
@@ -41,6 +49,46 @@ class ReverseProcess(nn.Module, ABC):
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """p(x_0 | x_t), for the first latent time of a grid."""
 
+    def prior(self, like: Tensor) -> Distribution:
+        """p(x_1), where the walk back starts: the kernel's pi, of the shape of `like`."""
+        return self.kernel.prior(like)
+
+    def __mul__(self, factor: "Factor") -> "Product":
+        """The model with every distribution multiplied by the factor."""
+        return Product(self, factor)
+
+
+class Factor(ABC):
+    """r_s(x_s) > 0, known for every time s, in the coordinates of x_s; multiplies distributions of x_s."""
+
+    @abstractmethod
+    def __call__(self, p: Distribution, s: Tensor) -> Distribution:
+        """p(x_s) r_s(x_s), renormalised; s is float64, 0-d or (B,)."""
+
+
+class Product(ReverseProcess):
+    """model * factor, on the model's kernel. Draw from it by ancestral sampling."""
+
+    def __init__(self, model: ReverseProcess, factor: Factor) -> None:
+        super().__init__()
+        self.model, self.factor, self.kernel = model, factor, model.kernel
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The model's E[x_0 | x_t], which does not know of the factor."""
+        return self.model.predict(x_t, t)
+
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
+        """The model's step times r_s."""
+        return self.factor(self.model.step(x_t, t, s), s)
+
+    def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
+        """The model's last step times r_0."""
+        return self.factor(self.model.decode(x_t, t), torch.zeros((), dtype=torch.float64))
+
+    def prior(self, like: Tensor) -> Distribution:
+        """The model's prior times r_1."""
+        return self.factor(self.model.prior(like), torch.ones((), dtype=torch.float64))
+
 
 class Denoiser(ReverseProcess):
     """A network that predicts the data from a noisy version of it, as a reverse process.
@@ -70,6 +118,8 @@ class Denoiser(ReverseProcess):
         self.decoder = decoder or (SymbolDecoder() if symbols else NormalDecoder())
         for part in (self.parameterization, self.variance, self.decoder):
             part.check(kernel)
+        if self.decoder.learned and not self.variance.last:
+            raise ValueError("decoder=learned needs a variance that has a step to t = 0: free or sigmoid")
 
     def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
@@ -91,8 +141,10 @@ class Denoiser(ReverseProcess):
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around x_0-hat, in float64: a certain prediction leaves little to the other symbols."""
-        out, x_t = self.output(x_t, t)[0].double(), x_t.double()
-        return self.decoder(self._x_0(out, x_t, t), x_t, t, self.kernel)
+        out, raw = self.output(x_t, t)
+        x_t = x_t.double()
+        var = self.variance.last_step(self.kernel, raw, x_t, t) if self.decoder.learned else None
+        return self.decoder(self._x_0(out.double(), x_t, t), x_t, t, self.kernel, var)
 
     def _x_0(self, out: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         return self.parameterization.predict(out, x_t, t, self.kernel)

@@ -21,7 +21,7 @@ ONE = torch.ones((), dtype=torch.float64)
 
 def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:
     """KL(q(x_1 | x_0) || pi), (B,)."""
-    return total(model.kernel.marginal(x_0, ONE).kl(model.kernel.prior(x_0)))
+    return total(model.kernel.marginal(x_0, ONE).kl(model.prior(x_0)))
 
 
 def noisy(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator) -> Tensor:

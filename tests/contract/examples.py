@@ -9,6 +9,7 @@ from undiffuse import (
     networks,
     objectives,
     parameterizations,
+    posteriors,
     samplers,
     schedules,
 )
@@ -73,11 +74,19 @@ DECODERS = {
     ],
     "symbols": [parameterizations.SymbolDecoder()],
     "fixed": [parameterizations.FixedDecoder()],
+    "learned": [parameterizations.LearnedDecoder()],
 }
 AROUND = {name: DECODERS[name] for name in ("normal", "discretized")}
 SAMPLERS = {
     "ancestral": [samplers.Ancestral()],
     "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
+}
+FACTORS = {
+    "known": [
+        posteriors.Known(torch.tensor([0.5, 0.0, 1.0]).double(), torch.tensor([True, False, True])),
+        posteriors.Known(torch.zeros(1, 3), torch.zeros(1, 3).bool()),
+    ],
+    "noisy": [posteriors.Noisy(torch.ones(3).double(), 0.5), posteriors.Noisy(torch.zeros(()), 9.0)],
 }
 GRIDS = {
     "uniform": [schedules.grids.uniform(1), schedules.grids.uniform(7), schedules.grids.uniform()],
@@ -146,6 +155,7 @@ GROUPS: dict[str, tuple[dict, dict]] = {
     "variances": (parameterizations.VARIANCES, VARIANCES),
     "decoders": (parameterizations.DECODERS, DECODERS),
     "samplers": (samplers.SAMPLERS, SAMPLERS),
+    "factors": (posteriors.FACTORS, FACTORS),
     "grids": (schedules.GRIDS, GRIDS),
     "times": (objectives.TIMES, TIMES),
     "weights": (objectives.WEIGHTS, WEIGHTS),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from oracles import f64, normals
+from undiffuse.data.space import Levels
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Normal
 from undiffuse.random import Streams, keyed
 
@@ -185,3 +186,52 @@ def test_entropy_and_kl_are_differentiable():
     (b,) = torch.autograd.grad(p.kl(flat).sum(), logits)
     torch.testing.assert_close(a, -b)  # KL to the uniform is log K - entropy
     assert a.abs().max() > 0.01
+
+
+MASK = torch.tensor([True, False, True])
+
+
+def pinned(p) -> torch.Tensor:
+    """Three values that can happen."""
+    return f64(-0.3, 0.7, 4.0) if isinstance(p, Normal) else support(p)[0][[0, 0, -1], 0]
+
+
+@EVERY
+@pytest.mark.parametrize("n", [1, 50])
+def test_pinned_elements_are_certain_and_the_others_as_they_were(p, n):
+    rows, value = many(p, n), pinned(p)
+    q = rows.pin(MASK, value)
+    x, before = q.sample(keyed("draws")), rows.sample(keyed("draws"))
+    assert q.shape == x.shape == (n, 3) and x.dtype == before.dtype
+    assert (x[:, MASK] == value[MASK]).all() and (q.mean[:, MASK] == value[MASK]).all()
+    assert torch.equal(x[:, ~MASK], before[:, ~MASK])
+    assert torch.equal(q.log_prob(x)[:, ~MASK], rows.log_prob(before)[:, ~MASK])
+    if not isinstance(p, Normal):
+        assert (q.log_prob(x)[:, MASK] == 0).all() and (q.entropy()[:, MASK] == 0).all()
+
+
+@EVERY
+def test_pinning_nothing_changes_no_bit(p):
+    """Not even with a NaN where nothing is known."""
+    q = p.pin(~MASK & MASK, torch.full((3,), torch.nan).double())
+    assert torch.equal(q.sample(keyed(0)), p.sample(keyed(0)))
+
+
+def test_pinning_rounds_no_variance():
+    """Those of float64 beside means of float32 have their root taken first, pinned or not."""
+    for var in torch.linspace(0.1, 1, 50, dtype=torch.float64):
+        p = Normal(torch.zeros(3), var)
+        assert torch.equal(p.pin(MASK, torch.zeros(3)).sample(keyed(0))[~MASK], p.sample(keyed(0))[~MASK])
+
+
+@pytest.mark.parametrize("levels", [2, 3, 17, 256, 5000])
+def test_a_pinned_level_is_the_one_it_was(levels):
+    """In float32, as data are; and of a value between levels it is the nearest."""
+    k = torch.arange(levels)
+    value = Levels(levels).encode(k.to(torch.uint8 if levels <= 256 else torch.int32))
+    exact = 2 * k.double() / (levels - 1) - 1
+    wide = Discretized(torch.zeros(levels).double(), f64(1.0), levels)
+    mask = torch.ones(levels).bool()
+    for wanted in (value, *(exact + 2 * off / (levels - 1) for off in (0.4999, -0.4999))):
+        drawn = wide.pin(mask, wanted).sample(keyed(0))
+        assert torch.equal(drawn.float(), value)

@@ -236,6 +236,16 @@ def test_bits_keep_their_digits():
     assert p.zero[1].item() == pytest.approx(2e-11 * 0.8, rel=1e-12)
 
 
+def test_bits_keep_their_digits_in_float32():
+    """The least likely bits of a long chain: nothing is lost to 1 - p."""
+    kernel, s, t = Binomial(ConstantFraction(), 0.2), f64(1 / 2000), f64(2 / 2000)
+    x_0, x_t = (torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+    fine, rough = (kernel.bridge(x_0.to(d), x_t.to(d), s, t) for d in (torch.float64, torch.float32))
+    for a, b in ((fine.one, rough.one), (fine.zero, rough.zero)):
+        torch.testing.assert_close(b.double(), a, rtol=3e-7, atol=0)
+    assert fine.zero.min() < 1e-6 and fine.one.min() < 1e-6
+
+
 @pytest.mark.parametrize("p0", [0.0, 1.0, -0.1, math.nan, [0.5, 1.5]])
 def test_the_share_of_ones_lies_between(p0):
     with pytest.raises(ValueError, match="p0="):
@@ -247,3 +257,14 @@ def test_what_symbols_cannot_be():
         Categorical(ConstantFraction(), 1)
     with pytest.raises(ValueError, match="every symbol masked"):
         Absorbing(LogLinear(), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_masked_is_known(dtype):
+    """Whatever the prediction says of a symbol that is there, the bridge keeps it."""
+    kernel, x_t = Absorbing(ConstantFraction(), 50), torch.arange(50).view(10, 5).to(dtype)
+    soft = torch.softmax(normals(10, 5, 50), -1).to(dtype)
+    soft = soft.scatter(-1, x_t.long().unsqueeze(-1), 0.0)  # even that it cannot be
+    bridge = kernel.bridge(torch.nn.functional.pad(soft, (0, 1)), x_t, f64(0.3), f64(0.4))
+    torch.testing.assert_close(bridge.log_prob(x_t).exp(), torch.ones_like(x_t))
+    assert torch.equal(bridge.sample(keyed(0)), x_t)

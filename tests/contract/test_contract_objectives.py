@@ -209,7 +209,7 @@ def test_what_cannot_be_trained_is_refused():
 
 
 def test_continuous_is_the_integrand_of_the_mutual_information():
-    """With the exact denoiser of N(m, C) the middle is 1/2 (-dSNR/dt) C / (1 + SNR C) a dimension (I-MMSE)."""
+    """With the exact denoiser of N(m, C) the middle is 1/2 (-dSNR/dt) C / (1 + SNR C) a dimension."""
     kernel, mean, var = Gaussian(LogLinear(4.0, -4.0)), f64(0.5, -1.0, 0.0), f64(0.3, 2.0, 1.0)
     grid, (z, eps, w) = grids.uniform(20), plane(3)
     model = Denoiser(GaussianDenoiser(kernel, mean, var), kernel, X0())

@@ -8,18 +8,24 @@ from examples import AFFINE, AROUND, GAUSSIAN, VARIANCES, each, small_model
 
 from oracles import Constant, f64, normals
 from undiffuse.distributions import Discretized, Normal
-from undiffuse.kernels import Gaussian
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import (
     X0,
     DiscretizedDecoder,
     Eps,
+    FixedDecoder,
     Forward,
     Free,
     Interpolated,
+    LearnedDecoder,
+    Logit,
     Mean,
     NormalDecoder,
+    Perturbed,
     Posterior,
+    Sigmoid,
+    SymbolDecoder,
     Table,
     V,
 )
@@ -173,6 +179,16 @@ def test_a_table_knows_its_own_grid_only():
             Table(bad)
 
 
+def test_a_certain_bit_leaves_something_to_the_other():
+    """Logits of float32 networks are decoded in float64, cut at 30."""
+    for logit, cost in ((25.0, 25.0), (-25.0, 0.0), (900.0, 30.0)):
+        model = Denoiser(Constant(torch.full((2,), logit)), Binomial(ConstantFraction()))
+        x = torch.zeros(3, 2)
+        found = -model.decode(x, f64(0.1)).log_prob(x)
+        assert found.dtype == torch.float64
+        torch.testing.assert_close(found, torch.full((3, 2), cost).double(), rtol=1e-3, atol=1e-9)
+
+
 @pytest.mark.parametrize("decoder", [NormalDecoder, DiscretizedDecoder])
 def test_a_latent_without_signal_gives_no_width(decoder):
     kernel, one = Gaussian(ConstantFraction()), f64(1.0)
@@ -204,3 +220,77 @@ def test_decoders_lie_around_the_prediction(decoder):
 def test_a_decoder_has_a_width(std):
     with pytest.raises(ValueError, match="std"):
         NormalDecoder(std)
+
+
+@pytest.mark.parametrize("variance", [Free(), Sigmoid(0.5)])
+def test_a_learned_last_step_has_the_network_s_width(variance):
+    out = torch.cat([torch.full((3,), 0.5), torch.full((3,), -1.0)]).double()
+    model, x, t = Denoiser(Constant(out), KERNEL, X0(), variance, LearnedDecoder()), normals(4, 3), f64(0.1)
+    p, beta = model.decode(x, t), KERNEL.schedule.beta(f64(0.0), t)
+    odds = beta / (1 - beta)
+    width = beta / math.e if isinstance(variance, Free) else 1 / (1 + math.exp(0.5) / odds)
+    assert torch.equal(p.mean, torch.full((4, 3), 0.5).double())
+    torch.testing.assert_close(p.var, width.expand(4, 3))
+    for narrow in (Posterior(), Interpolated(), Forward()):
+        with pytest.raises(ValueError, match="decoder=learned"):
+            Denoiser(Constant(out), KERNEL, X0(), narrow, LearnedDecoder())
+
+
+def test_the_sigmoid_variance_is_forward_at_zero():
+    bridge, x, s, t = pieces(KERNEL)
+    zero = Sigmoid()(bridge, torch.zeros_like(x), x, s, t)
+    torch.testing.assert_close(zero, bridge.beta[:, None].expand(20, 3))
+    some = Sigmoid(0.1)(bridge, torch.full_like(x, 3.0), x, s, t)
+    torch.testing.assert_close(some.logit(), bridge.beta.logit()[:, None].expand(20, 3) + 0.3)
+    with pytest.raises(ValueError, match="scale"):
+        Sigmoid(0.0)
+
+
+def test_a_perturbation_of_zero_is_the_forward_step():
+    """Eq. 65 with its square root: E[x_s] = sqrt(1 - beta) x_t, and one unit of output is sqrt(beta)."""
+    x, s, t = normals(4, 3), f64(0.5), f64(0.55)
+    beta = KERNEL.schedule.beta(s, t)
+    for value in (0.0, 2.0):
+        model = Denoiser(Constant(torch.full((3,), value).double()), KERNEL, Perturbed(20), Forward())
+        step = model.step(x, t, s)
+        torch.testing.assert_close(
+            step.mean, (1 - beta).sqrt() * x + beta.sqrt() * value, rtol=1e-9, atol=1e-12
+        )
+        torch.testing.assert_close(step.var, beta)
+
+
+def test_parts_for_numbers_and_for_symbols_are_not_mixed():
+    bits = Binomial(ConstantFraction())
+    for parts in (
+        {"parameterization": V()},
+        {"variance": Forward()},
+        {"decoder": NormalDecoder()},
+        {"decoder": LearnedDecoder()},
+    ):
+        with pytest.raises(ValueError, match=r"symbols|logit"):
+            Denoiser(torch.nn.Identity(), bits, **parts)
+    for parts in ({"parameterization": Logit()}, {"decoder": SymbolDecoder()}):
+        with pytest.raises(ValueError, match="symbols"):
+            Denoiser(torch.nn.Identity(), KERNEL, **parts)
+    with pytest.raises(ValueError, match="backwards"):
+        Denoiser(torch.nn.Identity(), Absorbing(ConstantFraction(), 3), decoder=FixedDecoder())
+
+
+@pytest.mark.parametrize(
+    "kernel", [Binomial(Linear(), 0.2), Categorical(Linear(), 3), Absorbing(ConstantFraction(), 3)]
+)
+def test_symbols_are_predicted_stepped_and_decoded(kernel):
+    """A network of zeros: even odds, a step that mixes the bridges, probabilities that sum to one."""
+    model = Denoiser(Constant(torch.zeros(2 * kernel.channels).double()), kernel)
+    x = torch.arange(6).view(3, 2).double() % kernel.symbols
+    share = 1 / kernel.symbols
+    soft = model.predict(x, f64(0.5))
+    each = soft if kernel.channels == 1 else soft[..., : kernel.symbols]
+    torch.testing.assert_close(each, torch.full_like(each, share))
+    decoded = model.decode(x, f64(0.1))
+    for k in range(kernel.symbols):
+        torch.testing.assert_close(decoded.log_prob(torch.full_like(x, k)).exp(), torch.full_like(x, share))
+    torch.testing.assert_close(
+        model.step(x, f64(0.5), f64(0.4)).mean, kernel.bridge(soft, x, f64(0.4), f64(0.5)).mean
+    )
+    assert model.kernel.features(x).shape == (3, 2 * kernel.channels)

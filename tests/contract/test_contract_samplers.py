@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from examples import GAUSSIAN, SAMPLERS, each, small_model
+from examples import FACTORS, GAUSSIAN, SAMPLERS, each, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +99,9 @@ def test_refusals():
     model.kernel = Other()
     with pytest.raises(ValueError, match="use ancestral"):
         next(reverse(model, normals(1, 2), sampler=DDIM(), grid=f64(0.5, 1.0), generator=keyed(0)))
+    product = small_model() * FACTORS["noisy"][0]
+    with pytest.raises(ValueError, match="use ancestral"):
+        next(reverse(product, normals(1, 3), sampler=DDIM(), grid=f64(0.5, 1.0), generator=keyed(0)))
     for eta in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="eta"):
             DDIM(eta)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undiffuse.data import Affine, Levels, Splits, space_from, space_of
+from undiffuse.data import Affine, Levels, Splits, Symbols, space_from, space_of
 
 
 @given(st.integers(2, 65536))
@@ -136,3 +136,30 @@ def test_space_of_follows_the_levels():
     k = torch.zeros(2, 3, dtype=torch.uint8)
     assert isinstance(space_of(Splits(k, k, 4)), Levels)
     assert isinstance(space_of(Splits(k.float(), k.float(), None)), Affine)
+
+
+@pytest.mark.parametrize("symbols", [2, 5, 256, 257, 65536])
+def test_symbols_are_their_numbers(symbols):
+    space, k = Symbols(symbols), torch.arange(symbols, dtype=torch.int32)
+    x_0 = space.encode(k)
+    assert x_0.dtype == torch.float32 and torch.equal(x_0, k.float())
+    assert torch.equal(space.decode(x_0 + 0.3).int(), k) and space.log_det((3,)) == 0
+    assert space.decode(x_0 * 9).max() == symbols - 1
+    again = space_from(json.loads(json.dumps(space.state())))
+    assert isinstance(again, Symbols) and again.symbols == symbols
+
+
+@pytest.mark.parametrize("raw", [torch.tensor([0, 2]), torch.tensor([-1, 1]), torch.tensor([0.0, 1.0])])
+def test_what_are_no_bits(raw):
+    with pytest.raises(ValueError, match=r"level numbers|whole numbers"):
+        Symbols(2).encode(raw)
+
+
+def test_a_kernel_for_symbols_needs_as_many_levels():
+    bits = Splits(torch.zeros(3, 4, dtype=torch.uint8), torch.zeros(2, 4, dtype=torch.uint8), 2)
+    assert isinstance(space_of(bits, 2), Symbols) and isinstance(space_of(bits), Levels)
+    with pytest.raises(ValueError, match="2 levels, the kernel is for 5 symbols"):
+        space_of(bits, 5)
+    points = Splits(torch.zeros(3, 4), torch.zeros(2, 4), None)
+    with pytest.raises(ValueError, match="continuous values"):
+        space_of(points, 2)

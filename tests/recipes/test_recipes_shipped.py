@@ -14,12 +14,22 @@ DATA = {
     "images": ((3, 9, 13), 256),
     "swiss-roll": ((2,), None),
     "swiss-roll-2015": ((2,), None),
+    "swiss-roll-40": ((2,), None),
     "heartbeat": ((20,), 2),
+    "heartbeat-fast": ((20,), 2),
+    "dead-leaves": ((1, 16, 16), None),
+    "dead-leaves-fast": ((1, 16, 16), None),
+    "textures": ((1, 16, 16), None),
+    "textures-fast": ((1, 16, 16), None),
+    "bark": ((1, 16, 16), None),
+    "mnist-2015": ((1, 28, 28), None),
+    "cifar10-2015": ((3, 32, 32), None),
+    "imagenet-2015": ((3, 32, 32), None),
 }
 
 
 def plan_of(name: str) -> Plan:
-    return Plan(override(read(name), ["data.path=somewhere"] if name == "images" else []))
+    return Plan(read(name))
 
 
 def test_every_recipe_is_here():

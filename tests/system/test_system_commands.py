@@ -16,7 +16,7 @@ from undiffuse import __version__
 from undiffuse.data import SOURCES
 from undiffuse.recipes import Plan, shipped
 
-VERBS = ("train", "sample", "evaluate", "info", "recipes", "datasets")
+VERBS = ("train", "sample", "evaluate", "info", "reproduce", "recipes", "datasets")
 
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +86,7 @@ def test_brackets_in_a_name_are_no_markup(copy: Callable[[str], Path]):
         assert name in good("info", run)
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name != "images"])
+@pytest.mark.parametrize("name", shipped())
 def test_a_printed_recipe_is_a_recipe(name: str):
     text = good("recipes", name)
     assert Plan(yaml.safe_load(text)).describe() == yaml.safe_load(text)

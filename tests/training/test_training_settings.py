@@ -19,6 +19,7 @@ WRONG = {
     "log_every": [0],
     "sample_every": [-1],
     "sample_steps": [0],
+    "figures_every": [-1],
     "evaluate_every": [-1],
     "evaluate_examples": [1],
     "evaluate_terms": [0],

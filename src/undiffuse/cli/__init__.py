@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from undiffuse.cli import datasets, evaluate, info, recipes, sample, train
+from undiffuse.cli import datasets, evaluate, info, recipes, reproduce, sample, train
 from undiffuse.cli.console import failed
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, evaluate, info, recipes, datasets):
+for command in (train, sample, evaluate, info, reproduce, recipes, datasets):
     app.command(epilog=command.EXAMPLES)(command.command)
     app.registered_commands[-1].name = command.__name__.rpartition(".")[2]
 

@@ -10,13 +10,16 @@ from undiffuse.cli.console import (
     Seed,
     device_of,
     printable,
+    progress,
     show,
     table,
     ticking,
 )
 
 if TYPE_CHECKING:
-    from undiffuse.recipes import Evaluation
+    from pathlib import Path
+
+    from undiffuse.recipes import Evaluation, Run
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -26,6 +29,10 @@ undiffuse evaluate runs/first
 undiffuse evaluate runs/first --examples 1000 --terms 20
 
 undiffuse evaluate runs/first --split train --steps 100
+
+undiffuse evaluate runs/swiss-roll-2015 --entropy
+
+undiffuse evaluate runs/mnist-2015 --parzen --steps 100
 """
 
 
@@ -47,6 +54,21 @@ def command(
             "Default: the recipe's.",
         ),
     ] = None,
+    entropy: Annotated[
+        bool,
+        typer.Option(
+            "--entropy", help="Also the entropy of every reverse step, between its bounds (2015, eq. 24)."
+        ),
+    ] = False,
+    parzen: Annotated[
+        bool,
+        typer.Option(
+            "--parzen", help="Instead: the Parzen window score of samples (2015, table 2), in nats and bits."
+        ),
+    ] = False,
+    samples: Annotated[
+        int, typer.Option("--samples", help="How many samples --parzen draws (on --steps of the chain).")
+    ] = 10_000,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -54,6 +76,9 @@ def command(
     from undiffuse.recipes import evaluate, load, plan_calls, save_evaluation
 
     trained = load(run, device_of(device))
+    if parzen:
+        _parzen(trained, samples, seed, steps)
+        return
     if terms is None:
         terms = trained.recipe["evaluate_terms"]
     elif terms < 0:
@@ -64,8 +89,12 @@ def command(
     with ticking("evaluate", plan_calls(trained, len(data), steps, terms)) as tick:
         result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick)
     _print(result)
-    for path in save_evaluation(result, trained.folder, split):
+    paths = save_evaluation(result, trained.folder, split)
+    if entropy:
+        paths += _entropy(trained, data, seed, steps, split)
+    for path in paths:
         typer.echo(printable(str(path)))
+    _warn(result.warnings)
 
 
 def _split(recipe: Any, split: str, examples: int | None) -> Any:
@@ -76,6 +105,55 @@ def _split(recipe: Any, split: str, examples: int | None) -> Any:
     if examples is not None and examples < 2:
         raise ValueError(f"--examples {examples}: a standard error needs at least two")
     return getattr(load_data(recipe), split)[:examples]
+
+
+def _entropy(trained: "Run", data: Any, seed: int, steps: int | None, split: str) -> "list[Path]":
+    """The table and the files of the steps' entropies."""
+    from undiffuse.bounds import count_entropy_calls
+    from undiffuse.recipes import entropy_stretches, save_entropies
+
+    grid = trained.thinned(steps)
+    with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
+        found = trained.step_entropies(data, seed, steps=steps, tick=tick)
+    title = "Entropy of a reverse step, bits/dim: bounds on the exact one, and the model's"
+    rows = table(">t from", ">to", ">at least", ">model", ">at most", title=title)
+    for stretch in entropy_stretches(found, 10):
+        rows.add_row(*(f"{value:.3f}" for value in stretch[:2]), *(f"{value:.4f}" for value in stretch[2:]))
+    show(rows)
+    return save_entropies(found, trained.folder, split)
+
+
+def _parzen(trained: "Run", count: int, seed: int, steps: int | None) -> None:
+    """The score of samples under the protocol of the 2015 paper."""
+    from undiffuse.recipes import check_range, parzen_of, plan_ticks, protocol, save_parzen
+
+    check_range(count, 0)
+    trained.thinned(steps)
+    fixed = protocol(trained)
+    with progress() as bar:
+        draw, score = (bar.add_task(*task) for task in (("sample", True, count), ("score", True, None)))
+        bar.update(score, total=plan_ticks(fixed, count))
+        found = parzen_of(
+            trained,
+            fixed,
+            count,
+            seed,
+            steps=steps,
+            sampled=lambda n: bar.advance(draw, n),
+            tick=lambda: bar.advance(score),
+        )
+    rows = table("log-likelihood by Parzen windows", ">mean", ">s.e.", "unit")
+    for unit, each in (("nats", found.nats), ("bits", found.bits)):
+        rows.add_row("", f"{each.mean:.1f}", f"{each.se:.1f}", f"{unit}/example")
+    show(rows)
+    edge = ": an end of the list, another may be better" if found.at_edge else ""
+    typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
+    typer.echo(printable(str(save_parzen(found, trained.folder))))
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def _print(result: "Evaluation") -> None:

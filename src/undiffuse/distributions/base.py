@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from undiffuse.random import Generator
@@ -12,6 +13,11 @@ class Distribution(ABC):
 
     Parameters broadcast against each other; results have the broadcast shape.
     """
+
+    @property
+    @abstractmethod
+    def shape(self) -> torch.Size:
+        """Of a draw."""
 
     @property
     @abstractmethod
@@ -37,3 +43,10 @@ class Distribution(ABC):
     @abstractmethod
     def tilt(self, g: Tensor) -> "Distribution":
         """The distribution proportional to p(x) exp(g x)."""
+
+    @abstractmethod
+    def pin(self, mask: Tensor, value: Tensor) -> "Distribution":
+        """The same, but certainly `value` (for symbols and levels: the nearest) where the bool mask is True.
+
+        Draws of the other elements stay the same, bit for bit.
+        """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.special import entr, xlogy
+from torch.special import entr
 
 from undiffuse.distributions.base import Distribution
 from undiffuse.random import Generator, uniform
@@ -35,13 +35,18 @@ class Bernoulli(Distribution):
         return cls(logits.sigmoid(), (-logits).sigmoid())
 
     @property
+    def shape(self) -> torch.Size:
+        """That of both probabilities."""
+        return self.one.shape
+
+    @property
     def mean(self) -> Tensor:
         """E[x] = p."""
         return self.one
 
     def sample(self, generator: Generator) -> Tensor:
         """0 or 1, in the probabilities' dtype: 1 where a uniform number falls below p."""
-        u = uniform(tuple(self.one.shape), generator, self.one.dtype, self.one.device)
+        u = uniform(tuple(self.shape), generator, self.one.dtype, self.one.device)
         return (u < self.one).to(self.one.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -57,9 +62,19 @@ class Bernoulli(Distribution):
         """KL(self || other) for another Bernoulli."""
         if not isinstance(other, Bernoulli):
             raise TypeError(f"KL from a Bernoulli is known to another Bernoulli, not to {other!r}")
-        out: Tensor = xlogy(self.one, self.one / other.one) + xlogy(self.zero, self.zero / other.zero)
-        return out
+        return _surprise(self.one, other.one) + _surprise(self.zero, other.zero)
 
     def tilt(self, g: Tensor) -> "Bernoulli":
         """Odds times e^g."""
         return Bernoulli.of_logits(self.one.log() - self.zero.log() + g)
+
+    def pin(self, mask: Tensor, value: Tensor) -> "Bernoulli":
+        """Probability 1 of the bit nearest to `value` where the mask is True."""
+        mask, sure = mask.to(self.one.device), (value > 0.5).to(self.one)
+        return Bernoulli(torch.where(mask, sure, self.one), torch.where(mask, 1 - sure, self.zero))
+
+
+def _surprise(p: Tensor, q: Tensor) -> Tensor:
+    """p log(p / q), 0 where p is; not `xlogy`, which is several times slower on a CPU."""
+    tiny = torch.finfo(p.dtype).tiny
+    return p * (p / q.clamp(min=tiny)).clamp(min=tiny).log()

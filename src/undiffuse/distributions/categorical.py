@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from undiffuse.distributions.base import Distribution
 from undiffuse.random import Generator, uniform
@@ -25,23 +26,25 @@ class Categorical(Distribution):
         return self.logits.log_softmax(-1)
 
     @property
+    def shape(self) -> torch.Size:
+        """That of the logits, without the last dimension."""
+        return self.logits.shape[:-1]
+
+    @property
     def mean(self) -> Tensor:
         """E[x] = sum_k p_k v_k."""
         return (self.logits.softmax(-1) * self.values).sum(-1)
 
     def sample(self, generator: Generator) -> Tensor:
         """Inverse-CDF draw: the first value whose cumulated probability exceeds a uniform number."""
-        shape = tuple(self.logits.shape[:-1])
-        u = uniform(shape, generator, self.logits.dtype, self.logits.device)
+        u = uniform(tuple(self.shape), generator, self.logits.dtype, self.logits.device)
         cdf = self.logits.softmax(-1).cumsum(-1)
         index = (cdf <= u.unsqueeze(-1) * cdf[..., -1:]).sum(-1)
         return self.values[index.clamp(max=len(self.values) - 1)]
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of the value nearest to x."""
-        middles = (self.values[1:] + self.values[:-1]) / 2
-        index = torch.searchsorted(middles, x.to(middles.dtype).contiguous())
-        index, first = torch.broadcast_tensors(index, self.logits[..., 0])  # type: ignore[no-untyped-call]
+        index, first = torch.broadcast_tensors(self._nearest(x), self.logits[..., 0])  # type: ignore[no-untyped-call]
         table = self.log_probs.expand(*first.shape, -1)
         return table.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
@@ -58,6 +61,18 @@ class Categorical(Distribution):
     def tilt(self, g: Tensor) -> "Categorical":
         """Add g v_k to the logits."""
         return Categorical(self.logits + g.unsqueeze(-1) * self.values, self.values)
+
+    def pin(self, mask: Tensor, value: Tensor) -> "Categorical":
+        """All weight on the value nearest to `value` where the mask is True."""
+        sure = one_hot(self._nearest(value), len(self.values)).to(self.logits).log()
+        return Categorical(
+            torch.where(mask.to(self.logits.device).unsqueeze(-1), sure, self.logits), self.values
+        )
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        """Which of the values is nearest to x."""
+        middles = (self.values[1:] + self.values[:-1]) / 2
+        return torch.searchsorted(middles, x.to(middles).contiguous())
 
     def _expect(self, f: Tensor) -> Tensor:
         """E[f]; what cannot happen does not count, even where f is infinite."""

@@ -45,6 +45,11 @@ class Discretized(Distribution):
         check_levels(self.levels)
 
     @property
+    def shape(self) -> torch.Size:
+        """That of loc."""
+        return self.loc.shape
+
+    @property
     def values(self) -> Tensor:
         """The levels ``(K,)`` in [-1, 1], float64."""
         k = torch.arange(self.levels, device=self.loc.device, dtype=torch.float64)
@@ -63,10 +68,7 @@ class Discretized(Distribution):
 
     def sample(self, generator: Generator) -> Tensor:
         """A normal draw, rounded to its level."""
-        x = Normal(self.loc, self.std.square()).sample(generator)
-        scale = (self.levels - 1) / 2
-        k = ((x + 1) * scale).round().clamp(0, self.levels - 1)
-        return k / scale - 1
+        return self._level(Normal(self.loc, self.std.square()).sample(generator))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of the level nearest to x."""
@@ -91,6 +93,18 @@ class Discretized(Distribution):
     def tilt(self, g: Tensor) -> Categorical:
         """The tilted law is no rounded normal, but it is categorical over the same levels."""
         return self._table().tilt(g)
+
+    def pin(self, mask: Tensor, value: Tensor) -> "Discretized":
+        """The level nearest to `value`, in a thousandth of a level's width, where the mask is True."""
+        mask = mask.to(self.loc.device)
+        loc = torch.where(mask, self._level(value.to(self.loc)), self.loc)
+        std = self.std.to(loc.device).masked_fill(mask, 1e-3 / self.levels)
+        return Discretized(loc, std, self.levels)
+
+    def _level(self, x: Tensor) -> Tensor:
+        """The level nearest to x."""
+        scale = (self.levels - 1) / 2
+        return ((x + 1) * scale).round().clamp(0, self.levels - 1) / scale - 1
 
     def _table(self) -> Categorical:
         return Categorical(self.log_probs, self.values)

@@ -9,6 +9,7 @@ tilt by g  = N(mean + var g, var)
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from undiffuse.distributions.base import Distribution
@@ -19,7 +20,6 @@ from undiffuse.random import Generator, normal
 class Normal(Distribution):
     """N(loc, var): `loc` of the data's shape, `var` >= 0 broadcastable to it (often 0-d).
 
-    >>> import torch
     >>> Normal(torch.zeros(2), torch.tensor(1.0)).entropy() / math.log(2)  # bits
     tensor([2.0471, 2.0471])
     """
@@ -28,14 +28,19 @@ class Normal(Distribution):
     var: Tensor
 
     @property
+    def shape(self) -> torch.Size:
+        """That of loc."""
+        return self.loc.shape
+
+    @property
     def mean(self) -> Tensor:
         """E[x] = loc."""
         return self.loc
 
     def sample(self, generator: Generator) -> Tensor:
         """loc + sqrt(var) z, z standard normal."""
-        z = normal(tuple(self.loc.shape), generator, self.loc.dtype, self.loc.device)
-        return self.loc + self.var.sqrt() * z
+        z = normal(tuple(self.shape), generator, self.loc.dtype, self.loc.device)
+        return self.loc + self.var.sqrt().to(self.loc.dtype) * z
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density at x, in nats."""
@@ -57,3 +62,9 @@ class Normal(Distribution):
     def tilt(self, g: Tensor) -> "Normal":
         """N(loc + var g, var)."""
         return Normal(self.loc + self.var * g, self.var)
+
+    def pin(self, mask: Tensor, value: Tensor) -> "Normal":
+        """Mean `value` and variance 0 where the mask is True."""
+        mask = mask.to(self.loc.device)
+        loc = torch.where(mask, value.to(self.loc), self.loc)
+        return Normal(loc, self.var.to(loc.device).masked_fill(mask, 0))

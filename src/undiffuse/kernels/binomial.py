@@ -53,9 +53,14 @@ class Binomial(Discrete):
 
     def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Bernoulli:
         """Bayes for both values of x_0, mixed by how likely they are."""
-        one, zero = self._bridges(x_t, s, t)
-        seen = x_t > 0.5
-        return Bernoulli(_mixed(one, seen, x_0), _mixed(zero, seen, x_0))
+        share = self._bridges(x_t, s, t).flatten(0, 2).unbind()  # number 4 i + 2 k + j
+        unseen, other = 1 - x_t, 1 - x_0
+
+        def mixed(j: int) -> Tensor:  # nothing is subtracted, so small probabilities keep their digits
+            zero, one = (unseen * share[2 * k + j] + x_t * share[4 + 2 * k + j] for k in (0, 1))
+            return zero * other + one * x_0
+
+        return Bernoulli(mixed(1), mixed(0))
 
     def prior(self, like: Tensor) -> Bernoulli:
         """B(p0)."""
@@ -77,25 +82,17 @@ class Binomial(Discrete):
         kept = fit(kept, x)
         return Bernoulli(kept * x + one, kept * (1 - x) + zero)
 
-    def _bridges(self, x: Tensor, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """q(x_s = 1 | x_t = i, x_0 = k) and q(x_s = 0 | ...): (2, 2, ...) over i and k, to broadcast to x."""
+    def _bridges(self, x: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """q(x_s = j | x_t = i, x_0 = k) as (2, 2, 2, ...) over i, k and j, to broadcast to x."""
         logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
         log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
         kept, lost = column(log_kept.exp(), x), column(-torch.expm1(log_kept), x)
         keep_s, lost_s = column(logsnr_s.sigmoid(), x), column((-logsnr_s).sigmoid(), x)
+        wide = kept.ndim or self.rate.ndim  # dimensions beyond the bits
         rates = torch.stack([1 - self.rate, self.rate])  # of drawing the value i anew
-        ends = torch.eye(2, dtype=torch.float64)
-        wide = kept.ndim or self.rate.ndim  # beyond the two bits
         rates = rates.reshape(2, *[1] * (wide - self.rate.ndim), *self.rate.shape)
-        ends = ends.reshape(2, 2, *[1] * wide)
+        ends = torch.eye(2, dtype=torch.float64).reshape(2, 2, *[1] * wide)
         reach = kept * ends + lost * rates[:, None]  # [i, j]: q(x_t = i | x_s = j)
         known = keep_s * ends + lost_s * rates  # [k, j]: q(x_s = j | x_0 = k)
-        joint = reach[:, None] * known[None]  # [i, k, j]
-        share = joint / joint.sum(2, keepdim=True)
-        return fit(share[:, :, 1], x), fit(share[:, :, 0], x)
-
-
-def _mixed(table: Tensor, seen: Tensor, x_0: Tensor) -> Tensor:
-    """table[x_t, x_0] for bits x_t and a soft x_0: linear in it."""
-    low, high = (row[0] + (row[1] - row[0]) * x_0 for row in (table[0], table[1]))
-    return torch.where(seen, high, low)
+        joint = reach[:, None] * known
+        return (joint / joint.sum(2, keepdim=True)).to(x.device, x.dtype)

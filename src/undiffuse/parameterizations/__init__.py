@@ -5,6 +5,7 @@ from undiffuse.parameterizations.decoder import (
     Decoder,
     DiscretizedDecoder,
     FixedDecoder,
+    LearnedDecoder,
     NormalDecoder,
     SymbolDecoder,
 )
@@ -39,6 +40,7 @@ DECODERS: dict[str, type[Decoder]] = {
     "discretized": DiscretizedDecoder,
     "symbols": SymbolDecoder,
     "fixed": FixedDecoder,
+    "learned": LearnedDecoder,
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "Forward",
     "Free",
     "Interpolated",
+    "LearnedDecoder",
     "Logit",
     "Mean",
     "NormalDecoder",

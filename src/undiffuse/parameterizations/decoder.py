@@ -18,13 +18,17 @@ from undiffuse.tensors import like
 class Decoder(ABC):
     """p(x_0 | x_t) around a prediction."""
 
+    learned = False  # whether it is given the width that the model's variance has for a step to t = 0
+
     @abstractmethod
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError for a kernel this is no last step of."""
 
     @abstractmethod
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Distribution:
-        """The distribution of the data at x_t, where x_0 is predicted."""
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any, var: Tensor | None = None
+    ) -> Distribution:
+        """The distribution of the data at x_t, where x_0 is predicted (and var, if it is learned)."""
 
 
 class SymbolDecoder(Decoder):
@@ -35,7 +39,9 @@ class SymbolDecoder(Decoder):
         if not isinstance(kernel, Discrete):
             raise ValueError("decoder=symbols is for symbols: use normal or discretized")
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Distribution:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete, var: Tensor | None = None
+    ) -> Distribution:
         """The law that the prediction is."""
         return kernel.law(x_0)
 
@@ -52,9 +58,29 @@ class FixedDecoder(Decoder):
         if not kernel.reversible:
             raise ValueError("decoder=fixed: an absorbing chain cannot be run backwards; use symbols")
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel) -> Distribution:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel, var: Tensor | None = None
+    ) -> Distribution:
         """T_pi from x_t."""
         return kernel.marginal(x_t, t)
+
+
+class LearnedDecoder(Decoder):
+    """A density as wide as the learned variance of a step to t = 0; with variance free or sigmoid."""
+
+    learned = True
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse kernels that are not Gaussian."""
+        if not isinstance(kernel, Gaussian):
+            raise ValueError("decoder=learned is a density: for symbols use decoder=symbols")
+
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
+    ) -> Normal:
+        """N(x_0-hat, var)."""
+        assert var is not None
+        return Normal(x_0, var)
 
 
 class Around(Decoder):
@@ -85,7 +111,9 @@ class Around(Decoder):
 class NormalDecoder(Around):
     """A density, for continuous data."""
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Normal:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
+    ) -> Normal:
         """N(x_0-hat, width^2)."""
         return Normal(x_0, self.width(x_0, t, kernel).square())
 
@@ -98,6 +126,8 @@ class DiscretizedDecoder(Around):
         check_levels(levels)
         self.levels = levels
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Discretized:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
+    ) -> Discretized:
         """N(x_0-hat, width^2) rounded to the levels."""
         return Discretized(x_0, self.width(x_0, t, kernel), self.levels)

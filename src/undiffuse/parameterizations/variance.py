@@ -24,6 +24,7 @@ class Variance(ABC):
     """The variance of p(x_s | x_t), from the bridge's coefficients and perhaps the network."""
 
     learned = False  # whether the network has a second output, `raw`, for it
+    last = False  # whether a step to t = 0 has a width too
 
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError unless steps of this kernel have a variance."""
@@ -39,6 +40,11 @@ class Variance(ABC):
         bridge = kernel.coefficients(s, t)
         mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
         return Normal(mean, self(bridge, raw, x_t, s, t))
+
+    def last_step(self, kernel: Any, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
+        """The variance of the step from t to 0, where there is one (`last`)."""
+        zero = torch.zeros((), dtype=torch.float64)
+        return self(kernel.coefficients(zero, t), raw, x_t, zero, t)
 
     @abstractmethod
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ class Interpolated(Variance):
 class Free(Variance):
     """Learned without bounds: beta exp(raw)."""
 
-    learned = True
+    learned = last = True
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Log-variance is log beta + raw."""
@@ -102,7 +108,7 @@ class Sigmoid(Variance):
     The reference implementation of the paper takes a `scale` of 1/sqrt(T).
     """
 
-    learned = True
+    learned = last = True
 
     def __init__(self, scale: float = 1.0) -> None:
         if not scale > 0:

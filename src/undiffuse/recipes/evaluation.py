@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Evaluation:
     report: Report
     shape: tuple[int, ...]
     levels: int | None
+    symbols: bool  # whether the kernel is one for symbols
     shift: float  # bits/dim that a density in raw units has less than one in x_0
     step: int
 
@@ -42,7 +44,7 @@ class Evaluation:
         return Estimate(self.report.total.mean - self.shift, self.report.total.se)
 
     def rows(self) -> Iterator[Row]:
-        """The bound, its parts, the gain over N(0, I), and per example or pixel."""
+        """The bound, its parts, what the 2015 paper makes of it, and per example or pixel."""
         report, kind = self.report, "probability" if self.levels else "density"
         yield Row(f"-log2 {kind}, at most", self.bits.mean, self.bits.se, "bits/dim")
         for name in ("prior", "steps", "decode"):
@@ -51,10 +53,29 @@ class Evaluation:
         count, unit = self.group
         if self.levels is None:
             yield Row("  change of units", -self.shift, 0.0, "bits/dim")
-            gain = report.gain
-            yield Row("gain over N(0, I)", gain.mean * count, gain.se * count, f"bits/{unit}")
+        if self.levels is None or self.symbols:
+            named = {"gain over the prior": report.gain}
+            if math.isfinite(report.k.mean):
+                named |= {"K, with a fixed last step": report.k, "K - L_null": report.k_gain}
+                named |= {"K by eq. 14": report.k_entropies}
+            for name, each in named.items():
+                yield Row(name, each.mean * count, each.se * count, f"bits/{unit}")
         if count > 1:
             yield Row("the bound", self.bits.mean * count, self.bits.se * count, f"bits/{unit}")
+
+    def __str__(self) -> str:
+        """One line: the bound, and K - L_null where there is one."""
+        line, (count, unit) = f"bound {self.bits} bits/dim", self.group
+        if (self.levels is None or self.symbols) and math.isfinite(self.report.k.mean):
+            line += f", K - L_null {self.report.k_gain * count} bits/{unit}"
+        return line
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the numbers need and the data do not have."""
+        if self.levels is not None and not self.symbols:
+            return []
+        return unmet(self.report.excess)
 
     @property
     def group(self) -> tuple[int, str]:
@@ -92,7 +113,8 @@ def evaluate(
 ) -> Evaluation:
     """The bound of the run on raw examples (N, *shape)."""
     report = run.evaluate(raw, seed, steps=steps, terms=terms, tick=tick)
-    return Evaluation(report, run.shape, run.levels, run.shift, run.step)
+    symbols = run.model.kernel.symbols is not None
+    return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step)
 
 
 def plan_calls(run: Run, examples: int, steps: int | None, terms: int | None) -> int:
@@ -119,6 +141,17 @@ def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:
         steps_se=report.per_step_se,
     )
     return [numbers, steps, figure]
+
+
+def unmet(excess: Estimate) -> list[str]:
+    """A warning if the data cost more or less under the prior than its entropy, by `excess` bits/dim."""
+    if abs(excess.mean) < 4 * excess.se + 1e-3:
+        return []
+    return [
+        f"the data cost {excess.mean:+.4f} +- {excess.se:.4f} bits/dim more under the chain's prior than the "
+        "prior's entropy. K by eq. 14 and the upper bound on the entropy of a step need 0: numbers of unit "
+        "mean square, bits with a mean of p0 (or p0 = 0.5)"
+    ]
 
 
 def _csv(report: Report) -> str:

@@ -13,14 +13,16 @@ from typing import Any
 import torch
 import yaml
 
-from undiffuse import __version__, bounds, plots
+from undiffuse import __version__, plots
 from undiffuse.data import Splits, space_from
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
+from undiffuse.recipes.evaluation import Evaluation, evaluate
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics
 from undiffuse.recipes.output import save_npy, save_picture
 from undiffuse.recipes.parts import RecipeError
+from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data
 from undiffuse.recipes.run import FORMAT, Run, read_facts
@@ -48,6 +50,7 @@ def create(folder: str | Path, node: dict[str, Any]) -> Path:
         raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
     plan = Plan(_absolute(node))
     splits = load_data(plan)
+    space = plan.space(splits)  # first: what the data are decides what else fits
     _check(plan, splits)
     facts = {
         "format": FORMAT,
@@ -55,7 +58,7 @@ def create(folder: str | Path, node: dict[str, Any]) -> Path:
         "shape": list(splits.shape),
         "levels": splits.levels,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
-        "space": plan.space(splits).state(),
+        "space": space.state(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(plan.describe(), sort_keys=False)
@@ -102,7 +105,12 @@ class Experiment:
         log = Log(run.folder / "metrics.jsonl", self.state.step)
         for progress in train(self.state, batches, run.recipe.objective(run.model), seed):
             event, last = self._measured(progress), progress.step == settings.steps
-            log.add(event, last or _due(progress.step, settings.log_every))
+            drawn = _due(progress.step, settings.figures_every)
+            log.add(event, last or drawn or _due(progress.step, settings.log_every))
+            if drawn:
+                event = replace(
+                    event, files=(*event.files, *save_progress(run, self.state, self.splits.test))
+                )
             if last or _due(progress.step, settings.checkpoint_every):  # the log is never behind a checkpoint
                 event = replace(event, files=(*event.files, self._save()))
             yield event
@@ -118,11 +126,10 @@ class Experiment:
             event = replace(event, files=(*event.files, self._sample(step)))
         return event
 
-    def _evaluate(self) -> bounds.Estimate:
+    def _evaluate(self) -> Evaluation:
         count = self.settings.evaluate_examples
         with self._averaged():
-            report = self.run.evaluate(self.splits.test[:count], terms=self.settings.evaluate_terms)
-        return report.total
+            return evaluate(self.run, self.splits.test[:count], terms=self.settings.evaluate_terms)
 
     def _sample(self, step: int) -> Path:
         with self._averaged():

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from undiffuse import bounds
 from undiffuse.files import write_text
+from undiffuse.recipes.evaluation import Evaluation
 from undiffuse.training import Progress
 
 
@@ -15,7 +15,7 @@ class Event:
     """One training step, and what was measured or written after it."""
 
     progress: Progress
-    test: bounds.Estimate | None = None  # bits per dimension of x_0
+    test: Evaluation | None = None
     files: tuple[Path, ...] = ()
 
 
@@ -37,7 +37,8 @@ class Log:
             return
         row = asdict(event.progress) | {"loss": sum(self.losses) / len(self.losses)}
         if event.test:
-            row |= {"test_bits": event.test.mean, "test_bits_se": event.test.se}
+            total = event.test.report.total  # bits per dimension of x_0
+            row |= {"test_bits": total.mean, "test_bits_se": total.se}
         self.losses.clear()
         with self.path.open("a") as handle:
             handle.write(json.dumps(row) + "\n")

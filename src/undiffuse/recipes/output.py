@@ -14,12 +14,12 @@ FRAMES = 60  # in an animation, however long the chain
 
 
 def save_picture(raw: Tensor, stem: Path, levels: int | None) -> Path | None:
-    """A grid of images or a scatter of points as stem.png; None for data that are neither."""
+    """A grid of images, a row for each sequence of bits, or a scatter of points, as stem.png; else None."""
     path = stem.with_name(f"{stem.name}.png")
     if not has_picture(raw.shape[1:], levels):
         return None
-    if is_image(raw, levels):
-        plots.save_grid(to_bytes(raw, levels), path)
+    if levels is not None and raw.shape[1:] != (2,):
+        plots.save_grid(to_images(raw, levels), path)
     else:
         plots.save_points(raw, path)
     return path
@@ -41,33 +41,29 @@ def save_animation(
 ) -> Path:
     """A GIF of raw states on their way from noise, `total` of them thinned to about 60 frames.
 
-    Raises ValueError for data that are neither images nor points.
+    Raises ValueError for data that have no picture.
     """
     kept = _every(states, max(1, total // FRAMES), tick)
     first = next(kept)
-    if is_image(first[1], levels):
-        plots.save_gif((to_bytes(x, levels) for _, x in _chain(first, kept)), path)
-    elif first[1].shape[1:] == (2,):
-        plots.save_scatter_gif(_chain(first, kept), path)
+    shape = tuple(first[1].shape[1:])
+    if not has_picture(shape, levels):
+        raise ValueError(f"samples of shape {shape} cannot be animated")
+    if levels is not None and shape != (2,):
+        plots.save_gif((to_images(x, levels) for _, x in _chain(first, kept)), path)
     else:
-        raise ValueError(f"samples of shape {tuple(first[1].shape[1:])} cannot be animated")
+        plots.save_scatter_gif(_chain(first, kept), path)
     return path
 
 
 def has_picture(shape: tuple[int, ...], levels: int | None) -> bool:
-    """Whether examples of this shape are images or points, which can be drawn and animated."""
-    return shape == (2,) or (levels is not None and len(shape) == 3)
+    """Whether examples of this shape can be drawn: points, images of levels, sequences of bits."""
+    return shape == (2,) or (levels is not None and len(shape) == 3) or (levels == 2 and len(shape) == 1)
 
 
-def is_image(raw: Tensor, levels: int | None) -> bool:
-    """Whether raw (B, *shape) are pictures: (C, H, W) of levels."""
-    return levels is not None and raw.ndim == 4
-
-
-def to_bytes(raw: Tensor, levels: int | None) -> Tensor:
-    """Levels 0..K-1 as bytes 0..255."""
-    assert levels is not None
-    return (raw.float() * (255 / (levels - 1))).round().to(torch.uint8)
+def to_images(raw: Tensor, levels: int) -> Tensor:
+    """Levels 0..K-1 as bytes 0..255, (N, C, H, W); sequences (N, D) as the rows of one picture."""
+    grey = (raw.float() * (255 / (levels - 1))).round().to(torch.uint8)
+    return grey if grey.ndim == 4 else grey[None, None]
 
 
 def _every(

@@ -92,6 +92,8 @@ class Plan:
 
     def _grid(self, kernel: Kernel) -> Tensor:
         grid: Tensor = self["grid"].build(schedule=kernel.schedule)
+        if len(grid) < 2:
+            raise RecipeError("grid: one latent time is no chain; use at least two, such as grid.steps=100")
         return grid
 
     def _decoder(self, kernel: Kernel, levels: int | None) -> Decoder:
@@ -109,7 +111,7 @@ def _decoders(kernel: Kernel, levels: int | None) -> tuple[str, ...]:
     """The decoders of such data, the usual one first."""
     if kernel.symbols is not None:
         return ("symbols", "fixed")
-    return ("normal", "fixed") if levels is None else ("discretized",)
+    return ("normal", "fixed", "learned") if levels is None else ("discretized",)
 
 
 def load_data(plan: Plan) -> Splits:

@@ -135,6 +135,20 @@ class Run:
             tick=tick,
         )
 
+    def step_entropies(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> bounds.StepEntropies:
+        """The entropy of every reverse step between its bounds (2015, eq. 24), in bits per dimension."""
+        self.check(raw)
+        return bounds.step_entropies(
+            self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, tick=tick
+        )
+
     @property
     def shift(self) -> float:
         """Bits per dimension that a density in raw units has less than one in x_0; 0 for levels."""

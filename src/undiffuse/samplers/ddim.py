@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.kernels import Gaussian
-from undiffuse.model import ReverseProcess
+from undiffuse.model import Product, ReverseProcess
 from undiffuse.random import Generator, normal
 from undiffuse.samplers.base import Sampler
 from undiffuse.tensors import like
@@ -25,7 +25,9 @@ class DDIM(Sampler):
         self.eta = eta
 
     def check(self, model: ReverseProcess) -> None:
-        """Refuse kernels without a noise to predict."""
+        """Refuse kernels without a noise to predict, and products: their factors multiply steps."""
+        if isinstance(model, Product):
+            raise ValueError("DDIM sees predictions only, not the factor of model * factor; use ancestral")
         if not isinstance(model.kernel, Gaussian):
             raise ValueError(
                 f"DDIM needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral"

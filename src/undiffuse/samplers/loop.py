@@ -34,7 +34,7 @@ def reverse(
 
 def start(model: ReverseProcess, like: Tensor, generator: Generator) -> Tensor:
     """A draw x_1 of the prior, of the shape, dtype and device of `like`."""
-    return model.kernel.prior(like).sample(generator)
+    return model.prior(like).sample(generator)
 
 
 def sample(

@@ -13,7 +13,8 @@ class Settings:
     constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged with
     `ema`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test examples
     at `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one checkpoint is
-    always written at the end), and the newest `keep` checkpoints stay.
+    always written at the end), and the newest `keep` checkpoints stay. `figures_every` is how often samples,
+    inpaintings, denoisings, parameters, gradients and monitors are drawn (0: never).
     """
 
     steps: int = 1000
@@ -33,6 +34,7 @@ class Settings:
     log_every: int = 10
     sample_every: int = 0
     sample_steps: int = 50
+    figures_every: int = 0
     evaluate_every: int = 0
     evaluate_examples: int = 256
     evaluate_terms: int = 10
@@ -48,6 +50,7 @@ class Settings:
                 "weight_decay",
                 "clip",
                 "sample_every",
+                "figures_every",
                 "evaluate_every",
                 "checkpoint_every",
             ),

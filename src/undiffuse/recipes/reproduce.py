@@ -1,0 +1,152 @@
+"""The numbers of a paper beside ours: rows that say what to train, what to measure, and what differs.
+
+Every row has a run of its own, trained within a time budget: a few steps are timed, and the recipe's number
+of steps is cut to what fits. A complete run is not trained again.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from undiffuse.bounds import Estimate
+from undiffuse.files import write_json
+from undiffuse.recipes.evaluation import evaluate, plan_calls
+from undiffuse.recipes.experiment import Experiment, create
+from undiffuse.recipes.log import Event
+from undiffuse.recipes.parts import nearest
+from undiffuse.recipes.parzen import BATCH, parzen_of, plan_ticks, protocol
+from undiffuse.recipes.reading import override, read
+from undiffuse.recipes.recipe import load_data
+from undiffuse.recipes.run import Run, load
+
+TIMED = 12  # steps, the first two of which warm up
+EXAMPLES = 2000  # test examples that a row is measured on, at most
+SAMPLES, SAMPLE_STEPS = 10_000, 100  # for Parzen windows, and the steps their chain is thinned to
+Tick = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One number of the paper: `recipe` is what to train, `quantity` what to measure."""
+
+    name: str
+    recipe: str
+    quantity: str  # "K", "K - L_null" or "Parzen"
+    paper: str
+    unit: str
+    caveat: str
+    external: bool = False  # whether the data have to be given
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A row with our number."""
+
+    row: PaperRow
+    ours: Estimate
+    steps: int  # of training
+
+
+ROLL = "its roll's noise is not stated; ours is scikit-learn's with 0.5"
+IMAGES = "its patches are not public: other images, dequantised 8 bits"
+PAPERS: dict[str, tuple[PaperRow, ...]] = {
+    "2015": (
+        PaperRow("swiss roll", "swiss-roll-2015", "K - L_null", "6.45", "bits/point", ROLL),
+        PaperRow("swiss roll, modern", "swiss-roll-40", "K - L_null", "6.45", "bits/point", ROLL),
+        PaperRow("heartbeat", "heartbeat", "K by eq. 14", "-2.414", "bits/sequence", "same data, p0 = 0.2"),
+        PaperRow(
+            "heartbeat, modern",
+            "heartbeat-fast",
+            "K by eq. 14",
+            "-2.414",
+            "bits/sequence",
+            "same data, p0 = 0.2",
+        ),
+        PaperRow("dead leaves", "dead-leaves", "K - L_null", "3.536", "bits/pixel", IMAGES),
+        PaperRow("dead leaves, modern", "dead-leaves-fast", "K - L_null", "3.536", "bits/pixel", IMAGES),
+        PaperRow("bark: textures", "textures", "K - L_null", "1.5", "bits/pixel", IMAGES),
+        PaperRow("bark: textures, modern", "textures-fast", "K - L_null", "1.5", "bits/pixel", IMAGES),
+        PaperRow("MNIST", "mnist-2015", "Parzen", "317 +- 2.7", "bits/image", "same data and protocol", True),
+        PaperRow("CIFAR-10", "cifar10-2015", "K - L_null", "11.5 +- 0.2", "bits/pixel", "same data", True),
+    )
+}
+
+
+def budgeted(row: PaperRow, folder: Path, data: str | None, seconds: float, device: torch.device) -> Path:
+    """The row's run folder, made for as many steps of its recipe as fit into the time."""
+    changes = [f"data.path={json.dumps(data or 'data')}"] if row.external else []
+    node, path = override(read(row.recipe), changes), folder / folder_of(row)
+    if not (path / "run.json").is_file():
+        with TemporaryDirectory() as trial:
+            fits = int(seconds / _seconds_a_step(Experiment.open(create(trial, node), device)))
+        wanted = int(node["train"]["steps"])
+        create(path, override(node, [f"train.steps={min(wanted, max(fits, TIMED))}"]))
+    return path
+
+
+def folder_of(row: PaperRow) -> str:
+    """The name of the row's run."""
+    return row.recipe
+
+
+def finish(path: Path, device: torch.device) -> tuple[int, Iterator[Event]]:
+    """The steps of this run, and the events of training it to its end; none if it is complete."""
+    experiment = Experiment.open(path, device)
+    done = experiment.state.step >= experiment.settings.steps
+    return experiment.settings.steps, iter(()) if done else experiment.train()
+
+
+def measuring(
+    row: PaperRow, path: Path, device: torch.device, samples: int = SAMPLES
+) -> tuple[int, Callable[[Tick], Reproduced]]:
+    """How many ticks our number for the row takes, of a complete run, and what works it out."""
+    run = load(path, device)
+    if row.quantity == "Parzen":
+        return _parzen(row, run, samples)
+    data, terms = load_data(run.recipe).test[:EXAMPLES], run.recipe["evaluate_terms"]
+
+    def work(tick: Tick) -> Reproduced:
+        found = evaluate(run, data, terms=terms, tick=tick)
+        (number,) = (each for each in found.rows() if each.name == row.quantity)
+        return Reproduced(row, Estimate(number.mean, number.se), run.step)
+
+    return plan_calls(run, len(data), None, terms), work
+
+
+def _parzen(row: PaperRow, run: Run, samples: int) -> tuple[int, Callable[[Tick], Reproduced]]:
+    fixed, steps = protocol(run), min(SAMPLE_STEPS, len(run.grid))
+
+    def work(tick: Tick) -> Reproduced:
+        found = parzen_of(run, fixed, samples, steps=steps, sampled=lambda n: tick(), tick=tick)
+        return Reproduced(row, found.bits, run.step)
+
+    return plan_ticks(fixed, samples) + -(-samples // BATCH), work
+
+
+def chosen(paper: str, names: list[str] | None) -> list[PaperRow]:
+    """The rows of a paper, or those of these recipes. Raises ValueError for what there is not."""
+    if paper not in PAPERS:
+        raise ValueError(f"{paper}: {nearest(paper, list(PAPERS))}")
+    rows = {row.recipe: row for row in PAPERS[paper]}
+    for name in names or ():
+        if name not in rows:
+            raise ValueError(f"--rows {name}: {nearest(name, list(rows))}")
+    return [row for name, row in rows.items() if not names or name in names]
+
+
+def save_reproduced(found: list[Reproduced], path: Path) -> Path:
+    """The table as JSON."""
+    write_json(path, [asdict(each) for each in found])
+    return path
+
+
+def _seconds_a_step(experiment: Experiment) -> float:
+    """Of the median of a few, after the first two."""
+    events = islice(experiment.train(), TIMED)
+    return median([event.progress.seconds for event in events][2:])

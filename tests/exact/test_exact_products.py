@@ -1,0 +1,171 @@
+"""Products of a model and a factor: Gaussian ones by exact recursions (O9), known elements bit for bit."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from oracles import GaussianReverse, f64, normals
+from undiffuse import bounds
+from undiffuse.distributions import Normal
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.model import Denoiser, Product
+from undiffuse.parameterizations import DiscretizedDecoder
+from undiffuse.posteriors import Known, Noisy
+from undiffuse.random import Streams, keyed
+from undiffuse.samplers import Ancestral, reverse, sample, start
+from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, Schedule, grids
+
+MEAN, VAR = f64(0.3, -1.0, 0.0), f64(0.4, 1.0, 2.5)
+Y, STD = f64(1.0, 0.2, -3.0), 0.7
+CHAINS = pytest.mark.parametrize(
+    ("schedule", "steps"),
+    [(Linear(1e-3, 0.3, steps=20), 20), (Cosine(None), 7), (ConstantFraction(), 12), (Betas([0.7]), 1)],
+    ids=["linear", "cosine", "constant fraction", "one step"],
+)
+
+
+def times(mean: Tensor, var: Tensor, y: Tensor, std: float) -> tuple[Tensor, Tensor]:
+    """V' = (1/V + 1/s^2)^-1, mu' = V' (mu/V + y/s^2)."""
+    new = 1 / (1 / var + 1 / std**2)
+    return new * (mean / var + y / std**2), new
+
+
+def law_after(
+    schedule: Schedule, grid: Tensor, mean: Tensor, var: Tensor, y: Tensor, std: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of x_0 of the perturbed chain, written out: every step is affine in x_t."""
+    m, v = times(torch.zeros_like(mean), torch.ones_like(var), y, std)  # p(x_T) r
+    keep = [*schedule.keep(grid).flip(0), f64(1.0)]
+    for keep_t, keep_s in pairwise(keep):
+        s_t, s_s = keep_t * var + 1 - keep_t, keep_s * var + 1 - keep_s
+        kept = keep_t / keep_s
+        slope, width = kept.sqrt() * s_s / s_t, (1 - kept) * s_s / s_t
+        shift = keep_s.sqrt() * mean - slope * keep_t.sqrt() * mean
+        _, new = times(mean, width, y, std)
+        slope, shift = new / width * slope, new * (shift / width + y / std**2)
+        m, v = slope * m + shift, slope**2 * v + new
+    return m, v
+
+
+@CHAINS
+def test_every_distribution_is_the_conjugate_product(schedule, steps):
+    exact, grid = GaussianReverse(Gaussian(schedule), MEAN, VAR), grids.uniform(steps)
+    product, x_t = exact * Noisy(Y, STD), normals(5, 3)
+    assert isinstance(product, Product) and product.kernel is exact.kernel
+    pairs = [(product.decode(x_t, grid[0]), exact.decode(x_t, grid[0]))]
+    pairs += [(product.prior(x_t), exact.prior(x_t))]
+    pairs += [(m.step(x_t, grid[-1], grid[0] / 2) for m in (product, exact))]
+    for found, base in pairs:
+        mean, var = times(base.mean, base.var, Y, STD)
+        torch.testing.assert_close(found.mean, mean, rtol=0, atol=1e-10)
+        torch.testing.assert_close(found.var.expand_as(var), var, rtol=0, atol=1e-10)
+    assert torch.equal(product.predict(x_t, grid[0]), exact.predict(x_t, grid[0]))
+
+
+@CHAINS
+def test_the_sampler_draws_the_perturbed_chain(schedule, steps):
+    """Not the posterior: the law that the recursion gives."""
+    n, grid = 20_000, grids.uniform(steps)
+    product = GaussianReverse(Gaussian(schedule), MEAN, VAR) * Noisy(Y, STD)
+    x = sample(product, (n, 3), generator=keyed("chain"), grid=grid).double()
+    mean, var = law_after(schedule, grid, MEAN, VAR, Y, STD)
+    assert ((x.mean(0) - mean).abs() < 4 * (var / n).sqrt()).all()
+    assert ((x.var(0) / var - 1).abs() < 4 * math.sqrt(2 / n)).all()
+
+
+@pytest.mark.parametrize("schedule", [Linear(steps=None), ConstantFraction()])
+def test_a_constant_factor_does_not_lead_to_the_posterior(schedule):
+    """N(0, 1) data, y = 1, s = 1: N(2/3, 1/3) in the limit of many steps; the posterior is N(1/2, 1/2)."""
+    law, data = (f64(1.0), f64(1.0)), (f64(0.0), f64(1.0))
+    mean, var = law_after(schedule, grids.uniform(20_000), *data, *law[:1], 1.0)
+    assert (mean.item(), var.item()) == (pytest.approx(2 / 3, abs=1e-3), pytest.approx(1 / 3, abs=1e-3))
+    product = GaussianReverse(Gaussian(schedule), *data) * Noisy(*law[:1], 1.0)
+    x = sample(product, (4_000, 1), generator=keyed("limit"), grid=grids.uniform(400)).double()
+    assert abs(x.mean() - 2 / 3) < 4 * math.sqrt(1 / 3 / 4_000) + 0.01
+    assert abs(x.mean() - 1 / 2) > 10 * math.sqrt(1 / 2 / 4_000)
+
+
+class Smooth(nn.Module):
+    """Some output that depends on every element and on time, once for every channel of the input."""
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return torch.sin(x_t.roll(1, -1) + t.view(-1, 1, 1) + x_t.mean((1, 2), keepdim=True))
+
+
+SHAPE = (1, 6)
+KERNELS = {
+    "normal": (Gaussian(Cosine(None)), None, (-0.3, 2.0)),
+    "levels": (Gaussian(Cosine(None)), DiscretizedDecoder(5), (-0.5, 1.0)),
+    "bits": (Binomial(ConstantFraction(), 0.2), None, (1.0, 0.0)),
+    "symbols": (Categorical(Linear(), 4), None, (3.0, 1.0)),
+    "masked": (Absorbing(ConstantFraction(), 3), None, (2.0, 0.0)),
+}
+EVERY = pytest.mark.parametrize("kind", KERNELS)
+
+
+def made(kind: str) -> tuple[Denoiser, Tensor]:
+    """A model and data it may have: two values in turn, (4, *SHAPE)."""
+    kernel, decoder, values = KERNELS[kind]
+    return Denoiser(Smooth(), kernel, decoder=decoder), torch.tensor(values).repeat(4, *SHAPE[:-1], 3)
+
+
+def walk(model, rows: int = 4) -> list[tuple[float, Tensor]]:
+    streams = Streams("walk", rows=range(rows))
+    x_1 = start(model, torch.zeros(rows, *SHAPE), streams)
+    return list(reverse(model, x_1, sampler=Ancestral(), grid=grids.uniform(9), generator=streams))
+
+
+@EVERY
+def test_what_is_known_is_held_and_the_rest_follows_the_model(kind):
+    model, value = made(kind)
+    mask = (torch.arange(24) % 5 < 3).view(4, *SHAPE)
+    product = model * Known(value, mask)
+    states = walk(product)
+    for _, x in states:
+        assert torch.equal(x[mask], value[mask])
+    streams = Streams("walk", rows=range(4))  # the same noise, by hand: the model's own steps at those x_t
+    start(model, value, streams)
+    for (t, x_t), (s, x_s) in pairwise(states):
+        p = model.step(x_t, f64(t), f64(s)) if s else model.decode(x_t, f64(t))
+        assert torch.equal(p.sample(streams).float()[~mask], x_s[~mask])
+    assert len({tuple(x[~mask].tolist()) for _, x in states}) > 2
+
+
+@EVERY
+def test_knowing_nothing_is_the_identity(kind):
+    model, value = made(kind)
+    nothing = Known(torch.full_like(value, torch.nan), torch.zeros_like(value).bool())
+    for (s, x), (t, y) in zip(walk(model), walk(model * nothing), strict=True):
+        assert s == t and x.dtype == y.dtype and torch.equal(x, y)
+
+
+def test_factors_multiply_one_after_the_other():
+    """Two observations of x are one with both their weights; a pinned element ignores an observation."""
+    exact = GaussianReverse(Gaussian(Cosine(None)), MEAN, VAR)
+    twice = (exact * Noisy(Y, STD) * Noisy(Y, STD)).step(normals(5, 3), f64(0.6), f64(0.3))
+    once = (exact * Noisy(Y, STD / math.sqrt(2))).step(normals(5, 3), f64(0.6), f64(0.3))
+    torch.testing.assert_close(twice.mean, once.mean)
+    torch.testing.assert_close(twice.var, once.var)
+    mask = torch.tensor([True, False, False])
+    pinned = (exact * Known(2 * Y, mask) * Noisy(Y, STD)).step(normals(5, 3), f64(0.6), f64(0.3))
+    assert (pinned.sample(keyed(0))[:, 0] == 2 * Y[0]).all()
+
+
+def test_levels_are_weighed_before_they_are_rounded():
+    model, value = made("levels")
+    found = (model * Noisy(value, 0.2)).decode(normals(4, *SHAPE), f64(0.3))
+    base = model.decode(normals(4, *SHAPE), f64(0.3))
+    mean, var = times(base.loc, base.std.square(), value.double(), 0.2)
+    torch.testing.assert_close((found.loc, found.std.square().expand_as(var)), (mean, var))
+    assert found.levels == 5
+
+
+def test_the_bound_of_a_product_starts_at_its_prior():
+    product = GaussianReverse(Gaussian(Cosine(None)), MEAN, VAR) * Noisy(Y, STD)
+    bound = bounds.nelbo(product, normals(4, 3), grid=grids.uniform(3), generator=keyed(0))
+    q = product.kernel.marginal(normals(4, 3), f64(1.0))
+    expected = q.kl(Normal(*times(f64(0.0), f64(1.0), Y, STD))).sum(1)
+    torch.testing.assert_close(bound.prior, expected)

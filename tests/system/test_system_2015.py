@@ -1,0 +1,161 @@
+"""The 2015 system from the command line: bits, entropies, Parzen windows, the paper's table."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shell import good, refused, train, undiffuse
+
+import undiffuse as library
+from undiffuse.metrics import parzen
+from undiffuse.recipes import PaperRow, load_data, protocol, reproduce
+
+BITS = [
+    "heartbeat",
+    "network.kind=mlp",
+    "network.hidden=8",
+    "network.layers=1",
+    "data.train=200",
+    "data.test=40",
+]
+BINOMIAL = ["kernel.kind=binomial", "kernel.schedule=constant-fraction"]
+FIXED = ["K, with a fixed last step", "K - L_null", "K by eq. 14"]
+
+
+def rows(run: Path) -> dict[str, dict]:
+    found = json.loads((run / "evaluation-test.json").read_text())
+    return {row["name"].strip(): row for row in found["rows"]}
+
+
+def test_bits_are_trained_sampled_and_evaluated(tmp_path: Path):
+    run = train(tmp_path / "bits", BITS)
+    good("sample", run, "-n", 5)
+    (file,) = (run / "samples").glob("seed0*.npy")
+    drawn = np.load(file)
+    assert drawn.shape == (5, 20) and drawn.dtype == np.uint8 and set(np.unique(drawn)) <= {0, 1}
+    (picture,) = (run / "samples").glob("seed0*.png")
+    with Image.open(picture) as image:
+        seen = np.asarray(image.convert("L"))
+    scale = seen.shape[1] // 20
+    assert (seen[scale // 2 :: scale, scale // 2 :: scale] // 255 == drawn).all()  # a row a sequence
+    good("evaluate", run, "--terms", 0)
+    found, loaded = rows(run), library.load(run)
+    assert all(name in found and found[name]["unit"] == "bits/example" for name in FIXED)
+    null = 20 * (-0.2 * math.log2(0.2) - 0.8 * math.log2(0.8))
+    gain = found["K - L_null"]["mean"] - found["K, with a fixed last step"]["mean"]
+    assert gain == pytest.approx(null, rel=1e-6)  # every sequence has four beats
+    data = load_data(loaded.recipe).test
+    total = float(loaded.bits(data).mean()) * 20
+    assert found["the bound"]["mean"] == pytest.approx(total)
+    assert found["gain over the prior"]["mean"] == pytest.approx(null - total)
+
+
+def test_entropies_are_printed_and_written(copy: Callable[[str], Path]):
+    run = copy("points")
+    out = good("evaluate", run, "--entropy")
+    assert "Entropy of a reverse step" in out and "warning" not in out
+    with (run / "entropy-test.csv").open() as file:
+        steps = list(csv.DictReader(file))
+    loaded = library.load(run)
+    found = loaded.step_entropies(load_data(loaded.recipe).test)
+    assert len(steps) == 11
+    for name, row in zip(("lower", "upper", "model"), found.means, strict=True):
+        assert [float(step[name]) for step in steps] == pytest.approx(row.tolist())
+    with Image.open(run / "entropy-test.png") as image:
+        assert image.width > 600
+
+
+def test_data_that_break_a_condition_are_warned_of(tmp_path: Path):
+    run = train(tmp_path / "bits", [*BITS, "kernel.p0=0.4"])
+    result = undiffuse("evaluate", run, "--terms", 0)
+    assert result.code == 0
+    assert "warning: the data cost" in result.err and "mean of p0" in result.err
+    assert "warning" not in undiffuse("evaluate", train(tmp_path / "half", [*BITS, "kernel.p0=0.5"])).err
+
+
+def test_parzen_windows_are_those_of_the_samples(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    run = copy("digits")
+    good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3)
+    found = json.loads((run / "parzen.json").read_text())
+    loaded = library.load(run)
+    data, drawn = load_data(loaded.recipe), loaded.sample(20, steps=3, block=500)
+    begin = len(data.train) * 5 // 6
+    fixed = protocol(loaded)
+    assert torch.equal(fixed.validation, data.train[begin : begin + 1000] / 16)
+    exact = parzen(drawn / 16, data.train[begin : begin + 1000] / 16, data.test / 16)
+    assert found["nats"]["mean"] == pytest.approx(exact.nats.mean, rel=1e-5)
+    assert found["bits"]["mean"] == pytest.approx(exact.nats.mean / math.log(2), rel=1e-5)
+    assert (found["samples"], found["examples"], found["width"]) == (20, 300, exact.width)
+    assert "no levels" not in refused("evaluate", run, "--parzen", "--samples", 0)
+    assert "continuous" in refused("evaluate", copy("points"), "--parzen")
+
+
+def test_dequantised_data_are_densities(tmp_path: Path):
+    run = train(
+        tmp_path / "run", ["digits", "network.channels=4", "network.multipliers=[1]", "dequantize=true"]
+    )
+    good("evaluate", run, "--terms", 0, "--examples", 50)
+    loaded = library.load(run)
+    assert loaded.levels is None and set(FIXED) <= set(rows(run))
+    data = load_data(loaded.recipe).train
+    assert data.dtype == torch.float32 and data.min() >= 0 and 16 < data.max() < 17
+    assert loaded.space.encode(data).std().item() == pytest.approx(1, abs=1e-3)
+    good("evaluate", run, "--parzen", "--samples", 10, "--steps", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits", *BINOMIAL], "the data have 17 levels, the kernel is for 2 symbols"),
+        (["swiss-roll", *BINOMIAL, "objective=variational"], "continuous values, the kernel"),
+        ([*BITS, "kernel.p0=0"], "p0=0.0: the share of ones lies strictly between 0 and 1"),
+        ([*BITS, "kernel.p0=1.5"], "p0=1.5"),
+        ([*BITS, "objective.kind=simple"], "the simple objective is for Gaussian kernels"),
+        ([*BITS, "parameterization=v"], "use parameterization=logit"),
+        ([*BITS, "sampler.kind=ddim"], "DDIM needs a Gaussian kernel"),
+        ([*BITS, "data.period=7"], "length=20"),
+        ([*BITS, "grid.steps=1"], "one latent time is no chain"),
+        (["swiss-roll-2015", "kernel.schedule.steps=1"], "at least two steps"),
+        (["swiss-roll-2015", "objective.kind=simple"], "does not train a learned variance"),
+        (["textures", "data.size=200"], "patch"),
+        (["swiss-roll", "dequantize=true"], "continuous"),
+    ],
+)
+def test_what_does_not_fit(words: list[str], message: str, tmp_path: Path):
+    assert message in refused("train", *words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    small = "train: {steps: 20, batch: 16}\ngrid: {kind: uniform, steps: 12}\nobjective: variational\n"
+    (tmp_path / "roll.yaml").write_text(
+        "data: {kind: swiss-roll, train: 99, test: 30}\nnetwork: mlp\n" + small
+    )
+    (tmp_path / "lost.yaml").write_text("data: mnist\nnetwork: mlp\n" + small)
+    recipes = [str(tmp_path / name) for name in ("roll.yaml", "lost.yaml")]
+    rows = (
+        PaperRow("a roll", recipes[0], "K - L_null", "6.45", "bits/point", "another roll"),
+        PaperRow("lost", recipes[1], "Parzen", "317", "bits/image", "not here", True),
+    )
+    monkeypatch.setattr(reproduce, "PAPERS", {"2015": rows})
+    monkeypatch.setattr(reproduce, "folder_of", lambda row: row.name)
+    first = undiffuse("reproduce", "2015", "--minutes", 1, "--out", "out")
+    assert first.code == 0, first.err
+    words = first.out.split()
+    assert "roll" in words and "6.45" in words and "20" in words
+    assert "lost: left out" in first.err
+    (found,) = json.loads(Path("out/table.json").read_text())
+    assert found["row"]["paper"] == "6.45" and found["steps"] == 20
+    again = undiffuse("reproduce", "2015", "--minutes", 1, "--out", "out")
+    assert again.out == first.out
+    assert "did you mean '2015'" in refused("reproduce", "2016")
+    assert "no such name" in refused("reproduce", "2015", "--rows", "moon")
+    assert "--minutes 0" in refused("reproduce", "2015", "--minutes", 0)
