@@ -142,3 +142,20 @@ def _law(p) -> Tensor:
     """Probabilities of all states: (rows, 8)."""
     one, zero = p.one[:, None], p.zero[:, None]
     return torch.where(STATES > 0.5, one, zero).prod(2)
+
+
+@pytest.mark.parametrize("p0", [0.5, 0.2])
+@pytest.mark.parametrize("steps", [2, 5, 30])
+def test_k_by_its_terms_is_k_by_its_definition(steps, p0):
+    """Eq. 12 over pairs of neighbouring states, in numpy alone, against the library's KL terms: to 1e-10."""
+    laws, ones, k = marginals(steps, p0), STATES.numpy(), 0.0
+    rates = np.where(ones > 0.5, p0, 1 - p0).prod(1)
+    k += laws[-1] @ np.log(rates)
+    for i in range(1, steps + 1):
+        forward = matrix(steps, i, p0)  # [x_t, x_s]
+        pair = forward * laws[i - 1]
+        share = pair @ ones / laws[i][:, None]  # E[x_s | x_t], bit by bit
+        factorised = np.where(ones[None] > 0.5, share[:, None], 1 - share[:, None]).prod(2)
+        back = forward.T if i == 1 else factorised  # T_pi(x_0 | x_1), rows x_1
+        k += (pair * (np.log(back) - np.log(forward))).sum()
+    assert -bound(steps, p0, FixedDecoder())[0] == pytest.approx(k, abs=1e-10)

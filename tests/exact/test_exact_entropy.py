@@ -76,6 +76,28 @@ def test_steps_of_bits_by_enumeration(p0):
         assert factorised >= exact - 4 * float(found.errors[2, i - 2]) / BITS
 
 
+@pytest.mark.parametrize("p0", [0.5, 0.2])
+def test_the_sandwich_of_bits_to_ten_digits(p0):
+    """The kernel's entropies, weighted exactly, are the enumerated ones; the exact step lies between."""
+    kernel, steps, laws = Binomial(ConstantFraction(), p0), 6, marginals(6, p0)
+    for i in range(2, steps + 1):
+        s, t = f64((i - 1) / steps), f64(i / steps)
+        hop, law, after = (torch.from_numpy(x) for x in (matrix(steps, i, p0), laws[i - 1], laws[i]))
+        upper = float(law @ kernel.transition(STATES, s, t).entropy().sum(1))
+        assert upper == pytest.approx(float(law @ torch.special.entr(hop).sum(0)), abs=1e-10)
+        given = [float(DATA @ kernel.marginal(STATES, u).entropy().sum(1)) for u in (s, t)]
+        chain = torch.eye(8, dtype=torch.float64)
+        for j in range(1, i + 1):
+            chain = torch.from_numpy(matrix(steps, j, p0)) @ chain
+            if j >= i - 1:
+                enumerated = float(DATA @ torch.special.entr(chain).sum(0))
+                assert given[j - i + 1] == pytest.approx(enumerated, abs=1e-10)
+        joint = hop * law
+        exact = float(torch.special.entr(joint).sum() - torch.special.entr(after).sum())
+        assert upper + given[0] - given[1] <= exact + 1e-12
+        assert p0 != 0.5 or exact <= upper + 1e-12
+
+
 def test_entropies_of_examples_do_not_depend_on_their_company():
     class Wide(torch.nn.Module):
         def forward(self, x_t, t):

@@ -23,6 +23,7 @@ DATA = {
     "textures-fast": ((1, 16, 16), None),
     "bark": ((1, 16, 16), None),
     "mnist-2015": ((1, 28, 28), None),
+    "mnist-fast": ((1, 28, 28), 256),
     "cifar10-2015": ((3, 32, 32), None),
     "imagenet-2015": ((3, 32, 32), None),
 }

@@ -108,6 +108,9 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     data = load_data(loaded.recipe).train
     assert data.dtype == torch.float32 and data.min() >= 0 and 16 < data.max() < 17
     assert loaded.space.encode(data).std().item() == pytest.approx(1, abs=1e-3)
+    good("sample", run, "-n", 4, "--steps", 3, "--out", "some.png")
+    with Image.open("some.png") as image:
+        assert image.width > 100 and len(np.unique(np.asarray(image.convert("L")))) > 10
     good("evaluate", run, "--parzen", "--samples", 10, "--steps", 2)
 
 

@@ -118,7 +118,7 @@ def test_what_is_measured_on_the_way_is_the_average(runs: Path):
     bits = run.evaluate(load_data(run.recipe).test, terms=10).total
     assert read_metrics(run.folder)[-1]["test_bits"] == bits.mean
     assert read_metrics(run.folder)[-1]["test_bits_se"] == bits.se
-    save_picture(run.sample(64, steps=4), Path("again"), None)
+    save_picture(run, run.sample(64, steps=4), Path("again"))
     assert Path("again.png").read_bytes() == (run.folder / "samples/step-00000006.png").read_bytes()
 
 

@@ -113,7 +113,7 @@ def _check(trained: "Run", target: Path | None, animate: bool, slices: bool) -> 
 
     if slices and trained.shape != (2,):
         raise ValueError(f"--slices: drawn for points in the plane, this run has shape {trained.shape}")
-    if has_picture(trained.shape, trained.levels):
+    if has_picture(trained):
         return
     if target is not None and target.suffix == ".png":
         raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
@@ -126,11 +126,11 @@ def _write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> li
 
     if target is None:
         array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
-        picture = save_picture(raw, stem, trained.levels)
+        picture = save_picture(trained, raw, stem)
         return [array] if picture is None else [picture, array]
     if target.suffix == ".npy":
         return [save_npy(raw, target)]
-    picture = save_picture(raw, target.with_suffix(""), trained.levels)
+    picture = save_picture(trained, raw, target.with_suffix(""))
     assert picture is not None  # checked before they were drawn
     return [picture]
 
@@ -156,5 +156,5 @@ def _animate(trained: "Run", n: int, seed: int, how: dict[str, Any], stem: Path)
 
     total = len(trained.thinned(how["steps"])) + 1
     with ticking("sample", total) as tick:
-        film = save_animation(decoded(), total, stem.with_name(f"{stem.name}.gif"), trained.levels, tick)
+        film = save_animation(trained, decoded(), total, stem.with_name(f"{stem.name}.gif"), tick)
     return seen[0], film

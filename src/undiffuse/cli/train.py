@@ -104,8 +104,7 @@ def _follow(experiment: "Experiment") -> None:
             average = loss if average is None else 0.98 * average + 0.02 * loss
             if event.test:
                 bar.update(task, test=f"test {event.test.bits.mean:.3f}")
-                bar.console.print(
-                    f"step {event.progress.step:,}: {event.test}", highlight=False, markup=False
-                )
+                line = f"step {event.progress.step:,}: {event.test}"
+                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
             bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
     typer.echo(f"done: {printable(str(experiment.run.folder))}")

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from undiffuse import __version__, plots
-from undiffuse.data import Splits, space_from
+from undiffuse.data import Splits
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
 from undiffuse.recipes.evaluation import Evaluation, evaluate
@@ -25,7 +25,7 @@ from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data
-from undiffuse.recipes.run import FORMAT, Run, read_facts
+from undiffuse.recipes.run import FORMAT, Run, read_facts, run_of, shades
 from undiffuse.training import (
     Batches,
     Progress,
@@ -59,6 +59,7 @@ def create(folder: str | Path, node: dict[str, Any]) -> Path:
         "levels": splits.levels,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
         "space": space.state(),
+        "shades": shades(splits),
     }
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(plan.describe(), sort_keys=False)
@@ -92,7 +93,7 @@ class Experiment:
             _restore(state, checkpoint.load(checkpoint.latest(folder / "checkpoints"), device))
         if settings.compile:
             model.network.compile()
-        run = Run(folder, plan, model, space_from(facts["space"]), splits.shape, splits.levels, state.step)
+        run = run_of(folder, plan, model, facts, state.step)
         return cls(run, splits, state)
 
     def train(self) -> Iterator[Event]:
@@ -138,7 +139,7 @@ class Experiment:
         folder = self.run.folder / "samples"
         folder.mkdir(exist_ok=True)
         stem = folder / f"step-{step:08d}"
-        picture = save_picture(raw, stem, self.run.levels)
+        picture = save_picture(self.run, raw, stem)
         return picture or save_npy(raw, stem.with_suffix(".npy"))
 
     def _averaged(self) -> Any:

@@ -9,19 +9,20 @@ from torch import Tensor
 
 from undiffuse import plots
 from undiffuse.files import atomic
+from undiffuse.recipes.run import Run
 
 FRAMES = 60  # in an animation, however long the chain
 
 
-def save_picture(raw: Tensor, stem: Path, levels: int | None) -> Path | None:
+def save_picture(run: Run, raw: Tensor, stem: Path) -> Path | None:
     """A grid of images, a row for each sequence of bits, or a scatter of points, as stem.png; else None."""
     path = stem.with_name(f"{stem.name}.png")
-    if not has_picture(raw.shape[1:], levels):
+    if not has_picture(run):
         return None
-    if levels is not None and raw.shape[1:] != (2,):
-        plots.save_grid(to_images(raw, levels), path)
-    else:
+    if run.shape == (2,):
         plots.save_points(raw, path)
+    else:
+        plots.save_grid(to_images(run, raw), path)
     return path
 
 
@@ -33,10 +34,10 @@ def save_npy(raw: Tensor, path: Path) -> Path:
 
 
 def save_animation(
+    run: Run,
     states: Iterator[tuple[float, Tensor]],
     total: int,
     path: Path,
-    levels: int | None,
     tick: Callable[[], object] = lambda: None,
 ) -> Path:
     """A GIF of raw states on their way from noise, `total` of them thinned to about 60 frames.
@@ -44,25 +45,29 @@ def save_animation(
     Raises ValueError for data that have no picture.
     """
     kept = _every(states, max(1, total // FRAMES), tick)
-    first = next(kept)
-    shape = tuple(first[1].shape[1:])
-    if not has_picture(shape, levels):
-        raise ValueError(f"samples of shape {shape} cannot be animated")
-    if levels is not None and shape != (2,):
-        plots.save_gif((to_images(x, levels) for _, x in _chain(first, kept)), path)
+    if not has_picture(run):
+        raise ValueError(f"samples of shape {run.shape} cannot be animated")
+    if run.shape == (2,):
+        plots.save_scatter_gif(kept, path)
     else:
-        plots.save_scatter_gif(_chain(first, kept), path)
+        plots.save_gif((to_images(run, x) for _, x in kept), path)
     return path
 
 
-def has_picture(shape: tuple[int, ...], levels: int | None) -> bool:
-    """Whether examples of this shape can be drawn: points, images of levels, sequences of bits."""
-    return shape == (2,) or (levels is not None and len(shape) == 3) or (levels == 2 and len(shape) == 1)
+def has_picture(run: Run) -> bool:
+    """Whether the run's examples can be drawn: points, images, sequences of bits."""
+    return run.shape == (2,) or len(run.shape) == 3 or (len(run.shape) == 1 and run.levels == 2)
 
 
-def to_images(raw: Tensor, levels: int) -> Tensor:
-    """Levels 0..K-1 as bytes 0..255, (N, C, H, W); sequences (N, D) as the rows of one picture."""
-    grey = (raw.float() * (255 / (levels - 1))).round().to(torch.uint8)
+def to_bytes(run: Run, raw: Tensor) -> Tensor:
+    """Raw data as bytes, from the run's black to its white."""
+    black, white = run.shades
+    return ((raw.float() - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_images(run: Run, raw: Tensor) -> Tensor:
+    """Raw images as bytes (N, C, H, W); sequences (N, D) as the rows of one picture."""
+    grey = to_bytes(run, raw)
     return grey if grey.ndim == 4 else grey[None, None]
 
 
@@ -74,10 +79,3 @@ def _every(
         tick()
         if i % stride == 0 or state[0] == 0:
             yield state
-
-
-def _chain(
-    first: tuple[float, Tensor], rest: Iterator[tuple[float, Tensor]]
-) -> Iterator[tuple[float, Tensor]]:
-    yield first
-    yield from rest

@@ -21,6 +21,7 @@ from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.posteriors import Known, Noisy
 from undiffuse.random import Streams, normal
 from undiffuse.recipes.log import read_metrics
+from undiffuse.recipes.output import to_bytes
 from undiffuse.recipes.run import Run
 from undiffuse.samplers import Ancestral, reverse, start
 from undiffuse.tensors import dims
@@ -76,17 +77,15 @@ def _stages(walk: Iterator[tuple[float, Tensor]], grid: Tensor) -> States:
 
 def _save_stages(run: Run, raw: Tensor, states: States, path: Path) -> Path:
     """A row of pictures a stage."""
-    low, high = (0, run.levels - 1) if run.levels is not None else (float(raw.min()), float(raw.max()))
     names = {1.0: "start", 0.0: "end"}
     rows = [("true", raw)]
     rows += [(names.get(t, f"t = {t:.2g}"), run.space.decode(x)) for t, x in states.items()]
-    plots.save_stages([(name, _pictures(x, low, high)) for name, x in rows], path)
+    plots.save_stages([(name, _pictures(to_bytes(run, x))) for name, x in rows], path)
     return path
 
 
-def _pictures(raw: Tensor, low: float, high: float) -> Tensor:
-    """uint8 (N, C, H, W) of images; of anything else two pictures (2, 1, N / 2, D), a row an example."""
-    grey = ((raw.float() - low) / ((high - low) or 1)).clamp(0, 1).mul(255).round().to(torch.uint8)
+def _pictures(grey: Tensor) -> Tensor:
+    """Images (N, C, H, W) as they are; anything else as two pictures (2, 1, N / 2, D), a row an example."""
     rows, half = grey.flatten(1), len(grey) // 2 or 1
     return grey if grey.ndim == 4 else rows[: 2 * half].reshape(-1, 1, half, rows.shape[1])
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import bounds, samplers
-from undiffuse.data import Space, space_from
+from undiffuse.data import Space, Splits, space_from
 from undiffuse.model import Denoiser
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
@@ -30,8 +30,8 @@ FORMAT = 1
 class Run:
     """A model with its data's shape and space.
 
-    `shape` is that of one example; `levels` the number of its levels, None for continuous data; `step` the
-    training steps behind the weights.
+    `shape` is that of one example; `levels` the number of its levels, None for continuous data; `shades` the
+    raw values that are black and white in a picture; `step` the training steps behind the weights.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class Run:
     space: Space
     shape: tuple[int, ...]
     levels: int | None
+    shades: tuple[float, float]
     step: int
 
     @property
@@ -185,7 +186,21 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
         raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
     model.to(device).eval().requires_grad_(False)
     step = int(newest.name.removeprefix("step-"))
-    return Run(folder, plan, model, space_from(facts["space"]), shape, levels, step)
+    return run_of(folder, plan, model, facts, step)
+
+
+def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int) -> Run:
+    """The run of this model, with what run.json says of its data."""
+    shape, shades = tuple(facts["shape"]), tuple(facts["shades"])
+    return Run(folder, plan, model, space_from(facts["space"]), shape, facts["levels"], shades, step)
+
+
+def shades(splits: Splits) -> tuple[float, float]:
+    """The raw values that are black and white in pictures of these data: their ends."""
+    if splits.levels is not None:
+        return 0.0, float(splits.levels - 1)
+    low, high = (float(end) for end in splits.train.aminmax())
+    return low, max(high, low + 1e-12)
 
 
 def check_range(n: int, first: int) -> None:
@@ -205,6 +220,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text())
         good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
         _ = facts["levels"], facts["space"]["kind"], facts["examples"]["train"], facts["examples"]["test"]
+        _ = [float(end) for end in facts["shades"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not readable as a run of this version") from error
     if not good:
