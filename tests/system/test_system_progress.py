@@ -9,7 +9,7 @@ from PIL import Image
 from shell import CHAIN, POINTS, UNET, good, refused, train, tree
 
 from undiffuse import plots
-from undiffuse.recipes import Experiment, create, override, read, read_metrics
+from undiffuse.recipes import Experiment, override, read, read_metrics
 from undiffuse.training import checkpoint
 
 EVERY = ["train.steps=4", "train.figures_every=2", "train.sample_steps=12", "train.sample_every=0"]
@@ -84,7 +84,7 @@ def test_the_filters_are_the_first_layers(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(plots, "save_fields", lambda weights, *_: drawn.append(weights.detach()))
     for words in (["network.kind=mlp", "network.hidden=64"], UNET):
         node = override(read("digits"), [*words, *CHAIN, *EVERY, "train.steps=2"])
-        experiment = Experiment.open(create(f"run{len(drawn)}", node))
+        experiment = Experiment.create(f"run{len(drawn)}", node)
         list(experiment.train())
         first = experiment.run.model.network.first.weight.detach()
         assert torch.equal(drawn[-1].flatten(1), first.flatten(1)[:64])
@@ -98,7 +98,7 @@ def test_samples_are_the_averages_and_gradients_the_steps(tmp_path: Path, monkey
         plots, "save_histograms", lambda named, path, _: drawn.update({path.stem: dict(named)})
     )
     node = override(read("digits"), [*UNET, *CHAIN, *EVERY, "train.steps=2", "train.ema=0.9"])
-    experiment = Experiment.open(create(tmp_path / "run", node))
+    experiment = Experiment.create(tmp_path / "run", node)
     name, weight = list(experiment.run.model.named_parameters())[-1]  # the first to move
     first = weight.detach
     events = list(experiment.train())

@@ -13,7 +13,6 @@ from shell import CHAIN, POINTS, UNET, good, refused, train, tree, undiffuse
 
 from undiffuse.recipes import (
     Experiment,
-    create,
     load,
     load_data,
     override,
@@ -126,7 +125,7 @@ def test_first_weights_follow_the_seed():
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         node = override(read("swiss-roll"), ["network.hidden=8", f"seed={seed}"])
-        state = Experiment.open(create(name, node)).state
+        state = Experiment.create(name, node).state
         found.append(next(state.model.parameters()).detach().clone())
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])

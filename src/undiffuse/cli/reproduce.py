@@ -60,13 +60,13 @@ def _row(row: "PaperRow", folder: Path, data: str | None, seconds: float, where:
 
     with progress("note") as bar:
         task = bar.add_task(row.name, total=None, note="data, timing")
-        path = budgeted(row, folder, data, seconds, where)
-        steps, events = finish(path, where)
+        experiment = budgeted(row, folder, data, seconds, where)
+        steps = experiment.settings.steps
         bar.update(task, total=steps, note="")
-        for event in events:
+        for event in finish(experiment):
             bar.update(task, completed=event.progress.step, note=f"loss {event.progress.loss:.4f}")
         bar.update(task, completed=steps)
-        ticks, work = measuring(row, path, where)
+        ticks, work = measuring(row, experiment.run.folder, where)
         task = bar.add_task(f"  {row.quantity}", total=ticks, note="")
         return work(lambda: bar.advance(task))
 

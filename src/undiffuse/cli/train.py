@@ -48,7 +48,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own."""
-    from undiffuse.recipes import Experiment, create, override, read
+    from undiffuse.recipes import Experiment, override, read
 
     if (recipe is None) == (resume is None):
         raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
@@ -58,15 +58,14 @@ def command(
             raise ValueError(
                 "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
             )
-        folder = Path(resume)
+        experiment = Experiment.open(resume, where)
     else:
         assert recipe is not None
         changes = list(overrides or [])
         changes += [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
         changes += [f"seed={seed}"] if seed is not None else []
         target = out or _free(Path("runs") / Path(recipe).stem)
-        folder = create(target, override(read(recipe), changes))
-    experiment = Experiment.open(folder, where)
+        experiment = Experiment.create(target, override(read(recipe), changes), where)
     _announce(experiment)
     _follow(experiment)
 

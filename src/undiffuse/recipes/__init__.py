@@ -2,7 +2,8 @@
 
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation, unmet
-from undiffuse.recipes.experiment import Experiment, create
+from undiffuse.recipes.experiment import Experiment
+from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.figures import save_schedule, save_slices
 from undiffuse.recipes.log import Event, read_metrics
 from undiffuse.recipes.output import has_picture, save_animation, save_npy, save_picture
@@ -19,7 +20,7 @@ from undiffuse.recipes.reproduce import (
     measuring,
     save_reproduced,
 )
-from undiffuse.recipes.run import Run, check_range, load, read_facts
+from undiffuse.recipes.run import Run, check_range, load
 
 __all__ = [
     "Evaluation",
@@ -33,7 +34,6 @@ __all__ = [
     "budgeted",
     "check_range",
     "chosen",
-    "create",
     "entropy_stretches",
     "evaluate",
     "finish",

@@ -1,8 +1,8 @@
 """A run while it trains: a folder, the loop, and what is written on the way.
 
-`create` checks a recipe, looks at the data and writes recipe.yaml and run.json. `Experiment.open` builds
-everything and continues from the newest checkpoint if there is one. `Experiment.train` yields an event a
-step, and logs, samples, evaluates and saves as often as the recipe says.
+`Experiment.create` checks a recipe, looks at the data and writes recipe.yaml and run.json; `Experiment.open`
+continues from the newest checkpoint. `Experiment.train` yields an event a step, and logs, samples, evaluates,
+draws and saves as often as the recipe says.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,12 @@ from typing import Any
 import torch
 import yaml
 
-from undiffuse import __version__, plots
+from undiffuse import plots
 from undiffuse.data import Splits
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
 from undiffuse.recipes.evaluation import Evaluation, evaluate
+from undiffuse.recipes.facts import check_same, facts_of, read_facts
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics
 from undiffuse.recipes.output import save_npy, save_picture
@@ -25,7 +26,7 @@ from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data
-from undiffuse.recipes.run import FORMAT, Run, read_facts, run_of, shades
+from undiffuse.recipes.run import Run, run_of
 from undiffuse.training import (
     Batches,
     Progress,
@@ -40,34 +41,6 @@ from undiffuse.training import (
 SHOWN = 64  # samples in a picture made while training
 
 
-def create(folder: str | Path, node: dict[str, Any]) -> Path:
-    """Start a run in a new or empty folder; returns it.
-
-    Raises RecipeError for the recipe, FileExistsError for a folder in use, and what the data raise.
-    """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
-    plan = Plan(_absolute(node))
-    splits = load_data(plan)
-    space = plan.space(splits)  # first: what the data are decides what else fits
-    _check(plan, splits)
-    facts = {
-        "format": FORMAT,
-        "version": __version__,
-        "shape": list(splits.shape),
-        "levels": splits.levels,
-        "examples": {"train": len(splits.train), "test": len(splits.test)},
-        "space": space.state(),
-        "shades": shades(splits),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(plan.describe(), sort_keys=False)
-    write_text(folder / "recipe.yaml", text)
-    write_json(folder / "run.json", facts)
-    return folder
-
-
 class Experiment:
     """A run in training. `run` of it is what a loaded run would be, with the weights of the moment."""
 
@@ -76,12 +49,44 @@ class Experiment:
         self.settings: Settings = state.settings
 
     @classmethod
+    def create(
+        cls, folder: str | Path, node: dict[str, Any], device: torch.device | str = "cpu"
+    ) -> "Experiment":
+        """Check a recipe, look at the data, and begin a run in a new or empty folder.
+
+        Raises RecipeError for the recipe, FileExistsError for a folder in use, and what the data raise.
+        """
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
+        plan = Plan(_absolute(node))
+        splits = load_data(plan)
+        facts = facts_of(splits, plan.space(splits))  # first: what the data are decides what else fits
+        _check(plan, splits)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "recipe.yaml", yaml.safe_dump(plan.describe(), sort_keys=False))
+        write_json(folder / "run.json", facts)
+        return cls._built(folder, plan, facts, splits, device)
+
+    @classmethod
     def open(cls, folder: str | Path, device: torch.device | str = "cpu") -> "Experiment":
-        """Everything in place to train; from the newest checkpoint on if the folder has one."""
+        """A run that was begun, from its newest checkpoint on if it has one."""
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
         splits = load_data(plan)
-        _check_same(facts, splits, folder)
+        check_same(facts, splits, folder)
+        return cls._built(folder, plan, facts, splits, device)
+
+    @classmethod
+    def _built(
+        cls,
+        folder: Path,
+        plan: Plan,
+        facts: dict[str, Any],
+        splits: Splits,
+        device: torch.device | str,
+    ) -> "Experiment":
+        """Everything in place to train."""
         settings: Settings = plan["train"].build()
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
@@ -93,8 +98,7 @@ class Experiment:
             _restore(state, checkpoint.load(checkpoint.latest(folder / "checkpoints"), device))
         if settings.compile:
             model.network.compile()
-        run = run_of(folder, plan, model, facts, state.step)
-        return cls(run, splits, state)
+        return cls(run_of(folder, plan, model, facts, state.step), splits, state)
 
     def train(self) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.
@@ -182,19 +186,6 @@ def _check(plan: Plan, splits: Splits) -> None:
     batches = Batches(splits.train, plan.space(splits).encode, 1, plan["seed"], settings.flips)
     with torch.no_grad():
         plan.objective(model)(model, batches(0), keyed(plan["seed"], "check"))
-
-
-def _check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> None:
-    """Raise ValueError if the data are not those that run.json describes."""
-    examples = {"train": len(splits.train), "test": len(splits.test)}
-    then = (facts["examples"], tuple(facts["shape"]), facts["levels"])
-    now = (examples, splits.shape, splits.levels)
-    if then != now:
-        words = "{0[train]:,} + {0[test]:,} examples of shape {1}, levels {2}"
-        raise ValueError(
-            f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
-            f"{words.format(*then)}"
-        )
 
 
 def _due(step: int, every: int) -> bool:

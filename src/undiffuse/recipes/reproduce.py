@@ -18,7 +18,7 @@ import torch
 from undiffuse.bounds import Estimate
 from undiffuse.files import write_json
 from undiffuse.recipes.evaluation import evaluate, plan_calls
-from undiffuse.recipes.experiment import Experiment, create
+from undiffuse.recipes.experiment import Experiment
 from undiffuse.recipes.log import Event
 from undiffuse.recipes.parts import nearest
 from undiffuse.recipes.parzen import BATCH, parzen_of, plan_ticks, protocol
@@ -78,28 +78,29 @@ PAPERS: dict[str, tuple[PaperRow, ...]] = {
 }
 
 
-def budgeted(row: PaperRow, folder: Path, data: str | None, seconds: float, device: torch.device) -> Path:
-    """The row's run folder, made for as many steps of its recipe as fit into the time."""
+def budgeted(
+    row: PaperRow, folder: Path, data: str | None, seconds: float, device: torch.device
+) -> Experiment:
+    """The row's run, as it stands or begun anew for as many steps of its recipe as fit into the time."""
+    path = folder / folder_of(row)
+    if (path / "run.json").is_file():
+        return Experiment.open(path, device)
     changes = [f"data.path={json.dumps(data or 'data')}"] if row.external else []
-    node, path = override(read(row.recipe), changes), folder / folder_of(row)
-    if not (path / "run.json").is_file():
-        with TemporaryDirectory() as trial:
-            fits = int(seconds / _seconds_a_step(Experiment.open(create(trial, node), device)))
-        wanted = int(node["train"]["steps"])
-        create(path, override(node, [f"train.steps={min(wanted, max(fits, TIMED))}"]))
-    return path
+    node = override(read(row.recipe), changes)
+    with TemporaryDirectory() as trial:
+        fits = int(seconds / _seconds_a_step(Experiment.create(trial, node, device)))
+    steps = min(int(node["train"]["steps"]), max(fits, TIMED))
+    return Experiment.create(path, override(node, [f"train.steps={steps}"]), device)
+
+
+def finish(experiment: Experiment) -> Iterator[Event]:
+    """The events of training a run to its end; none if it is complete."""
+    return iter(()) if experiment.state.step >= experiment.settings.steps else experiment.train()
 
 
 def folder_of(row: PaperRow) -> str:
     """The name of the row's run."""
     return row.recipe
-
-
-def finish(path: Path, device: torch.device) -> tuple[int, Iterator[Event]]:
-    """The steps of this run, and the events of training it to its end; none if it is complete."""
-    experiment = Experiment.open(path, device)
-    done = experiment.state.step >= experiment.settings.steps
-    return experiment.settings.steps, iter(()) if done else experiment.train()
 
 
 def measuring(

@@ -3,7 +3,6 @@
 run/  recipe.yaml  run.json  metrics.jsonl  curves.png  checkpoints/step-N/  samples/step-N.png
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,16 +13,15 @@ import torch
 from torch import Tensor
 
 from undiffuse import bounds, samplers
-from undiffuse.data import Space, Splits, space_from
+from undiffuse.data import Space, space_from
 from undiffuse.model import Denoiser
+from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import thin
 from undiffuse.tensors import dims
 from undiffuse.training import checkpoint
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,38 +193,12 @@ def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], ste
     return Run(folder, plan, model, space_from(facts["space"]), shape, facts["levels"], shades, step)
 
 
-def shades(splits: Splits) -> tuple[float, float]:
-    """The raw values that are black and white in pictures of these data: their ends."""
-    if splits.levels is not None:
-        return 0.0, float(splits.levels - 1)
-    low, high = (float(end) for end in splits.train.aminmax())
-    return low, max(high, low + 1e-12)
-
-
 def check_range(n: int, first: int) -> None:
     """Raise ValueError unless there are samples first .. first + n - 1."""
     if n < 1:
         raise ValueError(f"n={n}: draw at least one sample")
     if first < 0:
         raise ValueError(f"first={first}: samples are numbered from 0")
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """run.json: what the data were. Raises FileNotFoundError or ValueError."""
-    path = folder / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)")
-    try:
-        facts = json.loads(path.read_text())
-        good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
-        _ = facts["levels"], facts["space"]["kind"], facts["examples"]["train"], facts["examples"]["test"]
-        _ = [float(end) for end in facts["shades"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not readable as a run of this version") from error
-    if not good:
-        raise ValueError(f"{path}: format {facts['format']!r}, this version reads {FORMAT}")
-    assert isinstance(facts, dict)
-    return facts
 
 
 def _buffers(model: Denoiser) -> dict[str, Tensor]:

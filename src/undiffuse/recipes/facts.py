@@ -1,0 +1,62 @@
+"""run.json: what the data of a run were, so that it can be used without them and resumed only on the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from undiffuse import __version__
+from undiffuse.data import Space, Splits
+
+FORMAT = 1
+
+
+def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
+    """What run.json holds; `shades` are the raw values that are black and white in pictures."""
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "shape": list(splits.shape),
+        "levels": splits.levels,
+        "examples": {"train": len(splits.train), "test": len(splits.test)},
+        "space": space.state(),
+        "shades": _shades(splits),
+    }
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """run.json: what the data were. Raises FileNotFoundError or ValueError."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)")
+    try:
+        facts = json.loads(path.read_text())
+        good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
+        _ = facts["levels"], facts["space"]["kind"], facts["examples"]["train"], facts["examples"]["test"]
+        _ = [float(end) for end in facts["shades"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not readable as a run of this version") from error
+    if not good:
+        raise ValueError(f"{path}: format {facts['format']!r}, this version reads {FORMAT}")
+    assert isinstance(facts, dict)
+    return facts
+
+
+def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> None:
+    """Raise ValueError if the data are not those that run.json describes."""
+    examples = {"train": len(splits.train), "test": len(splits.test)}
+    then = (facts["examples"], tuple(facts["shape"]), facts["levels"])
+    now = (examples, splits.shape, splits.levels)
+    if then != now:
+        words = "{0[train]:,} + {0[test]:,} examples of shape {1}, levels {2}"
+        raise ValueError(
+            f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
+            f"{words.format(*then)}"
+        )
+
+
+def _shades(splits: Splits) -> tuple[float, float]:
+    """The raw values that are black and white in pictures of these data: their ends."""
+    if splits.levels is not None:
+        return 0.0, float(splits.levels - 1)
+    low, high = (float(end) for end in splits.train.aminmax())
+    return low, max(high, low + 1e-12)
