@@ -86,7 +86,7 @@ def test_parzen_windows_are_those_of_the_samples(
     good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3)
     found = json.loads((run / "parzen.json").read_text())
     loaded = library.load(run)
-    data, drawn = load_data(loaded.recipe), loaded.sample(20, steps=3, block=500)
+    data, drawn = load_data(loaded.recipe), loaded.sample(20, steps=3, block=100)
     begin = len(data.train) * 5 // 6
     fixed = protocol(loaded)
     assert torch.equal(fixed.validation, data.train[begin : begin + 1000] / 16)

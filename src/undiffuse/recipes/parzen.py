@@ -17,7 +17,7 @@ from undiffuse.metrics import Parzen, count_ticks, parzen
 from undiffuse.recipes.run import Run
 
 VALIDATION = 1000
-BATCH = 500  # samples drawn together
+BATCH = 100  # samples drawn together: more do not fit into a CPU's cache
 
 
 @dataclass(frozen=True, eq=False)

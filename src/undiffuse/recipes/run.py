@@ -1,6 +1,7 @@
 """A trained run: the model, how raw data becomes x_0, and the recipe; all read from its folder.
 
-run/  recipe.yaml  run.json  metrics.jsonl  curves.png  checkpoints/step-N/  samples/step-N.png
+run/  recipe.yaml  run.json  metrics.jsonl  curves.png
+      checkpoints/step-N/  samples/step-N.png  figures/step-N/
 """
 
 import math
