@@ -27,7 +27,7 @@ ROUNDS = 5
 
 def sampling(model: Denoiser, shape: tuple[int, ...], steps: int) -> tuple[Callable, Callable]:
     """`steps` ancestral steps, noise streams included; and as many bare forward passes."""
-    x, t = torch.zeros(shape), torch.full((shape[0],), 0.5)
+    x, t = torch.zeros(shape), torch.full((1,), 0.5).expand(shape[0])
     grid = grids.uniform(steps)
 
     def ours() -> None:
@@ -45,7 +45,7 @@ def sampling(model: Denoiser, shape: tuple[int, ...], steps: int) -> tuple[Calla
 
 def bounding(model: Denoiser, x_0: torch.Tensor, steps: int) -> tuple[Callable, Callable]:
     """The bound with all its steps, noise streams included; and as many bare forward passes."""
-    t, grid = torch.full((len(x_0),), 0.5), grids.uniform(steps)
+    t, grid = torch.full((1,), 0.5).expand(len(x_0)), grids.uniform(steps)
 
     def ours() -> None:
         nelbo(model, x_0, grid=grid, generator=Streams(0, "benchmark", rows=range(len(x_0))))
