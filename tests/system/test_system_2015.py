@@ -154,7 +154,7 @@ def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch,
     assert first.code == 0, first.err
     words = first.out.split()
     assert "roll" in words and "6.45" in words and "20" in words
-    assert "lost: left out" in first.err
+    assert "lost: left out" in first.err and "--data-dir" in first.err
     (found,) = json.loads(Path("out/table.json").read_text())
     assert found["row"]["paper"] == "6.45" and found["steps"] == 20
     again = undiffuse("reproduce", "2015", "--minutes", 1, "--out", "out")

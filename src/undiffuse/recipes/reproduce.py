@@ -81,11 +81,16 @@ PAPERS: dict[str, tuple[PaperRow, ...]] = {
 def budgeted(
     row: PaperRow, folder: Path, data: str | None, seconds: float, device: torch.device
 ) -> Experiment:
-    """The row's run, as it stands or begun anew for as many steps of its recipe as fit into the time."""
+    """The row's run, as it stands or begun anew for as many steps of its recipe as fit into the time.
+
+    Raises FileNotFoundError for a row whose data have to be given, without `data`, their folder.
+    """
     path = folder / folder_of(row)
     if (path / "run.json").is_file():
         return Experiment.open(path, device)
-    changes = [f"data.path={json.dumps(data or 'data')}"] if row.external else []
+    if row.external and data is None:
+        raise FileNotFoundError("its data are not part of the package: give --data-dir FOLDER")
+    changes = [f"data.path={json.dumps(data)}"] if row.external else []
     node = override(read(row.recipe), changes)
     with TemporaryDirectory() as trial:
         fits = int(seconds / _seconds_a_step(Experiment.create(trial, node, device)))
