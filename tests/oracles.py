@@ -123,3 +123,19 @@ def normal_entropy(var: Tensor) -> Tensor:
 def normal_kl(mean: Tensor, var: Tensor) -> Tensor:
     """KL(N(mean, diag(var)) || N(0, I)) in nats."""
     return 0.5 * (var + mean.square() - 1 - var.log()).sum()
+
+
+def awake(network: nn.Module) -> nn.Module:
+    """In float64, with every zero weight replaced, so that all parts show."""
+    for i, weight in enumerate(network.double().parameters()):
+        if not weight.any():
+            weight.data = 0.3 * normals(*weight.shape, seed=i)
+    return network
+
+
+def bumps(t: np.ndarray, count: int, width: float, ends: bool) -> np.ndarray:
+    """Equation (63), plainly."""
+    centres = np.linspace(0, 1, count) if ends else np.linspace(1, 2 * count - 1, count) / (2 * count)
+    w = width * (centres[1] - centres[0])
+    g = np.exp(-((t[:, None] - centres) ** 2) / (2 * w**2))
+    return g / g.sum(1, keepdims=True)

@@ -1,29 +1,16 @@
-"""The networks of 2015 against their formulas: time enters in the read-out alone, images at many scales."""
+"""The networks of 2015 against their formulas: time enters in the read-out alone."""
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn.functional import conv2d, leaky_relu, softplus
 
-from undiffuse.networks.multiscale import LEAKY, DensePathway, MultiScale, MultiScaleConv
+from oracles import awake, bumps, normals
+from undiffuse.networks.multiscale import MultiScale
 from undiffuse.networks.rbf import RBF
 from undiffuse.networks.readout import Bumps, PerStep
 from undiffuse.networks.sigmoid_mlp import SigmoidMLP
 
 T = 40
-
-
-def normal(*shape, seed=1, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def awake(network):
-    """In float64, with every zero weight replaced, so that all parts show."""
-    for i, weight in enumerate(network.double().parameters()):
-        if not weight.any():
-            weight.data = 0.3 * normal(*weight.shape, seed=i)
-    return network
 
 
 def chain(*steps):
@@ -40,6 +27,8 @@ NETWORKS = {
     ),
     "multi-scale, dense alone": lambda shape, outputs: MultiScale(shape, outputs=outputs, layers=0, dense=7),
 }
+
+
 EVERY = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
 
@@ -47,7 +36,7 @@ EVERY = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 7, 5), (3, 9, 13), (1, 8, 8), (3, 4, 6)])
 def test_shapes(make, shape, outputs):
-    network, x = make(shape, outputs), normal(2, *shape, dtype=torch.float32)
+    network, x = make(shape, outputs), normals(2, *shape).float()
     times = chain(3, T).float()
     assert not network(x, times).any()
     out = awake(network).float()(x, times)
@@ -57,7 +46,7 @@ def test_shapes(make, shape, outputs):
 
 @EVERY
 def test_one_time_for_all_rows_is_that_time_for_each(make):
-    network, x = awake(make((2, 6, 5), 2)), normal(3, 2, 6, 5)
+    network, x = awake(make((2, 6, 5), 2)), normals(3, 2, 6, 5)
     shared = network(x, chain(7)[0].expand(3))
     torch.testing.assert_close(shared, network(x, chain(7, 7, 7)), rtol=0, atol=1e-6)
     torch.testing.assert_close(shared[:1], network(x[:1], chain(7)), rtol=0, atol=1e-6)
@@ -70,14 +59,14 @@ def test_time_enters_at_the_read_out_alone(make):
     images = isinstance(network, MultiScale)
     part = network.last if images else network.readout
     part.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    x = normal(1, 1, 4, 4).expand(2, -1, -1, -1)
+    x = normals(1, 1, 4, 4).expand(2, -1, -1, -1)
     out = network(x, chain(1, T))
     assert not torch.allclose(out[0], out[1]) and torch.equal(seen[0][0], seen[0][1])
     assert torch.equal(seen[0], network.features(x) if images else network.hidden(x))
 
 
 def test_each_step_reads_with_its_own_weights():
-    readout, h = awake(PerStep(3, 2, T)), normal(4, 3)
+    readout, h = awake(PerStep(3, 2, T)), normals(4, 3)
     out = readout(h, chain(1, 5, 5, T))
     for row, i in enumerate([0, 4, 4, T - 1]):
         torch.testing.assert_close(out[row], readout.weight[i] @ h[row] + readout.bias[i])
@@ -85,7 +74,7 @@ def test_each_step_reads_with_its_own_weights():
 
 @pytest.mark.parametrize("times", [chain(5)[0].expand(4), chain(5, 5, 5, 5)], ids=["shared", "each"])
 def test_a_step_teaches_its_own_weights_alone(times):
-    readout, h = awake(PerStep(3, 2, T)), normal(4, 3)
+    readout, h = awake(PerStep(3, 2, T)), normals(4, 3)
     readout(h, times).sum().backward()
     others = torch.arange(T) != 4
     torch.testing.assert_close(readout.weight.grad[4], h.sum(0).expand(2, -1))
@@ -108,14 +97,6 @@ def test_times_off_the_chain_are_refused(make, t):
             network(torch.zeros(2, 2), times)
 
 
-def bumps(t, count, width, ends):
-    """Equation (63), plainly."""
-    centres = np.linspace(0, 1, count) if ends else np.linspace(1, 2 * count - 1, count) / (2 * count)
-    w = width * (centres[1] - centres[0])
-    g = np.exp(-((t[:, None] - centres) ** 2) / (2 * w**2))
-    return g / g.sum(1, keepdims=True)
-
-
 @pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("width", [1.0, 0.5, 0.2])
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -129,7 +110,7 @@ def test_bumps_are_equation_63(count, width, ends):
 
 
 def test_narrow_bumps_hand_over_from_one_coefficient_to_the_next():
-    y = normal(3, 4 * 2, 5, 1)  # four bumps, two channels
+    y = normals(3, 4 * 2, 5, 1)  # four bumps, two channels
     out = Bumps(4, width=0.1, ends=True)(y, torch.tensor([0.0, 1 / 3, 1.0]).double())
     expected = torch.stack([y[0, :2], y[1, 2:4], y[2, 6:]])
     torch.testing.assert_close(out, expected)
@@ -139,7 +120,7 @@ def test_narrow_bumps_hand_over_from_one_coefficient_to_the_next():
 
 @pytest.mark.parametrize("ends", [False, True])
 def test_bumps_of_equal_coefficients_are_constant_in_time(ends):
-    y = normal(1, 3, 4).repeat(5, 6, 1)
+    y = normals(1, 3, 4).repeat(5, 6, 1)
     out = Bumps(6, ends=ends)(y, torch.linspace(0.01, 1, 5).double())
     torch.testing.assert_close(out, y[:, :3])
     one = Bumps(1, ends=ends)(y, torch.linspace(0.01, 1, 5).double())
@@ -147,8 +128,8 @@ def test_bumps_of_equal_coefficients_are_constant_in_time(ends):
 
 
 def test_rbf_is_its_formula():
-    network, x = awake(RBF((3,), T, outputs=2, units=4)), normal(5, 3)
-    network.log_widths.data = normal(4, seed=2)
+    network, x = awake(RBF((3,), T, outputs=2, units=4)), normals(5, 3)
+    network.log_widths.data = normals(4, seed=2)
     steps = np.array([1, 2, 2, 39, 40])
     out = network(x, chain(*steps)).detach().numpy()
     c, s = network.centres.detach().numpy(), np.exp(network.log_widths.detach().numpy())
@@ -172,13 +153,13 @@ def test_rbf_is_finite_far_away():
 @pytest.mark.parametrize("size", [2, 64, 784])
 def test_no_rbf_unit_starts_dead_or_alone(size):
     torch.manual_seed(0)
-    used = RBF((size,), T).hidden(normal(200, size, dtype=torch.float32))
+    used = RBF((size,), T).hidden(normals(200, size).float())
     assert used.mean(0).min() > 1e-4 and used.max(1).values.mean() < 0.8
 
 
 def test_sigmoid_mlp_is_its_formula_on_bits():
     network = awake(SigmoidMLP((20,), T, hidden=6, layers=2))
-    x = (normal(3, 20) > 0.8).double()
+    x = (normals(3, 20) > 0.8).double()
     a, b = network.layers
     h = 1 / (1 + (-(x @ a.weight.T + a.bias)).exp())
     h = 1 / (1 + (-(h @ b.weight.T + b.bias)).exp())
@@ -190,90 +171,6 @@ def test_sigmoids_start_neither_faded_nor_saturated():
     torch.manual_seed(0)
     h = SigmoidMLP((20,), T, layers=6).hidden((torch.rand(500, 20) < 0.2).float())
     assert abs(h.mean() - 0.5) < 0.05 and h.std(0).mean() > 0.1
-
-
-def test_one_scale_is_a_plain_convolution():
-    layer, x = MultiScaleConv(2, 3, 1, nn.Softplus).double(), normal(2, 2, 5, 6)
-    torch.testing.assert_close(layer(x), softplus(conv2d(x, layer.fine.weight, layer.fine.bias, padding=1)))
-
-
-@pytest.mark.parametrize("size", [(8, 8), (7, 5), (4, 9)])
-def test_scales_are_convolutions_of_block_means(size):
-    """Each block's mean is taken, and handed back to its pixels, one by one."""
-    layer, x = MultiScaleConv(2, 3, 3, LEAKY).double(), normal(2, 2, *size)
-    total = layer.fine(x)
-    for block, convolution in zip((2, 4), layer.coarse, strict=True):
-        rows, columns = (torch.arange(n) // block for n in size)
-        means = [
-            torch.stack([x[..., rows == i, :][..., columns == j].mean((2, 3)) for j in columns.unique()], -1)
-            for i in rows.unique()
-        ]
-        total = total + convolution(torch.stack(means, -2))[..., rows, :][..., columns]
-    torch.testing.assert_close(layer(x), leaky_relu(total, 0.05))
-
-
-@pytest.mark.parametrize(
-    ("settings", "convolved", "other", "basis"),
-    [
-        ({}, softplus, torch.tanh, (1.0, False)),
-        ({"activation": "leaky", "bump_width": 0.5, "bump_ends": True}, LEAKY(), LEAKY(), (0.5, True)),
-    ],
-    ids=["paper", "reference"],
-)
-def test_multi_scale_is_its_formula(settings, convolved, other, basis):
-    """One scale, one layer, two 1x1 layers: equations (62) and (63) on a plain convolution."""
-    network = MultiScale((2, 5, 4), 2, channels=3, layers=1, scales=1, upper_channels=6, bumps=3, **settings)
-    x, t, last = normal(2, 2, 5, 4), torch.tensor([0.2, 0.9]).double(), awake(network).last
-    first = network.convolutions[0].fine
-    h = convolved(conv2d(x, first.weight, first.bias, padding=1)).movedim(1, -1)
-    for layer in (network.upper[0], network.upper[2]):
-        h = other(h @ layer.weight[..., 0, 0].T + layer.bias)
-    y = (h @ last.weight[..., 0, 0].T + last.bias).view(2, 5, 4, 3, 4)
-    g = torch.from_numpy(bumps(t.numpy(), 3, *basis))
-    expected = (y * g[:, None, None, :, None]).sum(3).movedim(-1, 1)
-    torch.testing.assert_close(network(x, t), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_constant_image_has_a_constant_interior():
-    network = awake(MultiScale((1, 32, 32), channels=3, layers=1))
-    out = network(torch.full((1, 1, 32, 32), 1.7).double(), chain(20))
-    inside = out[..., 4:-4, 4:-4]
-    torch.testing.assert_close(inside, inside[..., :1, :1].expand_as(inside))
-    assert not torch.allclose(out[..., :1, :1], inside[..., :1, :1])
-
-
-def slope(network, place):
-    """Which pixels of a 16x16 image the output at this place depends on."""
-    x = normal(1, 1, 16, 16).requires_grad_()
-    return torch.autograd.grad(network(x, chain(20))[0, 0][place], x)[0][0, 0] != 0
-
-
-@pytest.mark.parametrize(("scales", "reach"), [(1, 2), (2, 4), (3, 8)])
-def test_a_convolution_sees_its_neighbours_at_every_scale(scales, reach):
-    seen = slope(awake(MultiScale((1, 16, 16), channels=3, layers=1, scales=scales)), (0, 0))
-    assert seen[:reach, :reach].all() and not seen[reach:].any() and not seen[:, reach:].any()
-
-
-@pytest.mark.parametrize("layers", [0, 1])
-def test_the_dense_pathway_sees_every_pixel(layers):
-    network = awake(MultiScale((1, 16, 16), channels=3, layers=layers, dense=20))
-    assert slope(network, (0, 0)).all() and slope(network, (9, 15)).all()
-
-
-def test_the_dense_pathway_is_its_formula():
-    path, x = DensePathway((2, 3, 4), 5, 1, 2, nn.Tanh).double(), normal(2, 2, 3, 4)
-    a, b = path.layers[1], path.layers[3]
-    h = (x.flatten(1) @ a.weight.T + a.bias).tanh()
-    expected = (h @ b.weight.T + b.bias).tanh().view(2, 2, 3, 4)
-    torch.testing.assert_close(path(x), expected)
-
-
-@pytest.mark.parametrize("settings", [{}, {"activation": "leaky"}, {"layers": 6, "dense": 50, "upper": 4}])
-def test_signals_do_not_fade_on_their_way_up(settings):
-    torch.manual_seed(0)
-    network = MultiScale((3, 16, 16), **settings)
-    features = network.features(normal(16, 3, 16, 16, dtype=torch.float32))
-    assert 0.05 < features.std((0, 2, 3)).mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -288,18 +185,6 @@ def test_signals_do_not_fade_on_their_way_up(settings):
         (lambda: Bumps(0), "count=0"),
         (lambda: Bumps(3, width=0.0), "width=0"),
         (lambda: Bumps(3, width=float("nan")), "width=nan"),
-        (lambda: MultiScale((7,)), "images.*mlp"),
-        (lambda: MultiScale((3, 8)), "images.*mlp"),
-        (lambda: MultiScale((1, 8, 3)), "8x3 are too small for 3 scales"),
-        (lambda: MultiScale((1, 8, 8), scales=0), "scales=0"),
-        (lambda: MultiScale((1, 8, 8), layers=0), "layers=0, dense=0"),
-        (lambda: MultiScale((1, 8, 8), layers=-1, dense=1), "layers=-1"),
-        (lambda: MultiScale((1, 8, 8), upper=-1), "upper=-1"),
-        (lambda: MultiScale((1, 8, 8), channels=0), "channels=0"),
-        (lambda: MultiScale((1, 8, 8), upper_channels=0), "upper_channels=0"),
-        (lambda: MultiScale((1, 8, 8), dense=3, dense_layers=0), "dense_layers=0"),
-        (lambda: MultiScale((1, 8, 8), dense=3, dense_outputs=0), "dense_outputs=0"),
-        (lambda: MultiScale((1, 8, 8), bumps=0), "count=0"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

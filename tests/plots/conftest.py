@@ -1,8 +1,10 @@
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 
@@ -31,3 +33,16 @@ def looks_drawn(opened: Callable[[Path], np.ndarray]) -> Callable[[Path], None]:
         assert [other.name for other in path.parent.iterdir()] == [path.name]
 
     return check
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Figure]]:
+    """Figures of a module, kept instead of saved, to read the drawn numbers back."""
+
+    def keep(name: str) -> list[Figure]:
+        boards: list[Figure] = []
+        module = importlib.import_module(f"undiffuse.plots.{name}")
+        monkeypatch.setattr(module, "save", lambda board, path: boards.append(board))
+        return boards
+
+    return keep

@@ -71,6 +71,17 @@ def test_entropies_are_printed_and_written(copy: Callable[[str], Path]):
         assert image.width > 600
 
 
+def test_a_chain_of_masks_has_no_k_and_no_upper_bound(tmp_path: Path):
+    chain = "kernel={kind: absorbing, symbols: 2, schedule: constant-fraction}"
+    run = train(tmp_path / "masks", [*BITS, chain])
+    result = undiffuse("evaluate", run, "--entropy")
+    assert result.code == 0 and "'at most' does not hold" in result.err
+    assert "the data cost" not in result.err and not {*FIXED, "gain over the prior"} & set(rows(run))
+    assert "two steps" in refused("evaluate", run, "--entropy", "--steps", 1)
+    refusal = refused("sample", run, "--sampler", "ddim")
+    assert refusal.startswith("DDIM needs a Gaussian kernel, not Absorbing")
+
+
 def test_data_that_break_a_condition_are_warned_of(tmp_path: Path):
     run = train(tmp_path / "bits", [*BITS, "kernel.p0=0.4"])
     result = undiffuse("evaluate", run, "--terms", 0)
@@ -94,7 +105,10 @@ def test_parzen_windows_are_those_of_the_samples(
     assert found["nats"]["mean"] == pytest.approx(exact.nats.mean, rel=1e-5)
     assert found["bits"]["mean"] == pytest.approx(exact.nats.mean / math.log(2), rel=1e-5)
     assert (found["samples"], found["examples"], found["width"]) == (20, 300, exact.width)
-    assert "no levels" not in refused("evaluate", run, "--parzen", "--samples", 0)
+    assert "--samples 0: draw" in refused("evaluate", run, "--parzen", "--samples", 0)
+    assert "only --parzen" in refused("evaluate", run, "--samples", 5)
+    for more in (["--entropy"], ["--examples", 5], ["--terms", 2], ["--split", "train"]):
+        assert "--parzen scores" in refused("evaluate", run, "--parzen", *more)
     assert "continuous" in refused("evaluate", copy("points"), "--parzen")
 
 
@@ -121,6 +135,8 @@ def test_dequantised_data_are_densities(tmp_path: Path):
         (["swiss-roll", *BINOMIAL, "objective=variational"], "continuous values, the kernel"),
         ([*BITS, "kernel.p0=0"], "p0=0.0: the share of ones lies strictly between 0 and 1"),
         ([*BITS, "kernel.p0=1.5"], "p0=1.5"),
+        ([*BITS, "kernel.p0=[0.1, 0.2]"], "p0 has shape (2,), the data (20,)"),
+        ([*BITS, "kernel={kind: categorical, symbols: -1, schedule: linear}"], "symbols=-1"),
         ([*BITS, "objective.kind=simple"], "the simple objective is for Gaussian kernels"),
         ([*BITS, "parameterization=v"], "use parameterization=logit"),
         ([*BITS, "sampler.kind=ddim"], "DDIM needs a Gaussian kernel"),
@@ -149,7 +165,6 @@ def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch,
         PaperRow("lost", recipes[1], "Parzen", "317", "bits/image", "not here", True),
     )
     monkeypatch.setattr(reproduce, "PAPERS", {"2015": rows})
-    monkeypatch.setattr(reproduce, "folder_of", lambda row: row.name)
     first = undiffuse("reproduce", "2015", "--minutes", 1, "--out", "out")
     assert first.code == 0, first.err
     words = first.out.split()
@@ -162,3 +177,5 @@ def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch,
     assert "did you mean '2015'" in refused("reproduce", "2016")
     assert "no such name" in refused("reproduce", "2015", "--rows", "moon")
     assert "--minutes 0" in refused("reproduce", "2015", "--minutes", 0)
+    endless = undiffuse("reproduce", "2015", "--minutes", "inf", "--rows", recipes[0], "--out", "endless")
+    assert endless.code == 0 and "20 steps" in " ".join(endless.out.split())

@@ -67,8 +67,9 @@ def command(
         ),
     ] = False,
     samples: Annotated[
-        int, typer.Option("--samples", help="How many samples --parzen draws (on --steps of the chain).")
-    ] = 10_000,
+        int | None,
+        typer.Option("--samples", help="How many samples --parzen draws, on --steps of the chain (10,000)."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -77,8 +78,13 @@ def command(
 
     trained = load(run, device_of(device))
     if parzen:
-        _parzen(trained, samples, seed, steps)
+        _check_parzen(samples, entropy or split != "test" or (examples, terms) != (None, None))
+        _parzen(trained, 10_000 if samples is None else samples, seed, steps)
         return
+    if samples is not None:
+        raise ValueError(f"--samples {samples}: only --parzen draws samples")
+    if entropy and len(trained.thinned(steps)) < 2:
+        raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
     if terms is None:
         terms = trained.recipe["evaluate_terms"]
     elif terms < 0:
@@ -120,14 +126,22 @@ def _entropy(trained: "Run", data: Any, seed: int, steps: int | None, split: str
     for stretch in entropy_stretches(found, 10):
         rows.add_row(*(f"{value:.3f}" for value in stretch[:2]), *(f"{value:.4f}" for value in stretch[2:]))
     show(rows)
+    if not trained.model.kernel.reversible:
+        _warn(["a chain that ends in certainty: 'at most' does not hold, since x_t loses entropy"])
     return save_entropies(found, trained.folder, split)
+
+
+def _check_parzen(samples: int | None, more: bool) -> None:
+    if more:
+        raise ValueError("--parzen scores samples on all test data; it goes with --samples, --steps, --seed")
+    if samples is not None and samples < 1:
+        raise ValueError(f"--samples {samples}: draw at least one")
 
 
 def _parzen(trained: "Run", count: int, seed: int, steps: int | None) -> None:
     """The score of samples under the protocol of the 2015 paper."""
-    from undiffuse.recipes import check_range, parzen_of, plan_ticks, protocol, save_parzen
+    from undiffuse.recipes import parzen_of, plan_ticks, protocol, save_parzen
 
-    check_range(count, 0)
     trained.thinned(steps)
     fixed = protocol(trained)
     with progress() as bar:

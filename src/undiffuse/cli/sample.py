@@ -64,6 +64,7 @@ def command(
     stem = trained.folder / "samples" / "-".join(_words(n, seed, first, steps, sampler, eta))
     target = _target(out)
     _check(trained, target, animate, slices)
+    (walk or trained.sampler).check(trained.model)
     check_range(n, first)
     how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
     if animate:

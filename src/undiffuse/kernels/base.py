@@ -37,6 +37,9 @@ class Kernel(nn.Module, ABC):
     def prior(self, like: Tensor) -> Distribution:
         """pi, where the process ends: independent of x_0, of the shape of `like`."""
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for examples of a shape that this kernel is not for."""
+
     def features(self, x_t: Tensor) -> Tensor:
         """What a network sees of x_t: (B, channels * C, ...)."""
         return x_t

@@ -16,11 +16,10 @@ Where keep_t = 0 (beta_T = 1 of the constant-fraction schedule) x_t says nothing
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from undiffuse.distributions import Bernoulli
 from undiffuse.kernels.discrete import Discrete, column, fit
-from undiffuse.schedules import Schedule
+from undiffuse.schedules import Schedule, log_kept
 
 LARGEST = 30.0  # logit of a prediction: beyond it 1 - p would lose its digits
 
@@ -40,16 +39,6 @@ class Binomial(Discrete):
         self.rate = torch.as_tensor(p0, dtype=torch.float64).detach().cpu()  # of the recipe, no weight
         if not bool(((self.rate > 0) & (self.rate < 1)).all()):
             raise ValueError(f"p0={p0}: the share of ones lies strictly between 0 and 1, such as 0.5")
-
-    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Bernoulli:
-        """B((1 - beta) x_s + beta p0)."""
-        log_kept = logsigmoid(self.schedule.logsnr(t)) - logsigmoid(self.schedule.logsnr(s))
-        return self._faded(x_s, log_kept.exp(), -torch.expm1(log_kept))
-
-    def marginal(self, x_0: Tensor, t: Tensor) -> Bernoulli:
-        """B(keep_t x_0 + (1 - keep_t) p0)."""
-        logsnr = self.schedule.logsnr(t)
-        return self._faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
 
     def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Bernoulli:
         """Bayes for both values of x_0, mixed by how likely they are."""
@@ -75,8 +64,15 @@ class Binomial(Discrete):
         """B(x_0)."""
         return Bernoulli(x_0, 1 - x_0)
 
-    def _faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> Bernoulli:
-        """A bit x that survives with probability `kept`, one of the two equal to 1 minus the other."""
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse data that p0 is not of."""
+        if self.rate.ndim and tuple(self.rate.shape) != shape:
+            raise ValueError(
+                f"p0 has shape {tuple(self.rate.shape)}, the data {shape}: give one number, or one a bit"
+            )
+
+    def faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> Bernoulli:
+        """B(kept x + lost p0)."""
         kept = column(kept, x)
         one, zero = (fit(column(lost, x) * rate, x) for rate in (self.rate, 1 - self.rate))
         kept = fit(kept, x)
@@ -85,8 +81,8 @@ class Binomial(Discrete):
     def _bridges(self, x: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """q(x_s = j | x_t = i, x_0 = k) as (2, 2, 2, ...) over i, k and j, to broadcast to x."""
         logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
-        log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
-        kept, lost = column(log_kept.exp(), x), column(-torch.expm1(log_kept), x)
+        log_share = log_kept(logsnr_s, logsnr_t)
+        kept, lost = column(log_share.exp(), x), column(-torch.expm1(log_share), x)
         keep_s, lost_s = column(logsnr_s.sigmoid(), x), column((-logsnr_s).sigmoid(), x)
         wide = kept.ndim or self.rate.ndim  # dimensions beyond the bits
         rates = torch.stack([1 - self.rate, self.rate])  # of drawing the value i anew

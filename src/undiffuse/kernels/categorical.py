@@ -16,11 +16,11 @@ which is exact if x_0[k] = p(x_0 = k | x_t). Where x_t cannot have been drawn an
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, one_hot
+from torch.nn.functional import one_hot
 
 from undiffuse import distributions
 from undiffuse.kernels.discrete import Discrete, column, fit
-from undiffuse.schedules import Schedule
+from undiffuse.schedules import Schedule, log_kept
 
 
 class Redraw(Discrete):
@@ -30,25 +30,13 @@ class Redraw(Discrete):
 
     def __init__(self, schedule: Schedule, symbols: int, home: Tensor) -> None:
         super().__init__()
-        if symbols < 2:
-            raise ValueError(f"symbols={symbols}: data have at least two different symbols")
         self.schedule, self.symbols, self.channels, self.home = schedule, symbols, len(home), home
-
-    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> distributions.Categorical:
-        """x_s, or with probability beta a draw of pi."""
-        log_kept = logsigmoid(self.schedule.logsnr(t)) - logsigmoid(self.schedule.logsnr(s))
-        return self._faded(x_s, log_kept.exp(), -torch.expm1(log_kept))
-
-    def marginal(self, x_0: Tensor, t: Tensor) -> distributions.Categorical:
-        """x_0, or with probability 1 - keep_t a draw of pi."""
-        logsnr = self.schedule.logsnr(t)
-        return self._faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
 
     def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> distributions.Categorical:
         """Bayes for every symbol, mixed by how likely it is."""
         logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
-        log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
-        kept, lost = self._coefficient(log_kept.exp(), x_t), self._coefficient(-torch.expm1(log_kept), x_t)
+        log_share = log_kept(logsnr_s, logsnr_t)
+        kept, lost = self._coefficient(log_share.exp(), x_t), self._coefficient(-torch.expm1(log_share), x_t)
         keep_s, lost_s = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_s, -logsnr_s))
         keep_t, lost_t = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_t, -logsnr_t))
         home, seen = self.home.to(x_t.device, x_t.dtype), self._hot(x_t)
@@ -78,7 +66,8 @@ class Redraw(Discrete):
         """The symbols with these probabilities."""
         return self._categorical(x_0)
 
-    def _faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> distributions.Categorical:
+    def faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> distributions.Categorical:
+        """x, or with probability `lost` a draw of pi."""
         home = self.home.to(x.device, x.dtype)
         return self._categorical(
             self._coefficient(kept, x) * self._hot(x) + self._coefficient(lost, x) * home
@@ -101,7 +90,8 @@ class Categorical(Redraw):
     """`symbols` symbols that end uniformly distributed. Raises ValueError for fewer than two."""
 
     def __init__(self, schedule: Schedule, symbols: int) -> None:
-        super().__init__(schedule, symbols, torch.full((symbols,), 1 / max(symbols, 1), dtype=torch.float64))
+        _check_symbols(symbols)
+        super().__init__(schedule, symbols, torch.full((symbols,), 1 / symbols, dtype=torch.float64))
 
 
 class Absorbing(Redraw):
@@ -114,10 +104,16 @@ class Absorbing(Redraw):
     reversible = False
 
     def __init__(self, schedule: Schedule, symbols: int) -> None:
-        super().__init__(schedule, symbols, torch.eye(max(symbols, 0) + 1, dtype=torch.float64)[-1])
+        _check_symbols(symbols)
+        super().__init__(schedule, symbols, torch.eye(symbols + 1, dtype=torch.float64)[-1])
         left = float(schedule.keep(torch.ones((), dtype=torch.float64)))
         if left > 0:
             raise ValueError(
                 f"an absorbing chain must end with every symbol masked, this schedule keeps {left:.1e} of "
                 "them at t = 1; use schedule.kind=constant-fraction"
             )
+
+
+def _check_symbols(symbols: int) -> None:
+    if symbols < 2:
+        raise ValueError(f"symbols={symbols}: data have at least two different symbols")

@@ -1,17 +1,33 @@
-"""What kernels for symbols share: predictions that are probabilities, and the place of time in a shape."""
+"""What kernels for symbols share: how they destroy, soft predictions, and the place of time in a shape."""
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor
 
 from undiffuse.distributions import Distribution
 from undiffuse.kernels.base import Kernel
+from undiffuse.schedules import log_kept
 
 
 class Discrete(Kernel):
     """A kernel for symbols. A *soft* x_0 is a distribution over them, such as a network's prediction."""
 
     symbols: int
+
+    @abstractmethod
+    def faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> Distribution:
+        """x, kept with probability `kept` and else drawn anew from pi; the two sum to one."""
+
+    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Distribution:
+        """x_s, drawn anew with probability beta."""
+        log_share = log_kept(self.schedule.logsnr(s), self.schedule.logsnr(t))
+        return self.faded(x_s, log_share.exp(), -torch.expm1(log_share))
+
+    def marginal(self, x_0: Tensor, t: Tensor) -> Distribution:
+        """x_0, drawn anew with probability 1 - keep_t."""
+        logsnr = self.schedule.logsnr(t)
+        return self.faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
 
     @abstractmethod
     def soften(self, output: Tensor) -> Tensor:

@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from undiffuse.distributions import Normal
 from undiffuse.kernels.base import Kernel
-from undiffuse.schedules import Schedule
+from undiffuse.schedules import Schedule, log_kept
 from undiffuse.tensors import like
 
 
@@ -67,12 +66,12 @@ class Gaussian(Kernel):
     def coefficients(self, s: Tensor, t: Tensor) -> Bridge:
         """The bridge's coefficients for steps from t down to s."""
         logsnr_s, logsnr_t = self.schedule.logsnr(s), self.schedule.logsnr(t)
-        log_kept = logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
-        beta = -torch.expm1(log_kept)
+        log_share = log_kept(logsnr_s, logsnr_t)
+        beta = -torch.expm1(log_share)
         noise_s, noise_t = (-logsnr_s).sigmoid(), (-logsnr_t).sigmoid()
         return Bridge(
             a=logsnr_s.sigmoid().sqrt() * beta / noise_t,
-            b=(0.5 * log_kept).exp() * noise_s / noise_t,
+            b=(0.5 * log_share).exp() * noise_s / noise_t,
             var=beta * noise_s / noise_t,
             beta=beta,
         )

@@ -1,7 +1,5 @@
 """The bound of a run on a data set, in every unit that fits the data, as table, JSON, CSV and figure."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,7 +10,7 @@ from torch import Tensor
 
 from undiffuse import plots
 from undiffuse.bounds import Estimate, Report, count_calls
-from undiffuse.files import write_json, write_text
+from undiffuse.files import write_csv, write_json
 from undiffuse.recipes.run import Run
 from undiffuse.tensors import dims
 
@@ -39,6 +37,11 @@ class Evaluation:
     step: int
 
     @property
+    def has_k(self) -> bool:
+        """Whether the 2015 bound K says something: not of levels as numbers, nor of a chain of masks."""
+        return (self.levels is None or self.symbols) and math.isfinite(self.report.k.mean)
+
+    @property
     def bits(self) -> Estimate:
         """The bound in raw units, bits per dimension."""
         return Estimate(self.report.total.mean - self.shift, self.report.total.se)
@@ -53,11 +56,9 @@ class Evaluation:
         count, unit = self.group
         if self.levels is None:
             yield Row("  change of units", -self.shift, 0.0, "bits/dim")
-        if self.levels is None or self.symbols:
-            named = {"gain over the prior": report.gain}
-            if math.isfinite(report.k.mean):
-                named |= {"K, with a fixed last step": report.k, "K - L_null": report.k_gain}
-                named |= {"K by eq. 14": report.k_entropies}
+        if self.has_k:
+            named = {"gain over the prior": report.gain, "K, with a fixed last step": report.k}
+            named |= {"K - L_null": report.k_gain, "K by eq. 14": report.k_entropies}
             for name, each in named.items():
                 yield Row(name, each.mean * count, each.se * count, f"bits/{unit}")
         if count > 1:
@@ -66,16 +67,14 @@ class Evaluation:
     def __str__(self) -> str:
         """One line: the bound, and K - L_null where there is one."""
         line, (count, unit) = f"bound {self.bits} bits/dim", self.group
-        if (self.levels is None or self.symbols) and math.isfinite(self.report.k.mean):
+        if self.has_k:
             line += f", K - L_null {self.report.k_gain * count} bits/{unit}"
         return line
 
     @property
     def warnings(self) -> list[str]:
         """What the numbers need and the data do not have."""
-        if self.levels is not None and not self.symbols:
-            return []
-        return unmet(self.report.excess)
+        return unmet(self.report.excess) if self.has_k else []
 
     @property
     def group(self) -> tuple[int, str]:
@@ -87,9 +86,7 @@ class Evaluation:
     def stretches(self, count: int) -> Iterator[tuple[float, float, float]]:
         """(t from, t to, bits/dim) of about `count` stretches of the chain, from noise to data."""
         grid, steps = self.report.grid, self.report.per_step
-        size = max(1, -(-len(steps) // count))
-        for high in range(len(steps), 0, -size):
-            low = max(0, high - size)
+        for low, high in windows(len(steps), count):
             yield float(grid[high]), float(grid[low]), float(steps[low:high].sum())
 
     def summary(self) -> dict[str, Any]:
@@ -129,7 +126,9 @@ def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:
         folder / name for name in (f"evaluation-{split}.json", f"terms-{split}.csv", f"terms-{split}.png")
     )
     write_json(numbers, result.summary())
-    write_text(steps, _csv(report))
+    grid = report.grid.tolist()
+    columns = (grid[1:], grid[:-1], report.per_step.tolist(), report.per_step_se.tolist())
+    write_csv(steps, ("t", "s", "bits_per_dim", "standard_error"), zip(*columns, strict=True))
     if len(report.grid) == 1:
         return [numbers, steps]
     plots.save_terms(
@@ -154,12 +153,8 @@ def unmet(excess: Estimate) -> list[str]:
     ]
 
 
-def _csv(report: Report) -> str:
-    """t, s, bits per dimension and its standard error for every step."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["t", "s", "bits_per_dim", "standard_error"])
-    grid = report.grid.tolist()
-    columns = (grid[1:], grid[:-1], report.per_step.tolist(), report.per_step_se.tolist())
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue()
+def windows(length: int, count: int) -> Iterator[tuple[int, int]]:
+    """About `count` equal windows (low, high) of the places 0 .. length - 1, from the last to the first."""
+    size = max(1, -(-length // count))
+    for high in range(length, 0, -size):
+        yield max(0, high - size), high

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from undiffuse import plots
-from undiffuse.data import Splits
+from undiffuse.data import Space, Splits
 from undiffuse.files import write_json, write_text
 from undiffuse.random import digest, keyed
 from undiffuse.recipes.evaluation import Evaluation, evaluate
@@ -61,10 +61,11 @@ class Experiment:
             raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
         plan = Plan(_absolute(node))
         splits = load_data(plan)
-        facts = facts_of(splits, plan.space(splits))  # first: what the data are decides what else fits
-        _check(plan, splits)
+        space = plan.space(splits)  # first: what the data are decides what else fits
+        _check(plan, splits, space)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "recipe.yaml", yaml.safe_dump(plan.describe(), sort_keys=False))
+        facts = facts_of(splits, space)
         write_json(folder / "run.json", facts)
         return cls._built(folder, plan, facts, splits, device)
 
@@ -173,7 +174,7 @@ def _restore(state: State, saved: checkpoint.Checkpoint) -> None:
     state.step = saved.step
 
 
-def _check(plan: Plan, splits: Splits) -> None:
+def _check(plan: Plan, splits: Splits, space: Space) -> None:
     """Build every part, and let one example through: what does not fit says so before anything is written."""
     settings: Settings = plan["train"].build()
     if settings.evaluate_every and len(splits.test) < 2:
@@ -183,7 +184,7 @@ def _check(plan: Plan, splits: Splits) -> None:
         )
     model = plan.denoiser(splits.shape, splits.levels).eval()
     plan["sampler"].build().check(model)
-    batches = Batches(splits.train, plan.space(splits).encode, 1, plan["seed"], settings.flips)
+    batches = Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)
     with torch.no_grad():
         plan.objective(model)(model, batches(0), keyed(plan["seed"], "check"))
 

@@ -64,6 +64,7 @@ class Plan:
     def denoiser(self, shape: tuple[int, ...], levels: int | None) -> Denoiser:
         """The model for data of this shape and number of levels (None: continuous)."""
         kernel: Kernel = self["kernel"].build()
+        kernel.check(shape)
         variance: Variance = self["variance"].build()
         context = {
             "shape": (kernel.channels * shape[0], *shape[1:]),

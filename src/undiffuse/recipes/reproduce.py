@@ -38,7 +38,7 @@ class PaperRow:
 
     name: str
     recipe: str
-    quantity: str  # "K", "K - L_null" or "Parzen"
+    quantity: str  # the name of an evaluation's row, or "Parzen"
     paper: str
     unit: str
     caveat: str
@@ -85,7 +85,7 @@ def budgeted(
 
     Raises FileNotFoundError for a row whose data have to be given, without `data`, their folder.
     """
-    path = folder / folder_of(row)
+    path = folder / Path(row.recipe).stem
     if (path / "run.json").is_file():
         return Experiment.open(path, device)
     if row.external and data is None:
@@ -93,19 +93,14 @@ def budgeted(
     changes = [f"data.path={json.dumps(data)}"] if row.external else []
     node = override(read(row.recipe), changes)
     with TemporaryDirectory() as trial:
-        fits = int(seconds / _seconds_a_step(Experiment.create(trial, node, device)))
-    steps = min(int(node["train"]["steps"]), max(fits, TIMED))
+        fits = seconds / _seconds_a_step(Experiment.create(trial, node, device))
+    steps = int(min(node["train"]["steps"], max(fits, TIMED)))
     return Experiment.create(path, override(node, [f"train.steps={steps}"]), device)
 
 
 def finish(experiment: Experiment) -> Iterator[Event]:
     """The events of training a run to its end; none if it is complete."""
     return iter(()) if experiment.state.step >= experiment.settings.steps else experiment.train()
-
-
-def folder_of(row: PaperRow) -> str:
-    """The name of the row's run."""
-    return row.recipe
 
 
 def measuring(

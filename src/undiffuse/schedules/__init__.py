@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from undiffuse.schedules import grids
-from undiffuse.schedules.base import Schedule
+from undiffuse.schedules.base import Schedule, log_kept
 from undiffuse.schedules.betas import Betas
 from undiffuse.schedules.cosine import Cosine
 from undiffuse.schedules.learned import Learned, LearnedBetas
@@ -42,4 +42,5 @@ __all__ = [
     "Schedule",
     "Sigmoid",
     "grids",
+    "log_kept",
 ]

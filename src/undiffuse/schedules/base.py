@@ -27,7 +27,12 @@ class Schedule(nn.Module, ABC):
 
     def beta(self, s: Tensor, t: Tensor) -> Tensor:
         """Diffusion rate of the step from s to t, s < t."""
-        return -torch.expm1(logsigmoid(self.logsnr(t)) - logsigmoid(self.logsnr(s)))
+        return -torch.expm1(log_kept(self.logsnr(s), self.logsnr(t)))
+
+
+def log_kept(logsnr_s: Tensor, logsnr_t: Tensor) -> Tensor:
+    """log(keep_t / keep_s) = log(1 - beta): what a step from s to t keeps of the signal."""
+    return logsigmoid(logsnr_t) - logsigmoid(logsnr_s)
 
 
 def check_time(t: Tensor) -> Tensor:
