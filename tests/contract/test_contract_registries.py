@@ -7,11 +7,13 @@ from examples import DISTRIBUTIONS, GROUPS
 
 from undiffuse.distributions import Distribution
 
+PRESETS = {"ddpm-cifar10", "ddpm-256"}  # a U-Net with a paper's arguments: tested by size and by its weights
+
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_name_has_an_example(group):
     registry, examples = GROUPS[group]
-    assert set(examples) == set(registry), f"add an example of each to examples.py ({group})"
+    assert set(examples) == set(registry) - PRESETS, f"add an example of each to examples.py ({group})"
     assert all(examples.values())
 
 

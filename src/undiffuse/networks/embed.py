@@ -1,30 +1,54 @@
 """Sinusoidal features of time (Vaswani et al. 2017; Ho et al. 2020)."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 
-class TimeEmbedding(nn.Module):
-    """t in [0, 1], (B,) -> (B, width): sines and cosines of 1000 t, then two dense layers.
+@dataclass(frozen=True)
+class Clock:
+    """How time becomes an angle: sines and cosines of (scale t + offset) 10000^(-i / (half - shift)).
 
-    Raises ValueError unless width is even.
+    A network that was trained on the numbers 0, ..., T-1 of a chain's steps has scale T and offset -1.
+    """
+
+    scale: float = 1000.0
+    offset: float = 0.0
+    shift: float = 1.0
+    cosine_first: bool = False
+
+
+class TimeEmbedding(nn.Module):
+    """t in [0, 1], (B,) -> (B, width): `features` sines and cosines, then two dense layers.
+
+    `features` is `width` unless given. Raises ValueError unless it is even and at least 4.
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        features: int | None = None,
+        clock: Clock | None = None,
+        activation: type[nn.Module] = nn.SiLU,
+    ) -> None:
         super().__init__()
-        if width < 4 or width % 2:
-            raise ValueError(f"width={width}: a time embedding has an even width of at least 4")
-        half = width // 2
-        scale = -math.log(10_000) / (half - 1)
+        features = features or width
+        if features < 4 or features % 2:
+            raise ValueError(f"{features} features of time: an even number of at least 4 is needed")
+        self.clock = clock or Clock()
+        half = features // 2
+        scale = -math.log(10_000) / (half - self.clock.shift)
         self.register_buffer("frequencies", torch.exp(scale * torch.arange(half)), persistent=False)
-        self.dense = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.dense = nn.Sequential(nn.Linear(features, width), activation(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
         """Features of t."""
-        angles = 1000 * t[:, None] * self.frequencies.to(t.dtype)
-        out: Tensor = self.dense(torch.cat([angles.sin(), angles.cos()], 1))
+        number = self.clock.scale * t[:, None] + self.clock.offset
+        angles = number * self.frequencies.to(t.dtype)
+        waves = [angles.sin(), angles.cos()]
+        out: Tensor = self.dense(torch.cat(waves[::-1] if self.clock.cosine_first else waves, 1))
         return out

@@ -1,29 +1,31 @@
 """The U-Net of Ho et al. 2020 for images of any channel count, height and width.
 
 Levels halve the resolution; the way up sees the features of the way down. Sizes that the levels do not
-divide are padded at the edges inside and cropped again outside.
+divide are padded at the edges inside and cropped again outside. With a `patch` of p the net sees patches of
+p x p pixels as channels: p^2 as fast at the same width, with convolutions wide enough to be efficient.
 """
 
-from typing import Literal
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, silu
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 
-from undiffuse.networks.attention import Attention
-from undiffuse.networks.blocks import ResNetBlock
-from undiffuse.networks.embed import TimeEmbedding
+from undiffuse.networks.attention import Attend, Full
+from undiffuse.networks.blocks import Block, ResNet
+from undiffuse.networks.embed import Clock, TimeEmbedding
+from undiffuse.networks.labels import Labels
 from undiffuse.networks.layers import group_norm, zeroed
-
-BLOCKS = {"resnet": ResNetBlock}
+from undiffuse.networks.resample import Down, Up, halved
 
 
 class UNet(nn.Module):
-    """(B, C, H, W), (B,) -> (B, outputs C, H, W).
+    """(B, C, H, W), (B,) -> (B, outputs C, H, W); and labels (B,) if there are `classes`.
 
     `channels` at full resolution, times `multipliers[i]` after i halvings; `blocks` blocks a level (one more
-    on the way up); self-attention on the levels named in `attention` (0 is full resolution) and in the
-    middle if `middle_attention`. Raises ValueError for data that are no images, or levels that do not exist.
+    on the way up); the attention `attend` on the levels named in `attention` (0 is full resolution), and
+    full attention in the middle if `middle_attention`. Raises ValueError for data that are no images, or
+    too small.
     """
 
     def __init__(
@@ -35,60 +37,76 @@ class UNet(nn.Module):
         attention: tuple[int, ...] = (),
         middle_attention: bool = True,
         dropout: float = 0.0,
-        block: Literal["resnet"] = "resnet",
+        block: Block | None = None,
+        attend: Attend | None = None,
+        down: Down = "strided",
+        patch: int = 1,
+        groups: int = 8,
+        eps: float = 1e-5,
+        clock: Clock | None = None,
+        classes: int = 0,
         outputs: int = 1,
     ) -> None:
         super().__init__()
-        _check(shape, channels, multipliers, blocks, attention)
+        check_images(shape, channels, multipliers, blocks, attention, patch)
+        self.patch, self.factor = patch, patch * 2 ** (len(multipliers) - 1)
+        norm, attend, width = partial(group_norm, groups=groups, eps=eps), attend or Full(), 4 * channels
+        made = partial(block or ResNet(), embedding=width, dropout=dropout, norm=norm)
+        self.embed = TimeEmbedding(width, channels if channels >= 4 else width, clock)
+        self.labels = Labels(classes, width) if classes else None
         widths = [channels * m for m in multipliers]
-        self.factor = 2 ** (len(widths) - 1)
-        self.embed = TimeEmbedding(4 * channels)
-        self.first = nn.Conv2d(shape[0], widths[0], 3, padding=1)
+        self.first = nn.Conv2d(shape[0] * patch**2, widths[0], 3, padding=1)
 
-        def stage(channels_in: int, width: int, attend: bool) -> "_Stage":
-            made = BLOCKS[block](channels_in, width, 4 * channels, dropout)
-            return _Stage(made, Attention(width) if attend else None)
+        def stage(channels_in: int, level: int) -> "Stage":
+            attends = attend(widths[level], norm) if level in attention else None
+            return Stage(made(channels_in, widths[level]), attends)
 
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         skips = [widths[0]]
-        for level, width in enumerate(widths):
+        for level, wide in enumerate(widths):
             for _ in range(blocks):
-                self.down.append(stage(skips[-1], width, level in attention))
-                skips.append(width)
+                self.down.append(stage(skips[-1], level))
+                skips.append(wide)
             if level < len(widths) - 1:
-                self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
-                skips.append(width)
-        self.middle = nn.ModuleList(stage(width, width, i == 0 and middle_attention) for i in range(2))
+                self.down.append(halved(down, wide))
+                skips.append(wide)
+        full = attend if isinstance(attend, Full) else Full()
+        middle = full(wide, norm) if middle_attention else None
+        self.middle = nn.ModuleList([Stage(made(wide, wide), middle), Stage(made(wide, wide), None)])
         for level in reversed(range(len(widths))):
             for _ in range(blocks + 1):
-                self.up.append(stage(width + skips.pop(), widths[level], level in attention))
-                width = widths[level]
+                self.up.append(stage(wide + skips.pop(), level))
+                wide = widths[level]
             if level > 0:
-                self.up.append(nn.Conv2d(width, width, 3, padding=1))
-        self.norm = group_norm(width)
-        self.last = zeroed(nn.Conv2d(width, outputs * shape[0], 3, padding=1))
+                self.up.append(Up(wide))
+        self.norm = norm(wide)
+        self.last = zeroed(nn.Conv2d(wide, outputs * shape[0] * patch**2, 3, padding=1))
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's output at x_t and t."""
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The network's output at x_t and t, of these labels if it knows classes."""
         height, width = x_t.shape[-2:]
-        embedding = silu(self.embed(t))
-        h = self.first(_padded(x_t, self.factor))
+        embedding = self.embed(t)
+        if self.labels is not None:
+            embedding = embedding + self.labels(condition, x_t)
+        h = self._through(self.first(pixel_unshuffle(padded(x_t, self.factor), self.patch)), silu(embedding))
+        out = pixel_shuffle(self.last(silu(self.norm(h))), self.patch)
+        return out[..., :height, :width]
+
+    def _through(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """Down, through the middle, and up."""
         skips = [h]
         for part in self.down:
-            h = part(h, embedding) if isinstance(part, _Stage) else part(h)
+            h = part(h, embedding) if isinstance(part, Stage) else part(h)
             skips.append(h)
         for part in self.middle:
             h = part(h, embedding)
         for part in self.up:
-            if isinstance(part, _Stage):
-                h = part(torch.cat([h, skips.pop()], 1), embedding)
-            else:
-                h = part(interpolate(h, scale_factor=2.0, mode="nearest"))
-        out: Tensor = self.last(silu(self.norm(h)))
-        return out[..., :height, :width]
+            stage = isinstance(part, Stage)
+            h = part(torch.cat([h, skips.pop()], 1), embedding) if stage else part(h)
+        return h
 
 
-class _Stage(nn.Module):
+class Stage(nn.Module):
     """A block, then attention where there is any."""
 
     def __init__(self, block: nn.Module, attention: nn.Module | None) -> None:
@@ -96,33 +114,39 @@ class _Stage(nn.Module):
         self.block, self.attention = block, attention
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """The block's output, attended."""
         out: Tensor = self.block(x, embedding)
         return out if self.attention is None else self.attention(out)
 
 
-def _padded(x: Tensor, factor: int) -> Tensor:
+def padded(x: Tensor, factor: int) -> Tensor:
     """x with its last rows and columns repeated up to a multiple of the factor."""
-    down, right = -x.shape[-2] % factor, -x.shape[-1] % factor
-    return pad(x, (0, right, 0, down), mode="replicate") if down or right else x
+    below, right = -x.shape[-2] % factor, -x.shape[-1] % factor
+    return pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
-def _check(
+def check_images(
     shape: tuple[int, ...],
     channels: int,
     multipliers: tuple[int, ...],
-    blocks: int,
-    attention: tuple[int, ...],
+    blocks: int = 1,
+    attention: tuple[int, ...] = (),
+    patch: int = 1,
 ) -> None:
+    """Raise ValueError for data that are no images or too small, and levels that cannot be."""
     if len(shape) != 3:
         raise ValueError(f"a U-Net needs images (C, H, W), the data are {shape}; use network.kind=mlp")
-    if channels < 1 or blocks < 1:
-        raise ValueError(f"channels={channels}, blocks={blocks}: a U-Net needs at least one of each")
+    if channels < 1 or blocks < 1 or patch < 1:
+        raise ValueError(
+            f"channels={channels}, blocks={blocks}, patch={patch}: a U-Net needs at least one of each"
+        )
     if not multipliers or min(multipliers) < 1:
         raise ValueError(f"multipliers={multipliers}: one positive factor a level, such as [1, 2, 2]")
     if any(not 0 <= level < len(multipliers) for level in attention):
         raise ValueError(f"attention={attention}: levels are 0 to {len(multipliers) - 1}")
-    if min(shape[1:]) < 2 ** (len(multipliers) - 1):
+    if min(shape[1:]) < patch * 2 ** (len(multipliers) - 1):
         raise ValueError(
-            f"images of {shape[1]}x{shape[2]} are too small for {len(multipliers)} levels; "
-            f"use fewer multipliers"
+            f"images of {shape[1]}x{shape[2]} are too small for {len(multipliers)} levels"
+            + (f" of patches of {patch}; use a smaller patch or" if patch > 1 else "; use")
+            + " fewer multipliers"
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from undiffuse.data import SOURCES, Source
 from undiffuse.kernels import KERNELS, Kernel
-from undiffuse.networks import NETWORKS
+from undiffuse.networks import ATTENTIONS, BLOCKS, NETWORKS, Attend, Block
 from undiffuse.objectives import OBJECTIVES, TIMES, WEIGHTS, Objective, Times, Weight
 from undiffuse.parameterizations import (
     DECODERS,
@@ -40,6 +40,8 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Variance: VARIANCES,
     Decoder: DECODERS,
     nn.Module: NETWORKS,
+    Block: BLOCKS,
+    Attend: ATTENTIONS,
     Objective: OBJECTIVES,
     Times: TIMES,
     Weight: WEIGHTS,
