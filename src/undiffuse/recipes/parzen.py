@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from undiffuse.data import Source, Splits
+from undiffuse.data import Splits
 from undiffuse.files import write_json
 from undiffuse.metrics import Parzen, count_ticks, parzen
+from undiffuse.recipes.recipe import source_of
 from undiffuse.recipes.run import Run
 
 VALIDATION = 1000
@@ -36,8 +37,7 @@ class Protocol:
 
 def protocol(run: Run) -> Protocol:
     """The data of the run for a comparison by Parzen windows. Raises ValueError unless they have levels."""
-    source: Source = run.recipe["data"].build()
-    splits: Splits = source.load()
+    splits: Splits = source_of(run.recipe).load()
     if splits.levels is None:
         raise ValueError("Parzen windows compare levels as numbers in [0, 1]; these data are continuous")
     top, begin = splits.levels - 1, len(splits.train) * 5 // 6
