@@ -4,16 +4,25 @@ from undiffuse.bounds.entropy import StepEntropies, count_entropy_calls, step_en
 from undiffuse.bounds.estimate import Estimate
 from undiffuse.bounds.evaluate import Report, blocks, count_calls, evaluate
 from undiffuse.bounds.nelbo import Nelbo, nelbo
+from undiffuse.bounds.optimal import check_fixed, optimal_variance, widened
+from undiffuse.bounds.progressive import Progressive, count_progressive_calls, progressive, receive
 
 __all__ = [
     "Estimate",
     "Nelbo",
+    "Progressive",
     "Report",
     "StepEntropies",
     "blocks",
+    "check_fixed",
     "count_calls",
     "count_entropy_calls",
+    "count_progressive_calls",
     "evaluate",
     "nelbo",
+    "optimal_variance",
+    "progressive",
+    "receive",
     "step_entropies",
+    "widened",
 ]

@@ -60,10 +60,10 @@ def step_entropies(
         raise ValueError("entropies of steps need a chain of at least two steps")
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     each, excess = Moments(), Moments()
-    for x_0, count, streams in streamed(model, data, seed, "entropy", encode, block):
+    for given, x_0, count, streams in streamed(model, data, seed, "entropy", encode, block):
         columns = []
         for s, t in pairwise(grid):
-            columns.append(torch.stack(terms.step_entropies(model, x_0, s, t, streams)).cpu())
+            columns.append(torch.stack(terms.step_entropies(given, x_0, s, t, streams)).cpu())
             tick()
         each.add(torch.stack(columns, 2).transpose(0, 1)[:count] * scale)  # (B, 3, T - 1)
         over = terms.null(model, x_0) - terms.prior_entropy(model, x_0)

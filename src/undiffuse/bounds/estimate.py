@@ -65,16 +65,16 @@ def streamed(
     name: str,
     encode: Callable[[Tensor], Tensor],
     block: int | None,
-) -> Iterator[tuple[Tensor, int, Streams]]:
-    """(x_0, how many of its rows count, their noise) for the data (N, *shape), block by block."""
+) -> Iterator[tuple[ReverseProcess, Tensor, int, Streams]]:
+    """The model of some rows of the data (N, *shape), their x_0, how many of them count, and their noise."""
     size = block or micro_batch(tuple(data.shape[1:]))
     device = next(model.parameters(), torch.zeros(())).device
     for begin in range(0, len(data), size):
-        rows = data[begin : begin + size]
-        count = len(rows)
-        if count < size:  # the last block repeats its last row, so that every block has one size
-            rows = torch.cat([rows, rows[-1:].expand(size - count, *rows.shape[1:])])
-        yield encode(rows).to(device), count, Streams(seed, name, rows=range(begin, begin + size))
+        rows = torch.arange(begin, begin + size)
+        count = min(size, len(data) - begin)
+        last = rows.clamp(max=len(data) - 1)  # the last block repeats its last row: every block has one size
+        streams = Streams(seed, name, rows=range(begin, begin + size))
+        yield model.rows(last), encode(data[last]).to(device), count, streams
 
 
 def check_examples(data: Tensor) -> None:

@@ -18,14 +18,16 @@ from undiffuse.tensors import dims, micro_batch
 class Report:
     """The bound over `examples` examples; everything in bits per dimension.
 
-    `total` = prior + steps + decode. `null` is -log2 pi(x_0), what the data cost under the chain's prior
-    alone, and `gain` how far `total` lies below it. `k` is the 2015 paper's bound on log2 p, with its fixed
-    last step; `k_gain` = k + null is its K - L_null. `k_entropies` is k by the paper's eq. 14, which needs
-    `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves the latent time grid[i + 1].
+    `total` = prior + steps + decode; prior + steps is the `rate`, what a receiver is sent before x_0 itself:
+    L_1 + .. + L_T in Ho et al. (2020), and decode their L_0. `null` is -log2 pi(x_0), what the data cost
+    under the chain's prior alone, and `gain` how far `total` lies below it. `k` is the 2015 paper's bound on
+    log2 p, with its fixed last step; `k_gain` = k + null is its K - L_null. `k_entropies` is k by the paper's
+    eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1].
     """
 
     examples: int
     total: Estimate
+    rate: Estimate
     gain: Estimate
     prior: Estimate
     steps: Estimate
@@ -52,8 +54,8 @@ def blocks(
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
     """(x_0, bound) of the data (N, *shape), block by block; `encode` makes x_0 of raw rows."""
-    for x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block):
-        part = nelbo(model, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
+    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block):
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
         yield x_0[:count], part.first(count)
 
 
@@ -80,15 +82,28 @@ def evaluate(
     return Report(examples=len(data), grid=grid, per_step=steps.mean, per_step_se=steps.se, **named)
 
 
-COLUMNS = ("total", "gain", "prior", "steps", "decode", "null", "k", "k_gain", "k_entropies", "excess")
+COLUMNS = (
+    "total",
+    "rate",
+    "gain",
+    "prior",
+    "steps",
+    "decode",
+    "null",
+    "k",
+    "k_gain",
+    "k_entropies",
+    "excess",
+)
 
 
 def _columns(model: ReverseProcess, x_0: Tensor, part: Nelbo) -> list[Tensor]:
     """What `COLUMNS` are, (B,) each."""
     null = bound.null(model, x_0).cpu()
     excess = null - bound.prior_entropy(model, x_0).cpu()
-    below = [null - part.total, part.prior, part.steps.sum(1), part.decode]
-    return [part.total, *below, null, part.k, part.k + null, part.k_entropies, excess]
+    steps = part.steps.sum(1)
+    parts = [part.total, part.prior + steps, null - part.total, part.prior, steps, part.decode]
+    return [*parts, null, part.k, part.k + null, part.k_entropies, excess]
 
 
 def count_calls(

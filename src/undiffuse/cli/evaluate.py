@@ -10,7 +10,6 @@ from undiffuse.cli.console import (
     Seed,
     device_of,
     printable,
-    progress,
     show,
     table,
     ticking,
@@ -32,7 +31,15 @@ undiffuse evaluate runs/first --split train --steps 100
 
 undiffuse evaluate runs/swiss-roll-2015 --entropy
 
+undiffuse evaluate runs/first --progressive
+
+undiffuse evaluate runs/first --optimal-variance --steps 50
+
 undiffuse evaluate runs/mnist-2015 --parzen --steps 100
+
+undiffuse evaluate runs/first --samples 1000
+
+undiffuse evaluate runs/fashion --samples 10000 --features fashion.safetensors --sampler ddim --steps 50
 """
 
 
@@ -60,6 +67,20 @@ def command(
             "--entropy", help="Also the entropy of every reverse step, between its bounds (2015, eq. 24)."
         ),
     ] = False,
+    progressive: Annotated[
+        bool,
+        typer.Option(
+            "--progressive", help="Also rate and distortion after so many of the bits (Ho et al. 2020)."
+        ),
+    ] = False,
+    optimal_variance: Annotated[
+        bool,
+        typer.Option(
+            "--optimal-variance",
+            help="Instead: the bound with the best fixed variance of every step, found on training examples "
+            "(as many as --examples, or 256), beside the model's own.",
+        ),
+    ] = False,
     parzen: Annotated[
         bool,
         typer.Option(
@@ -68,21 +89,43 @@ def command(
     ] = False,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", help="How many samples --parzen draws, on --steps of the chain (10,000)."),
+        typer.Option(
+            "--samples",
+            help="Instead: draw so many, on --steps of the chain, and print their distances from the test "
+            "data (Fréchet, kernel, precision and recall). With --parzen: how many it draws (10,000).",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features",
+            metavar="FILE",
+            help="Compare --samples in the features of this .safetensors file: a classifier, or Inception's "
+            "weights for FID. Default: pixels.",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="What draws --samples. Default: the recipe's.")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """The bound on -log2 p of held-out data: mean, standard error, and every step's part."""
+    from undiffuse.cli.evaluating import report_progressive, report_variance
+    from undiffuse.cli.scoring import print_distances, print_parzen
     from undiffuse.recipes import evaluate, load, plan_calls, save_evaluation
 
     trained = load(run, device_of(device))
+    more = entropy or progressive or optimal_variance or split != "test"
+    _check_samples(samples, parzen, more or (examples, terms) != (None, None))
+    if (features or sampler) and (parzen or samples is None):
+        raise ValueError("--features and --sampler go with --samples N, without --parzen")
     if parzen:
-        _check_parzen(samples, entropy or split != "test" or (examples, terms) != (None, None))
-        _parzen(trained, 10_000 if samples is None else samples, seed, steps)
+        print_parzen(trained, 10_000 if samples is None else samples, seed, steps)
         return
     if samples is not None:
-        raise ValueError(f"--samples {samples}: only --parzen draws samples")
+        print_distances(trained, samples, seed, steps, features, sampler)
+        return
     if entropy and len(trained.thinned(steps)) < 2:
         raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
     if terms is None:
@@ -90,27 +133,38 @@ def command(
     elif terms < 0:
         raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
     terms = terms or None
-    data = _split(trained.recipe, split, examples)
+    data, labels = _split(trained.recipe, split, examples)
     trained.check(data)
+    trained = trained.told(labels)
+    if optimal_variance:
+        if entropy or progressive:
+            raise ValueError("--optimal-variance compares two bounds; --entropy and --progressive go without")
+        report_variance(trained, data, split, examples, seed, steps, terms)
+        return
     with ticking("evaluate", plan_calls(trained, len(data), steps, terms)) as tick:
         result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick)
     _print(result)
     paths = save_evaluation(result, trained.folder, split)
     if entropy:
         paths += _entropy(trained, data, seed, steps, split)
+    if progressive:
+        paths += report_progressive(trained, data, split, seed, steps, terms)
     for path in paths:
         typer.echo(printable(str(path)))
     _warn(result.warnings)
 
 
-def _split(recipe: Any, split: str, examples: int | None) -> Any:
+def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:
+    """The examples that are evaluated, and their labels if they have any."""
     from undiffuse.recipes import load_data
 
     if split not in ("test", "train"):
         raise ValueError(f"--split {split}: choose test or train")
     if examples is not None and examples < 2:
         raise ValueError(f"--examples {examples}: a standard error needs at least two")
-    return getattr(load_data(recipe), split)[:examples]
+    splits = load_data(recipe)
+    labels = getattr(splits, f"{split}_labels")
+    return getattr(splits, split)[:examples], labels if labels is None else labels[:examples]
 
 
 def _entropy(trained: "Run", data: Any, seed: int, steps: int | None, split: str) -> "list[Path]":
@@ -131,38 +185,15 @@ def _entropy(trained: "Run", data: Any, seed: int, steps: int | None, split: str
     return save_entropies(found, trained.folder, split)
 
 
-def _check_parzen(samples: int | None, more: bool) -> None:
-    if more:
+def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
+    if more and parzen:
         raise ValueError("--parzen scores samples on all test data; it goes with --samples, --steps, --seed")
+    if more and samples is not None:
+        raise ValueError(
+            "--samples compares with all test data; it goes with --features, --steps, --sampler, --seed"
+        )
     if samples is not None and samples < 1:
         raise ValueError(f"--samples {samples}: draw at least one")
-
-
-def _parzen(trained: "Run", count: int, seed: int, steps: int | None) -> None:
-    """The score of samples under the protocol of the 2015 paper."""
-    from undiffuse.recipes import parzen_of, plan_ticks, protocol, save_parzen
-
-    trained.thinned(steps)
-    fixed = protocol(trained)
-    with progress() as bar:
-        draw, score = (bar.add_task(*task) for task in (("sample", True, count), ("score", True, None)))
-        bar.update(score, total=plan_ticks(fixed, count))
-        found = parzen_of(
-            trained,
-            fixed,
-            count,
-            seed,
-            steps=steps,
-            sampled=lambda n: bar.advance(draw, n),
-            tick=lambda: bar.advance(score),
-        )
-    rows = table("log-likelihood by Parzen windows", ">mean", ">s.e.", "unit")
-    for unit, each in (("nats", found.nats), ("bits", found.bits)):
-        rows.add_row("", f"{each.mean:.1f}", f"{each.se:.1f}", f"{unit}/example")
-    show(rows)
-    edge = ": an end of the list, another may be better" if found.at_edge else ""
-    typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
-    typer.echo(printable(str(save_parzen(found, trained.folder))))
 
 
 def _warn(warnings: list[str]) -> None:

@@ -131,15 +131,25 @@ class Table(Variance):
         self.values = torch.as_tensor(values, dtype=torch.float64)
         if self.values.ndim != 1 or not bool((self.values > 0).all()):
             raise ValueError("values: a list of T positive variances, one a step of the chain")
+        self.grid = torch.arange(1, len(self.values) + 1, dtype=torch.float64) / len(self.values)
+
+    @classmethod
+    def on(cls, grid: Tensor, values: Tensor) -> "Table":
+        """`values[i]` (T,) for the step that leaves grid[i], of any grid (T,). ValueError if they differ."""
+        table = cls(values.tolist())
+        if grid.shape != table.grid.shape:
+            raise ValueError(f"values: {len(values)} variances for a grid of {len(grid)} times")
+        table.grid = grid.to("cpu", torch.float64)
+        return table
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        """The table's value at t; ValueError unless the step is one of its own, from t to t - 1/T."""
-        steps = len(self.values)
-        index = (t * steps).round().long()
-        off = torch.maximum((t * steps - index).abs(), ((t - s) * steps - 1).abs())
-        if bool((off > 1e-6).any()):
+        """The table's value at t; ValueError unless the step is one of its own, from a time to the next."""
+        steps, times = len(self.grid), torch.cat([torch.zeros(1, dtype=torch.float64), self.grid])
+        index = (self.grid - t.unsqueeze(-1)).abs().argmin(-1)
+        off = torch.maximum((t - times[index + 1]).abs(), (s - times[index]).abs())
+        if bool((off > 1e-6 / steps).any()):
             raise ValueError(
                 f"a table of {steps} variances knows only the single steps of its own chain: sample and "
                 f"evaluate on all {steps} of them, or use variance=posterior"
             )
-        return like(self.values[index - 1], x_t)
+        return like(self.values[index], x_t)

@@ -53,6 +53,8 @@ class Evaluation:
         for name in ("prior", "steps", "decode"):
             part: Estimate = getattr(report, name)
             yield Row(f"  {name}", part.mean, part.se, "bits/dim, x_0")
+        for name, part in (("rate (prior + steps)", report.rate), ("distortion (decode)", report.decode)):
+            yield Row(name, part.mean, part.se, "bits/dim, x_0")
         count, unit = self.group
         if self.levels is None:
             yield Row("  change of units", -self.shift, 0.0, "bits/dim")
