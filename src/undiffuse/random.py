@@ -10,6 +10,7 @@ Models, samplers and bounds accept a `torch.Generator` or `Streams` as their `ge
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -41,7 +42,8 @@ class Streams:
     """One independent random stream for every row of a batch.
 
     Row i of ``Streams(*key, rows=range(a, b))`` depends on the key and on ``a + i`` alone: the row's number
-    is added to the key, and Philox streams of different keys are independent.
+    is added to the key, and Philox streams of different keys are independent. Rows of the same number, as
+    in ``rows=[3, 3]``, draw the same.
 
     >>> alone = normal((1, 3), Streams(0, "demo", rows=range(7, 8)))
     >>> among = normal((9, 3), Streams(0, "demo", rows=range(0, 9)))
@@ -49,7 +51,7 @@ class Streams:
     True
     """
 
-    def __init__(self, *key: Key, rows: range) -> None:
+    def __init__(self, *key: Key, rows: Sequence[int]) -> None:
         self._base, self._rows = digest(*key), rows
         self._bits = np.random.Philox(key=0)
         self._fresh = self._bits.state

@@ -12,7 +12,7 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.networks import MLP, UNet
 from undiffuse.parameterizations import X0, V
 from undiffuse.random import keyed
-from undiffuse.samplers import DDIM, Ancestral, count_steps, reverse, sample, start, trajectory
+from undiffuse.samplers import DDIM, Ancestral, Langevin, count_steps, reverse, sample, start, trajectory
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
 
 EVERY = pytest.mark.parametrize("sampler", **each(SAMPLERS))
@@ -83,7 +83,8 @@ class Watcher(ReverseProcess):
 def test_one_call_a_latent_time_from_one_downwards(sampler):
     model, grid = Watcher(Gaussian(Linear())), grids.strided(20, 5)
     walk = list(reverse(model, normals(3, 2), sampler=sampler, grid=grid, generator=keyed(0)))
-    assert model.asked == grid.flip(0).tolist()
+    again = getattr(sampler, "corrections", 0)  # calls that a corrector makes at every time it arrives at
+    assert model.asked == [1.0, *(t for t in grid.flip(0).tolist()[1:] for _ in range(1 + again))]
     assert [t for t, _ in walk] == [*grid.flip(0).tolist(), 0.0]
     assert torch.equal(walk[0][1], normals(3, 2)) and all(x.shape == (3, 2) for _, x in walk)
 
@@ -128,7 +129,7 @@ def images():
 
 
 @pytest.mark.parametrize("make", [vectors, images])
-@pytest.mark.parametrize("sampler", [Ancestral(), DDIM(), DDIM(1.0)])
+@pytest.mark.parametrize("sampler", [Ancestral(), DDIM(), DDIM(1.0), Langevin()])
 def test_a_sample_is_the_same_in_any_company(make, sampler):
     (model, shape), grid = make(), grids.uniform(3)
 

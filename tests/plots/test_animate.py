@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from undiffuse.plots import save_gif, save_scatter_gif, tile
+from undiffuse.plots import save_film, save_scatter_film, tile
 
 random = np.random.default_rng(0)
 
@@ -30,7 +30,7 @@ def frames(path: Path) -> tuple[list[np.ndarray], list[int], int]:
 @pytest.mark.parametrize("size", [(5, 1, 4, 4), (5, 4, 4), (2, 3, 4, 4), (3, 2, 4, 4)])
 def test_every_frame_is_its_sheet_and_the_last_is_held(tmp_path: Path, size: tuple[int]) -> None:
     batches = [images(*size) for _ in range(4)]
-    save_gif(batches, tmp_path / "a.gif", columns=2, duration=40, hold=900, scale=1)
+    save_film(batches, tmp_path / "a.gif", columns=2, duration=40, hold=900, scale=1)
     pictures, durations, loop = frames(tmp_path / "a.gif")
     assert durations == [40, 40, 40, 900] and loop == 0
     for picture, batch in zip(pictures, batches, strict=True):
@@ -40,7 +40,7 @@ def test_every_frame_is_its_sheet_and_the_last_is_held(tmp_path: Path, size: tup
 
 def test_equal_frames_are_not_merged(tmp_path: Path) -> None:
     batch = images(2, 4, 4)
-    save_gif([batch] * 5, tmp_path / "a.gif", scale=1)
+    save_film([batch] * 5, tmp_path / "a.gif", scale=1)
     assert frames(tmp_path / "a.gif")[1] == [60, 60, 60, 60, 1500]
 
 
@@ -48,20 +48,20 @@ def test_equal_frames_are_not_merged(tmp_path: Path) -> None:
 def test_tables_of_every_size_are_carried_over(tmp_path: Path, levels: int) -> None:
     few = np.linspace(0, 255, levels).astype(np.uint8)
     batches = [few[random.integers(0, levels, (1, 1, 40, 40))], images(1, 1, 40, 40)]
-    save_gif(batches, tmp_path / "a.gif", scale=1)
+    save_film(batches, tmp_path / "a.gif", scale=1)
     for picture, batch in zip(frames(tmp_path / "a.gif")[0], batches, strict=True):
         assert (picture[..., 0] == batch[0, 0]).all()
 
 
 def test_many_colours_become_near_ones(tmp_path: Path) -> None:
     batch = images(1, 3, 64, 64)
-    save_gif([batch], tmp_path / "a.gif", scale=1)
+    save_film([batch], tmp_path / "a.gif", scale=1)
     error = frames(tmp_path / "a.gif")[0][0].astype(float) - batch[0].transpose(1, 2, 0)
     assert np.abs(error).mean() < 15
 
 
 def test_one_frame_and_tensors_are_enough(tmp_path: Path) -> None:
-    save_gif([torch.zeros(3, 1, 28, 28, dtype=torch.uint8)], tmp_path / "a.gif")
+    save_film([torch.zeros(3, 1, 28, 28, dtype=torch.uint8)], tmp_path / "a.gif")
     pictures, durations, _ = frames(tmp_path / "a.gif")
     assert durations == [1500] and pictures[0].shape[1] >= 560
 
@@ -83,7 +83,7 @@ def test_one_batch_is_alive_at_a_time(tmp_path: Path) -> None:
             del batch
 
     Batch.__hash__ = object.__hash__  # a weak set needs one, arrays have none
-    save_gif(make(), tmp_path / "a.gif")
+    save_film(make(), tmp_path / "a.gif")
     assert most == [0] * 6
 
 
@@ -92,7 +92,7 @@ def test_a_long_film_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> No
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        save_gif((images(4, 64, 64) for _ in range(count)), tmp_path / "a.gif", scale=2)
+        save_film((images(4, 64, 64) for _ in range(count)), tmp_path / "a.gif", scale=2)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
@@ -103,7 +103,7 @@ def test_a_long_film_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> No
 
 def test_a_generator_that_fails_leaves_the_old_film(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
-    save_gif([images(1, 4, 4)], path)
+    save_film([images(1, 4, 4)], path)
     before = path.read_bytes()
 
     def broken() -> Iterator[np.ndarray]:
@@ -111,9 +111,9 @@ def test_a_generator_that_fails_leaves_the_old_film(tmp_path: Path) -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        save_gif(broken(), path)
+        save_film(broken(), path)
     with pytest.raises(ValueError, match="frames is empty; give at least one"):
-        save_gif(iter([]), path)
+        save_film(iter([]), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -132,13 +132,13 @@ def test_bad_inputs_name_themselves(
     tmp_path: Path, batches: list[np.ndarray], options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        save_gif(batches, tmp_path / "a.gif", **options)
+        save_film(batches, tmp_path / "a.gif", **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_points_move_and_are_drawn_where_they_are(tmp_path: Path) -> None:
     moments = [(1.0, [[-0.5, 0.5]] * 50), (0.0, [[0.5, -0.5]] * 50)]
-    save_scatter_gif(iter(moments), tmp_path / "a.gif", extent=(-1, 1, -1, 1))
+    save_scatter_film(iter(moments), tmp_path / "a.gif", extent=(-1, 1, -1, 1))
     pictures, durations, loop = frames(tmp_path / "a.gif")
     assert durations == [60, 1500] and loop == 0
     centres = []
@@ -159,14 +159,14 @@ def test_with_an_extent_points_are_consumed_one_at_a_time(tmp_path: Path) -> Non
             sizes.append(temporary.exists())
             yield t, random.standard_normal((9, 2))
 
-    save_scatter_gif(make(), tmp_path / "a.gif", extent=(-1, 1, -1, 1))
+    save_scatter_film(make(), tmp_path / "a.gif", extent=(-1, 1, -1, 1))
     assert sizes == [True] * 3
 
 
 def test_the_view_is_found_from_all_frames_and_tolerates_infinities(tmp_path: Path) -> None:
     x = random.standard_normal((100, 2))
     wild = np.where(np.arange(100)[:, None] < 3, np.nan, 50 * x)
-    save_scatter_gif([(1.0, x), (0.5, wild), (0.0, np.full((4, 2), np.inf))], tmp_path / "a.gif")
+    save_scatter_film([(1.0, x), (0.5, wild), (0.0, np.full((4, 2), np.inf))], tmp_path / "a.gif")
     pictures = np.stack(frames(tmp_path / "a.gif")[0]).astype(int)
     first, second, third = (np.ptp(pictures, axis=-1) > 60).any(1)
     assert np.ptp(np.nonzero(first)) * 10 < np.ptp(np.nonzero(second))  # both in the wider view
@@ -175,7 +175,7 @@ def test_the_view_is_found_from_all_frames_and_tolerates_infinities(tmp_path: Pa
 
 def test_bad_points_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"frames\[1\]\[1\] has shape \(5, 3\)"):
-        save_scatter_gif([(1.0, np.zeros((5, 2))), (0.0, np.zeros((5, 3)))], tmp_path / "a.gif")
+        save_scatter_film([(1.0, np.zeros((5, 2))), (0.0, np.zeros((5, 3)))], tmp_path / "a.gif")
     with pytest.raises(ValueError, match="frames is empty"):
-        save_scatter_gif([], tmp_path / "a.gif")
+        save_scatter_film([], tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,8 @@ from undiffuse import __version__
 from undiffuse.data import SOURCES
 from undiffuse.recipes import Plan, shipped
 
-VERBS = ("train", "sample", "evaluate", "info", "reproduce", "recipes", "datasets")
+VERBS = ("train", "sample", "interpolate", "evaluate", "info", "reproduce", "recipes", "datasets")
+VERBS = (*VERBS, "import", "export")
 
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, ticking
+from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from undiffuse.recipes import Run
@@ -22,7 +21,13 @@ undiffuse sample runs/first -n 64
 
 undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
 
-undiffuse sample runs/first -n 16 --animate
+undiffuse sample runs/first -n 16 --animate --stages
+
+undiffuse sample runs/digits-of-classes -n 16 --class 3 --guidance 2
+
+undiffuse sample runs/first -n 16 --film forming.mp4
+
+undiffuse sample runs/first -n 8 --share-from 0.75 --share-from 0.5
 
 undiffuse sample runs/swiss-roll -n 2000 --slices
 """
@@ -39,9 +44,24 @@ def command(
         int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option("--sampler", help="ancestral or ddim. Default: the recipe's.")
+        str | None, typer.Option("--sampler", help="ancestral, ddim or langevin. Default: the recipe's.")
     ] = None,
     eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
+    label: Annotated[
+        int | None, typer.Option("--class", help="Label of what to draw, for runs trained on labels.")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            "--guidance", help="How typical of its --class: 1 is the model, above is more so. Default: 1."
+        ),
+    ] = None,
+    clip: Annotated[
+        bool | None,
+        typer.Option(
+            "--clip/--no-clip", help="Clip predictions to the levels' range. Default: the recipe's."
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples."),
@@ -49,6 +69,17 @@ def command(
     animate: Annotated[
         bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")
     ] = False,
+    film: Annotated[
+        str | None, typer.Option("--film", help="That film as this .gif, .png (animated) or .mp4 file.")
+    ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Also write a picture of the samples at a few times.")
+    ] = False,
+    share_from: Annotated[
+        list[float] | None,
+        typer.Option("--share-from", help="Instead, n samples that are one until this t; may be repeated."),
+    ] = None,
+    states: Annotated[int, typer.Option("--states", help="With --share-from: how many shared states.")] = 1,
     slices: Annotated[
         bool,
         typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
@@ -57,23 +88,28 @@ def command(
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
     from undiffuse.recipes import check_range, load
-    from undiffuse.samplers import count_steps
 
-    trained = load(run, device_of(device))
+    trained = conditioned(load(run, device_of(device)), label, guidance, clip)
     walk = _sampler(sampler, eta)
-    stem = trained.folder / "samples" / "-".join(_words(n, seed, first, steps, sampler, eta))
-    target = _target(out)
-    _check(trained, target, animate, slices)
+    words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip)
+    stem = trained.folder / "samples" / "-".join(words)
+    target = target_of(out)
+    figures = Figures(
+        Path(film) if film else stem.with_name(f"{stem.name}.gif") if animate else None,
+        stem.with_name(f"{stem.name}-stages.png") if stages else None,
+    )
+    _check(trained, target, film, animate, stages, slices)
+    if share_from and (figures.paths or slices):
+        raise ValueError("--share-from: its samples are not animated, staged or sliced; ask for one of them")
     (walk or trained.sampler).check(trained.model)
     check_range(n, first)
     how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
-    if animate:
-        raw, film = _animate(trained, n, seed, how, stem)
+    if share_from:
+        paths = share(trained, n, share_from, states, seed, how, stem, target)
     else:
-        with ticking("sample", count_steps(n, trained.shape, trained.thinned(steps), first)) as tick:
-            raw = trained.sample(n, seed, tick=tick, **how)
-    paths = _write(trained, raw, stem, target) + ([film] if animate else [])
-    paths += [_slices(trained, seed, stem)] if slices else []
+        raw = (watch if figures.paths else _draw)(trained, n, seed, how, figures)
+        paths = write(trained, raw, stem, target) + figures.paths
+        paths += [_slices(trained, seed, stem)] if slices else []
     for path in paths:
         typer.echo(printable(str(path)))
 
@@ -89,15 +125,6 @@ def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
     return made
 
 
-def _target(out: str | None) -> Path | None:
-    path = None if out is None else Path(out)
-    if path is not None and path.suffix not in (".png", ".npy"):
-        raise ValueError(f"--out {out}: samples are written as .png or .npy")
-    if path is not None and not path.parent.is_dir():
-        raise FileNotFoundError(f"--out {out}: the folder {path.parent} does not exist")
-    return path
-
-
 def _words(
     n: int, seed: int, first: int, steps: int | None, sampler: str | None, eta: float | None
 ) -> list[str]:
@@ -108,32 +135,36 @@ def _words(
     return words + ([] if eta is None else [f"eta{eta:g}"])
 
 
-def _check(trained: "Run", target: Path | None, animate: bool, slices: bool) -> None:
+def _check(
+    trained: "Run", target: Path | None, film: str | None, animate: bool, stages: bool, slices: bool
+) -> None:
     """Raise ValueError for a picture of samples that have none, before they are drawn."""
+    from undiffuse.plots import check_film
     from undiffuse.recipes import has_picture
 
     if slices and trained.shape != (2,):
         raise ValueError(f"--slices: drawn for points in the plane, this run has shape {trained.shape}")
+    if stages and trained.shape == (2,):
+        raise ValueError("--stages: a picture of images; points in the plane have --slices")
+    if film:
+        target_of(film, "--film", ".gif", ".png", ".mp4")
+        check_film(film)
     if has_picture(trained):
         return
     if target is not None and target.suffix == ".png":
         raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
-    if animate:
-        raise ValueError(f"--animate: samples of shape {trained.shape} are no pictures")
+    for asked, option in ((animate, "--animate"), (film, "--film"), (stages, "--stages")):
+        if asked:
+            raise ValueError(f"{option}: samples of shape {trained.shape} are no pictures")
 
 
-def _write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
-    from undiffuse.recipes import save_npy, save_picture
+def _draw(trained: "Run", n: int, seed: int, how: dict[str, Any], _: Figures) -> "Tensor":
+    """The samples, a block at a time."""
+    from undiffuse.samplers import count_steps
 
-    if target is None:
-        array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
-        picture = save_picture(trained, raw, stem)
-        return [array] if picture is None else [picture, array]
-    if target.suffix == ".npy":
-        return [save_npy(raw, target)]
-    picture = save_picture(trained, raw, target.with_suffix(""))
-    assert picture is not None  # checked before they were drawn
-    return [picture]
+    total = count_steps(n, trained.shape, trained.thinned(how["steps"]), how["first"])
+    with ticking("sample", total) as tick:
+        return trained.sample(n, seed, tick=tick, **how)
 
 
 def _slices(trained: "Run", seed: int, stem: Path) -> Path:
@@ -142,20 +173,3 @@ def _slices(trained: "Run", seed: int, stem: Path) -> Path:
     return save_slices(
         trained, load_data(trained.recipe).test, stem.with_name(f"slices-seed{seed}.png"), seed
     )
-
-
-def _animate(trained: "Run", n: int, seed: int, how: dict[str, Any], stem: Path) -> tuple["Tensor", Path]:
-    """The samples, and a GIF of how they formed, from one walk."""
-    from undiffuse.recipes import save_animation
-
-    seen: list[Tensor] = []
-
-    def decoded() -> "Iterator[tuple[float, Tensor]]":
-        for t, x in trained.trajectory(n, seed, **how):
-            seen[:] = [trained.space.decode(x)]
-            yield t, seen[0]
-
-    total = len(trained.thinned(how["steps"])) + 1
-    with ticking("sample", total) as tick:
-        film = save_animation(trained, decoded(), total, stem.with_name(f"{stem.name}.gif"), tick)
-    return seen[0], film

@@ -4,11 +4,12 @@ Every function takes NumPy arrays or torch tensors and the path to write. Files 
 step, so a reader, a page or an interrupted run never sees half a picture.
 """
 
-from undiffuse.plots.animate import save_gif, save_scatter_gif
+from undiffuse.plots.animate import check_film, save_film, save_scatter_film
 from undiffuse.plots.curves import save_training
 from undiffuse.plots.entropy import save_entropy
 from undiffuse.plots.grid import save_grid, tile
 from undiffuse.plots.monitors import save_monitors
+from undiffuse.plots.progressive import save_progressive, save_received
 from undiffuse.plots.scatter import save_points, save_trajectories
 from undiffuse.plots.schedules import save_schedules
 from undiffuse.plots.stages import save_stages
@@ -16,14 +17,17 @@ from undiffuse.plots.terms import save_terms
 from undiffuse.plots.weights import save_fields, save_histograms
 
 __all__ = [
+    "check_film",
     "save_entropy",
     "save_fields",
-    "save_gif",
+    "save_film",
     "save_grid",
     "save_histograms",
     "save_monitors",
     "save_points",
-    "save_scatter_gif",
+    "save_progressive",
+    "save_received",
+    "save_scatter_film",
     "save_schedules",
     "save_stages",
     "save_terms",

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 
 from undiffuse.files import atomic
-from undiffuse.plots import gif
+from undiffuse.plots import apng, gif, mp4
 from undiffuse.plots.arrays import Bytes, Floats, Values, pictures, points
 from undiffuse.plots.grid import fit, sheet
 from undiffuse.plots.scatter import Extent, bounds, cloud
 from undiffuse.plots.style import BLUE, INK, LABEL, Target, cell, figure, pixels, suffix
 
+FORMATS = {".gif": gif.write, ".png": apng.write, ".mp4": mp4.write}
 
-def save_gif(
+
+def save_film(
     frames: Iterable[Values],
     path: Target,
     columns: int | None = None,
@@ -19,48 +21,58 @@ def save_gif(
     hold: int = 1500,
     scale: int | None = None,
 ) -> None:
-    """Write batches of images as a looping film, one sheet a frame.
+    """Write batches of images as a film, one sheet a frame.
 
     A generator is asked for one batch at a time, and each is let go before the next is made.
 
     Args:
         frames: uint8 ``(N, C, H, W)`` or ``(N, H, W)`` each, all of one shape.
-        path: where the .gif goes.
+        path: where it goes: .gif, .png (animated, every colour) or .mp4 (needs the extra `video`).
         columns: images a row, as in `save_grid`.
-        duration: ms a frame, to the nearest 10.
+        duration: ms a frame; in a GIF to the nearest 10.
         hold: ms the last frame stays.
         scale: whole factor of enlargement, as in `save_grid`.
     """
-    suffix(path, ".gif")
-    with atomic(path) as file:
-        gif.write(file, _sheets(frames, columns, scale), duration, hold)
+    _write(path, _sheets(frames, columns, scale), duration, hold)
 
 
-def save_scatter_gif(
+def save_scatter_film(
     frames: Iterable[tuple[float, Values]],
     path: Target,
     extent: Extent | None = None,
     duration: int = 60,
     hold: int = 1500,
 ) -> None:
-    """Write moving points as a looping film, titled with the time.
+    """Write moving points as a film, titled with the time.
 
     Args:
         frames: pairs of a time t in [0, 1] and points ``(N, 2)``; points that are not finite are
             not drawn.
-        path: where the .gif goes.
+        path: where it goes: .gif, .png (animated, every colour) or .mp4 (needs the extra `video`).
         extent: left, right, bottom and top of the view, in the points' units. By default all
             frames are collected first to find one view that holds them.
-        duration: ms a frame, to the nearest 10.
+        duration: ms a frame; in a GIF to the nearest 10.
         hold: ms the last frame stays.
     """
-    suffix(path, ".gif")
+    suffix(path, *FORMATS)
     moments = ((float(t), points(x, f"frames[{i}][1]")) for i, (t, x) in enumerate(frames))
     if extent is None:
         kept = list(moments)
         extent, moments = bounds([x for _, x in kept]), (moment for moment in kept)
+    _write(path, _views(moments, extent), duration, hold)
+
+
+def check_film(path: Target) -> None:
+    """Raise ValueError for an ending that no film has, ImportError for one that needs the extra `video`."""
+    if suffix(path, *FORMATS) == ".mp4":
+        mp4.extra()
+
+
+def _write(path: Target, pictures: Iterable[Bytes], duration: int, hold: int) -> None:
+    """The film in the format that the path's ending names; nothing is left there if it fails."""
+    write = FORMATS[suffix(path, *FORMATS)]
     with atomic(path) as file:
-        gif.write(file, _views(moments, extent), duration, hold)
+        write(file, pictures, duration, hold)
 
 
 def _sheets(frames: Iterable[Values], columns: int | None, scale: int | None) -> Iterator[Bytes]:

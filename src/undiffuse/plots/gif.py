@@ -13,9 +13,10 @@ from typing import BinaryIO
 from PIL import Image
 
 from undiffuse.plots.arrays import Bytes
+from undiffuse.plots.sized import check_time, sized
 
 FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
-SHORTEST, LONGEST = 20, 655_350  # ms: browsers slow down what is shorter; 16 bits hold no longer
+LONGEST = 655_350  # ms: 16 bits of hundredths of a second
 
 
 def write(file: BinaryIO, frames: Iterable[Bytes], duration: int, hold: int) -> None:
@@ -27,22 +28,15 @@ def write(file: BinaryIO, frames: Iterable[Bytes], duration: int, hold: int) -> 
         duration: ms a frame, to the nearest 10.
         hold: ms the last frame stays.
     """
-    _check(duration, "duration")
-    _check(hold, "hold")
+    check_time(duration, "duration", LONGEST)
+    check_time(hold, "hold", LONGEST)
     waiting = b""
-    for number, picture in enumerate(map(_compress, frames)):
+    for picture in map(_compress, sized(frames)):
         if not waiting:  # the first: the head of the film, with no table shared by all frames
             file.write(b"GIF89a" + picture[6:10] + b"\x70\x00\x00" + FOREVER)
-        elif picture[6:10] != waiting[6:10]:
-            raise ValueError(
-                f"frames[{number}] is {_size(picture)} pixels, those before {_size(waiting)}; "
-                "give every frame the same number and size of images"
-            )
         else:
             file.write(_block(waiting, duration))
         waiting = picture
-    if not waiting:
-        raise ValueError("frames is empty; give at least one frame (is the generator used up?)")
     file.write(_block(waiting, hold) + b"\x3b")
 
 
@@ -65,12 +59,3 @@ def _block(picture: bytes, duration: int) -> bytes:
     table, place, pixels = picture[13:start], picture[start : start + 9], picture[start + 10 : -1]
     timing = b"\x21\xf9\x04\x04" + struct.pack("<H", round(duration / 10)) + b"\x00\x00"
     return timing + place + bytes([0x80 | power]) + table + pixels
-
-
-def _size(picture: bytes) -> str:
-    return "{} x {}".format(*struct.unpack("<HH", picture[6:10]))
-
-
-def _check(time: int, name: str) -> None:
-    if not SHORTEST <= time <= LONGEST:
-        raise ValueError(f"{name} is {time} ms; give {SHORTEST} to {LONGEST}")

@@ -1,6 +1,6 @@
 """Samples as files: pictures where they have one, arrays always."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from undiffuse.files import atomic
 from undiffuse.recipes.run import Run
 
 FRAMES = 60  # in an animation, however long the chain
+STAGES = (0.75, 0.5, 0.25)  # times shown between start and end
 
 
 def save_picture(run: Run, raw: Tensor, stem: Path) -> Path | None:
@@ -40,18 +41,42 @@ def save_animation(
     path: Path,
     tick: Callable[[], object] = lambda: None,
 ) -> Path:
-    """A GIF of raw states on their way from noise, `total` of them thinned to about 60 frames.
+    """A film of raw states on their way from noise, `total` of them thinned to about 60 frames.
 
-    Raises ValueError for data that have no picture.
+    The path's ending, .gif, .png or .mp4, decides its format. Raises ValueError for data without a picture.
     """
     kept = _every(states, max(1, total // FRAMES), tick)
     if not has_picture(run):
         raise ValueError(f"samples of shape {run.shape} cannot be animated")
     if run.shape == (2,):
-        plots.save_scatter_gif(kept, path)
+        plots.save_scatter_film(kept, path)
     else:
-        plots.save_gif((to_images(run, x) for _, x in kept), path)
+        plots.save_film((to_images(run, x) for _, x in kept), path)
     return path
+
+
+def save_rows(run: Run, rows: Sequence[tuple[str, Tensor]], path: Path, columns: int | None = None) -> Path:
+    """Batches of raw examples, one labelled row each; points of the plane in one scatter.
+
+    `columns` examples a row, by default no more than 12. Raises ValueError for data that have no picture.
+    """
+    if not has_picture(run):
+        raise ValueError(f"samples of shape {run.shape} are no pictures")
+    if run.shape == (2,):
+        plots.save_points(torch.cat([raw for _, raw in rows]), path)
+    else:
+        plots.save_stages([(label, to_images(run, raw)) for label, raw in rows], path, columns)
+    return path
+
+
+def stage_times(grid: Tensor) -> set[float]:
+    """Start, end, and the times of the grid nearest to `STAGES`."""
+    return {float(grid[(grid - t).abs().argmin()]) for t in STAGES} | {1.0, 0.0}
+
+
+def stage_name(t: float) -> str:
+    """The label of a stage."""
+    return {1.0: "start", 0.0: "end"}.get(t, f"t = {t:.2g}")
 
 
 def has_picture(run: Run) -> bool:

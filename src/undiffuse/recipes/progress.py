@@ -21,14 +21,13 @@ from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.posteriors import Known, Noisy
 from undiffuse.random import Streams, normal
 from undiffuse.recipes.log import read_metrics
-from undiffuse.recipes.output import to_bytes
+from undiffuse.recipes.output import stage_name, stage_times, to_bytes
 from undiffuse.recipes.run import Run
 from undiffuse.samplers import Ancestral, reverse, start
 from undiffuse.tensors import dims
 from undiffuse.training import State
 
 SHOWN, POINTS, FIELDS = 12, 1000, 64  # examples, points of 2-D data, filters
-TIMES = (0.75, 0.5, 0.25)  # between start and end
 MONITORS = {"loss": "loss", "gradient norm": "grad_norm", "learning rate": "lr", "test bits": "test_bits"}
 
 States = dict[float, Tensor]  # x_t by t, from 1 to 0
@@ -70,16 +69,15 @@ def _kinds(run: Run, x_0: Tensor) -> Iterator[tuple[str, ReverseProcess, Tensor 
 
 
 def _stages(walk: Iterator[tuple[float, Tensor]], grid: Tensor) -> States:
-    """Start and end, and the states nearest to `TIMES`."""
-    wanted = {float(grid[(grid - t).abs().argmin()]) for t in TIMES} | {1.0, 0.0}
+    """The states at the times of stages."""
+    wanted = stage_times(grid)
     return {t: x.cpu() for t, x in walk if t in wanted}
 
 
 def _save_stages(run: Run, raw: Tensor, states: States, path: Path) -> Path:
     """A row of pictures a stage."""
-    names = {1.0: "start", 0.0: "end"}
     rows = [("true", raw)]
-    rows += [(names.get(t, f"t = {t:.2g}"), run.space.decode(x)) for t, x in states.items()]
+    rows += [(stage_name(t), run.space.decode(x)) for t, x in states.items()]
     plots.save_stages([(name, _pictures(to_bytes(run, x))) for name, x in rows], path)
     return path
 
@@ -123,7 +121,7 @@ def _save_weights(run: Run, step: int, folder: Path) -> list[Path]:
 
 def _fields(run: Run) -> Tensor | None:
     """Weights (N, C, h, w) of the first layer that sees an image or its patches; None if there is none."""
-    network, shape = run.model.network, (run.model.kernel.channels * run.shape[0], *run.shape[1:])
+    network, shape = run.denoiser.network, (run.model.kernel.channels * run.shape[0], *run.shape[1:])
     clocks = {id(part) for e in network.modules() if isinstance(e, TimeEmbedding) for part in e.modules()}
     for part in network.modules():
         if isinstance(part, nn.Conv2d) and max(part.kernel_size) > 1:

@@ -3,18 +3,31 @@
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.ddim import DDIM
-from undiffuse.samplers.loop import count_steps, reverse, sample, start, trajectory
+from undiffuse.samplers.interpolate import interpolate, mix
+from undiffuse.samplers.langevin import Langevin
+from undiffuse.samplers.loop import count_steps, place, reverse, sample, start, trajectory
+from undiffuse.samplers.onward import count_onward, onward
+from undiffuse.samplers.share import check_share, count_share, share
 
-SAMPLERS: dict[str, type[Sampler]] = {"ancestral": Ancestral, "ddim": DDIM}
+SAMPLERS: dict[str, type[Sampler]] = {"ancestral": Ancestral, "ddim": DDIM, "langevin": Langevin}
 
 __all__ = [
     "DDIM",
     "SAMPLERS",
     "Ancestral",
+    "Langevin",
     "Sampler",
+    "check_share",
+    "count_onward",
+    "count_share",
     "count_steps",
+    "interpolate",
+    "mix",
+    "onward",
+    "place",
     "reverse",
     "sample",
+    "share",
     "start",
     "trajectory",
 ]

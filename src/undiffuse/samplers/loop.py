@@ -4,6 +4,7 @@ Sample i draws from its own stream and is computed in a block of fixed size, so 
 for bit whether it is asked for alone or among thousands.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -19,17 +20,36 @@ from undiffuse.tensors import micro_batch
 
 @torch.no_grad()
 def reverse(
-    model: ReverseProcess, x_1: Tensor, *, sampler: Sampler, grid: Tensor, generator: Generator
+    model: ReverseProcess,
+    x_t: Tensor,
+    *,
+    sampler: Sampler,
+    grid: Tensor,
+    generator: Generator,
+    t: float = 1.0,
 ) -> Iterator[tuple[float, Tensor]]:
-    """Yields (t, x_t) from t = 1 down the grid, and (0, x_0) last; len(grid) network steps."""
+    """Yields (t, x_t) from t down the grid, and (0, x_0) last; a network step each, but for the first.
+
+    Raises ValueError if t is not a time of the grid; `place` finds the nearest.
+    """
     grid = check_grid(grid)
     sampler.check(model)
-    x, state = x_1, sampler.init()
-    yield 1.0, x
-    for i in range(len(grid) - 1, 0, -1):
+    begin = place(grid, t)
+    if not math.isclose(grid[begin], t):
+        raise ValueError(f"t={t:g}: not a time of the grid, the nearest is {grid[begin]:g}")
+    x, state = x_t, sampler.init()
+    yield float(grid[begin]), x
+    for i in range(begin, 0, -1):
         x, state = sampler.step(model, x, grid[i], grid[i - 1], state, generator)
         yield float(grid[i - 1]), x
     yield 0.0, sampler.finish(model, x, grid[0], generator)
+
+
+def place(grid: Tensor, t: float) -> int:
+    """Which time of the grid is nearest to t. Raises ValueError unless 0 < t <= 1."""
+    if not 0 < t <= 1:
+        raise ValueError(f"t={t:g}: a latent time lies above 0, and at most at 1")
+    return int((grid - t).abs().argmin())
 
 
 def start(model: ReverseProcess, like: Tensor, generator: Generator) -> Tensor:

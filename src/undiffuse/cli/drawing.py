@@ -1,0 +1,136 @@
+"""What `sample` and `interpolate` share: where files go, and the walks that are more than samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undiffuse.cli.console import ticking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from undiffuse.recipes import Run
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Where a film of the samples and a picture of their stages go; None for neither."""
+
+    film: Path | None
+    stages: Path | None
+
+    @property
+    def paths(self) -> list[Path]:
+        """Those that are wanted."""
+        return [path for path in (self.film, self.stages) if path is not None]
+
+
+def conditioned(trained: "Run", label: int | None, guidance: float | None, clip: bool | None) -> "Run":
+    """The run of a class, with guidance, and its predictions clipped or not, as asked for."""
+    if guidance is not None and label is None:
+        raise ValueError(f"--guidance {guidance:g}: towards which class? give --class too")
+    trained = trained if clip is None else trained.clipped(clip)
+    return trained if label is None else trained.given(label, 1.0 if guidance is None else guidance)
+
+
+def named(label: int | None, guidance: float | None, clip: bool | None) -> list[str]:
+    """Words of a file's name for these."""
+    words = [] if label is None else [f"class{label}"]
+    words += [] if guidance is None else [f"guidance{guidance:g}"]
+    return words + ([] if clip is None else ["clip" if clip else "noclip"])
+
+
+def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | None:
+    """The path, if its ending (.png or .npy, unless told) can be written and its folder exists."""
+    path, endings = None if out is None else Path(out), endings or (".png", ".npy")
+    if path is not None and path.suffix not in endings:
+        what = "samples" if option == "--out" else "films"
+        raise ValueError(f"{option} {out}: {what} are written as {' or '.join(endings)}")
+    if path is not None and not path.parent.is_dir():
+        raise FileNotFoundError(f"{option} {out}: the folder {path.parent} does not exist")
+    return path
+
+
+def write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
+    """Samples as picture and array beside the run, or as the one file that was asked for."""
+    from undiffuse.recipes import save_npy, save_picture
+
+    if target is None:
+        array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
+        picture = save_picture(trained, raw, stem)
+        return [array] if picture is None else [picture, array]
+    if target.suffix == ".npy":
+        return [save_npy(raw, target)]
+    picture = save_picture(trained, raw, target.with_suffix(""))
+    assert picture is not None  # checked before they were drawn
+    return [picture]
+
+
+def write_rows(
+    trained: "Run", raw: "Tensor", rows: "list[tuple[str, Tensor]]", stem: Path, target: Path | None
+) -> list[Path]:
+    """An array of rows, and a picture with one labelled row each; or the one file that was asked for."""
+    from undiffuse.recipes import has_picture, save_npy, save_rows
+
+    paths = [stem.with_name(f"{stem.name}{end}") for end in (".png", ".npy")] if target is None else [target]
+    done = []
+    for path in paths:
+        if path.suffix == ".npy":
+            done.append(save_npy(raw, path))
+        elif target is not None or has_picture(trained):
+            done.append(save_rows(trained, rows, path, columns=len(rows[0][1])))
+    return done
+
+
+def watch(trained: "Run", n: int, seed: int, how: dict[str, Any], figures: Figures) -> "Tensor":
+    """The samples, and a film or stages of how they formed, from one walk."""
+    from undiffuse.recipes import save_animation, save_rows, stage_name, stage_times
+
+    grid, seen = trained.thinned(how["steps"]), {}
+    wanted = stage_times(grid)
+
+    def decoded() -> "Iterator[tuple[float, Tensor]]":
+        for t, x in trained.trajectory(n, seed, **how):
+            raw = trained.space.decode(x)
+            if t in wanted:
+                seen[t] = raw
+            yield t, raw
+
+    with ticking("sample", len(grid) + 1) as tick:
+        if figures.film is not None:
+            save_animation(trained, decoded(), len(grid) + 1, figures.film, tick)
+        else:
+            for _ in decoded():
+                tick()
+    if figures.stages is not None:
+        save_rows(trained, [(stage_name(t), raw) for t, raw in seen.items()], figures.stages)
+    return seen[0.0]
+
+
+def share(
+    trained: "Run",
+    n: int,
+    times: list[float],
+    states: int,
+    seed: int,
+    how: dict[str, Any],
+    stem: Path,
+    target: Path | None,
+) -> list[Path]:
+    """n samples of every shared state at every time: a row each."""
+    import torch
+
+    from undiffuse.samplers import check_share, count_share
+
+    check_share(states, n, how["sampler"] or trained.sampler)
+    grid = trained.thinned(how["steps"])
+    total = sum(count_share(states, n, trained.shape, grid, t) for t in times)
+    with ticking("sample", total) as tick:
+        drawn = [trained.share(n, t, states, seed, tick=tick, **how) for t in times]
+    rows = [
+        (f"t = {t:g}", raw) for row in zip(*drawn, strict=True) for t, raw in zip(times, row, strict=True)
+    ]
+    stem = stem.with_name("-".join([stem.name, f"states{states}", *(f"share{t:g}" for t in times)]))
+    return write_rows(trained, torch.stack([raw for _, raw in rows]), rows, stem, target)
