@@ -14,6 +14,7 @@ out, and what that costs does not vanish with more steps. It depends on how the 
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,10 @@ class ReverseProcess(nn.Module, ABC):
     def prior(self, like: Tensor) -> Distribution:
         """p(x_1), where the walk back starts: the kernel's pi, of the shape of `like`."""
         return self.kernel.prior(like)
+
+    def rows(self, index: Tensor) -> "ReverseProcess":
+        """The model for these rows of the batch it is conditioned on; itself if on none."""
+        return self
 
     def __mul__(self, factor: "Factor") -> "Product":
         """The model with every distribution multiplied by the factor."""
@@ -96,7 +101,8 @@ class Denoiser(ReverseProcess):
     `network(x, t)` takes the kernel's features of x_t and t as (B,) in [0, 1], both in x_t's dtype, and
     returns a tensor of the features' shape; twice as many channels (dimension 1) if the variance is learned.
     A step is the kernel's bridge at the prediction, with the variance's width (Ho et al. 2020, eq. 7). For
-    Gaussian kernels the network predicts v unless told otherwise; for symbols it gives logits of x_0.
+    Gaussian kernels the network predicts v unless told otherwise; for symbols it gives logits of x_0. A
+    network that has `labels` is given the model's `condition` as a third argument.
 
     Raises ValueError for parts that do not go together.
     """
@@ -112,6 +118,7 @@ class Denoiser(ReverseProcess):
         super().__init__()
         symbols = kernel.symbols is not None
         self.network = network
+        self.condition: Tensor | None = None
         self.kernel = kernel
         self.parameterization = parameterization or (Logit() if symbols else V())
         self.variance = variance or Posterior()
@@ -121,10 +128,33 @@ class Denoiser(ReverseProcess):
         if self.decoder.learned and not self.variance.last:
             raise ValueError("decoder=learned needs a variance that has a step to t = 0: free or sigmoid")
 
+    def given(self, condition: Tensor | int) -> "Denoiser":
+        """The model of examples with these labels: one for all, or int64 (B,), one a row; -1 for none.
+
+        It shares its weights with this one. Raises ValueError for a network without labels, or labels
+        that it has not.
+        """
+        known, condition = getattr(self.network, "labels", None), torch.as_tensor(condition)
+        if known is None:
+            raise ValueError("this model knows no classes: train one with conditional=true")
+        if not bool(((condition >= -1) & (condition < known.classes)).all()):
+            bad = int(condition.min() if condition.min() < -1 else condition.max())
+            raise ValueError(f"label {bad}: this model knows 0 to {known.classes - 1} (and -1 for none)")
+        model = copy(self)
+        model.condition = condition
+        return model
+
+    def rows(self, index: Tensor) -> "Denoiser":
+        """The model of these rows' labels."""
+        if self.condition is None or self.condition.ndim == 0:
+            return self
+        return self.given(self.condition[index.to(self.condition.device)])
+
     def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
         x = self.kernel.features(x_t)
-        out = self.network(x, t.to(x.device, x.dtype).expand(len(x))).to(x.dtype)
+        given = () if self.condition is None else (self.condition.to(x.device).expand(len(x)),)
+        out = self.network(x, t.to(x.device, x.dtype).expand(len(x)), *given).to(x.dtype)
         if not self.variance.learned:
             return _checked(out, x, 1), None
         out, raw = _checked(out, x, 2).chunk(2, 1)
@@ -136,8 +166,13 @@ class Denoiser(ReverseProcess):
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
         """The bridge to the predicted x_0."""
-        out, raw = self.output(x_t, t)
-        return self.variance.step(self.kernel, self._x_0(out, x_t, t), raw, x_t, s, t)
+        return self.step_from(*self.output(x_t, t), x_t, t, s)
+
+    def step_from(
+        self, output: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor, s: Tensor
+    ) -> Distribution:
+        """The step that this output of the network means."""
+        return self.variance.step(self.kernel, self._x_0(output, x_t, t), raw, x_t, s, t)
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around x_0-hat, in float64: a certain prediction leaves little to the other symbols."""

@@ -16,6 +16,7 @@ from undiffuse import (
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Normal
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
+from undiffuse.networks.blocks import ConvNeXT
 from undiffuse.schedules import (
     Betas,
     ConstantFraction,
@@ -55,7 +56,9 @@ PARAMETERIZATIONS = {
     "v": [parameterizations.V()],
     "mean": [parameterizations.Mean(1000), parameterizations.Mean(20)],
     "perturbed": [parameterizations.Perturbed(1000), parameterizations.Perturbed(20)],
+    "score": [parameterizations.Score()],
     "logit": [parameterizations.Logit()],
+    "clipped": [parameterizations.Clipped(parameterizations.V(), -9e9, 9e9)],
 }
 AFFINE = {name: parts for name, parts in PARAMETERIZATIONS.items() if name != "logit"}
 VARIANCES = {
@@ -80,13 +83,25 @@ AROUND = {name: DECODERS[name] for name in ("normal", "discretized")}
 SAMPLERS = {
     "ancestral": [samplers.Ancestral()],
     "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
+    "langevin": [samplers.Langevin(), samplers.Langevin(corrections=3, snr=0.3)],
 }
+
+
+class Leaning(nn.Module):
+    """A classifier of vectors into two classes, by their sum."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        lean = x.flatten(1).sum(1) + t
+        return torch.stack([-lean, lean], 1)
+
+
 FACTORS = {
     "known": [
         posteriors.Known(torch.tensor([0.5, 0.0, 1.0]).double(), torch.tensor([True, False, True])),
         posteriors.Known(torch.zeros(1, 3), torch.zeros(1, 3).bool()),
     ],
     "noisy": [posteriors.Noisy(torch.ones(3).double(), 0.5), posteriors.Noisy(torch.zeros(()), 9.0)],
+    "classified": [posteriors.Classified(Leaning(), 1), posteriors.Classified(Leaning(), 0, 3.0)],
 }
 GRIDS = {
     "uniform": [schedules.grids.uniform(1), schedules.grids.uniform(7), schedules.grids.uniform()],
@@ -94,9 +109,11 @@ GRIDS = {
     "log-snr": [schedules.grids.logsnr(Linear(), 9), schedules.grids.logsnr(Cosine(None), 50, 0.01)],
 }
 TIMES = {"independent": [objectives.Independent()], "stratified": [objectives.Stratified()]}
+TIMES["importance"] = [objectives.Importance(7)]
 WEIGHTS = {
     "min-snr": [objectives.MinSNR(), objectives.MinSNR(0.5)],
     "truncated": [objectives.Truncated()],
+    "snr": [objectives.SNR()],
 }
 OBJECTIVES = {
     "simple": [
@@ -108,6 +125,10 @@ OBJECTIVES = {
     "variational": [
         objectives.Variational(grid=schedules.grids.uniform(5)),
         objectives.Variational(objectives.Independent(), 3, schedules.grids.strided(20, 4)),
+    ],
+    "hybrid": [
+        objectives.Hybrid(grid=schedules.grids.uniform(20)),
+        objectives.Hybrid("huber", objectives.MinSNR(), 0.5, grid=schedules.grids.strided(20, 6)),
     ],
     "continuous": [objectives.Continuous(grid=schedules.grids.uniform(20))],
 }
@@ -132,6 +153,22 @@ NETWORKS = {
         lambda shape, outputs=1: networks.UNet(
             shape, channels=6, multipliers=(1, 1, 2), blocks=2, attention=(1,), outputs=outputs
         ),
+        lambda shape, outputs=1: networks.UNet(
+            shape,
+            channels=8,
+            multipliers=(1, 2),
+            attention=(0,),
+            block=ConvNeXT(),
+            attend=networks.ATTENTIONS["linear"](2, 4),
+            down="pooled",
+            patch=2,
+            outputs=outputs,
+        ),
+    ],
+    "annotated": [
+        lambda shape, outputs=1: networks.AnnotatedUNet(
+            shape, channels=8, multipliers=(1, 2), outputs=outputs
+        )
     ],
 }
 DISTRIBUTIONS: list[distributions.Distribution] = [

@@ -89,6 +89,30 @@ def test_tilt_is_the_renormalised_product(p, g):
 
 
 @EVERY
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0, 1.8])
+def test_blend_is_the_renormalised_geometric_mean(p, weight):
+    q, (x, w) = other(p), support(p)
+    found = p.blend(q, weight)
+    log = torch.where(
+        p.log_prob(x).isneginf(), -torch.inf, weight * p.log_prob(x) + (1 - weight) * q.log_prob(x)
+    )
+    log_z = (log + torch.as_tensor(w).log()).logsumexp(0)
+    seen = (p.log_prob(x) > -300) & (q.log_prob(x) > -300)
+    torch.testing.assert_close(found.log_prob(x)[seen], (log - log_z)[seen], rtol=1e-6, atol=1e-6)
+
+
+def test_blends_that_are_none_are_refused():
+    narrow, wide = Normal(f64(0.0), f64(1.0)), Normal(f64(1.0), f64(3.0))
+    assert narrow.blend(wide, 2.0).var == pytest.approx(0.6)
+    with pytest.raises(ValueError, match=r"weight=2.0.*nearer to 1"):
+        wide.blend(narrow, 2.0)
+    with pytest.raises(TypeError, match="blends"):
+        narrow.blend(DISTRIBUTIONS[0], 0.5)
+    never = Bernoulli(f64(1.0, 0.5), f64(0.0, 0.5))
+    assert never.blend(Bernoulli(f64(0.5, 1.0), f64(0.5, 0.0)), 3.0).one.tolist() == [1.0, 0.0]
+
+
+@EVERY
 def test_kl_to_a_stranger_is_refused(p):
     stranger = Normal(f64(0.0), f64(1.0))
     stranger = DISTRIBUTIONS[0] if isinstance(p, Normal) else stranger

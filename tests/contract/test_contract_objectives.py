@@ -11,7 +11,10 @@ from undiffuse import bounds, terms
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import (
+    SNR,
     Continuous,
+    Hybrid,
+    Importance,
     Independent,
     MinSNR,
     Simple,
@@ -21,7 +24,7 @@ from undiffuse.objectives import (
     Variational,
 )
 from undiffuse.objectives.times import place
-from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, V
+from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, Score, V
 from undiffuse.random import keyed
 from undiffuse.schedules import Learned, LearnedBetas, Linear, LogLinear, grids
 
@@ -43,7 +46,8 @@ class At(Times):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_differentiable_number_an_example(objective, dtype):
     kernel = Gaussian(LogLinear(4.0, -4.0)) if isinstance(objective, Continuous) else None
-    model = small_model(kernel).to(dtype)
+    learned = Interpolated() if isinstance(objective, Hybrid) else None
+    model = small_model(kernel, variance=learned).to(dtype)
     loss = objective(model, X.to(dtype), keyed(0))
     assert loss.shape == (8,) and loss.isfinite().all() and len(loss.unique()) > 1
     loss.mean().backward()
@@ -87,7 +91,9 @@ def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(weight, para
     t = place(grids.uniform(20), u)
     x_t = KERNEL.marginal(X, t).sample(Replay(eps))
     snr = KERNEL.schedule.keep(t) / (1 - KERNEL.schedule.keep(t))
-    cut = snr.clamp(max=weight.gamma) if isinstance(weight, MinSNR) else snr.clamp(min=1)
+    cut = {"MinSNR": snr.clamp(max=getattr(weight, "gamma", 0)), "Truncated": snr.clamp(min=1), "SNR": snr}[
+        type(weight).__name__
+    ]
     expected = cut * (torch.tanh(x_t) - X).square().mean(1)
     model = Denoiser(Says(parameterization), KERNEL, parameterization)
     found = Simple("l2", weight, At(u), grids.uniform(20))(model, X, Replay(eps))
@@ -124,6 +130,98 @@ def test_stratified_covers_every_stratum(count):
         assert sorted((u * count).long().tolist()) == list(range(count))
     pair = [Independent().draw(2, keyed(seed)).diff().item() for seed in range(200)]
     assert min(map(abs, pair)) < 0.05
+
+
+def seen(times, rms, draws=400):
+    """The times after they saw terms of this root mean square, as a function of u."""
+    for i in range(draws):
+        u = times.draw(64, keyed("learn", i))
+        times.balance(u, rms(u) * (1 - 2 * (torch.arange(64) % 2)))
+    return times
+
+
+def test_importance_draws_as_often_as_terms_are_large():
+    times = seen(Importance(10, floor=0.1), lambda u: 1 + 9 * (u >= 0.9))
+    expected = 0.1 + 0.9 * torch.tensor([1.0] * 9 + [10.0]).double() / 1.9
+    torch.testing.assert_close(times.density, expected, rtol=1e-6, atol=0)
+    u = torch.cat([times.draw(500, keyed(i)) for i in range(20)])
+    share = torch.histc(u, 10, 0, 1) / len(u)
+    torch.testing.assert_close(share, expected / 10, rtol=0, atol=1e-3)  # low discrepancy
+    inside = (u * 10) % 1
+    assert abs(inside.mean() - 0.5) < 0.01 and abs(inside.var() - 1 / 12) < 0.003
+
+
+def test_importance_is_unbiased_and_lowers_the_spread():
+    terms = lambda u: torch.exp(4 * u)  # noqa: E731
+    times, exact, n = seen(Importance(20), terms), math.expm1(4) / 4, 20_000
+    memory = times.squares.clone()
+    u = times.draw(n, keyed("test"))
+    weighted = terms(u) / times.density[(u * 20).long()]
+    torch.testing.assert_close(times.balance(u, terms(u)), weighted, rtol=1e-12, atol=0)
+    assert weighted.mean().item() == pytest.approx(exact, rel=2e-3)  # low discrepancy: far below the s.e.
+    uniform = terms(torch.rand(n, generator=keyed(0)).double())
+    assert weighted.var() < 0.1 * uniform.var()
+    assert not torch.equal(times.squares, memory)
+
+
+def test_importance_forgets_and_is_restored():
+    times = seen(Importance(5, memory=0.9), lambda u: 1 + u)
+    again = Importance(5, memory=0.9)
+    again.restore(times.state())
+    assert torch.equal(again.squares, times.squares) and torch.equal(again.density, times.density)
+    seen(times, lambda u: torch.full_like(u, 3.0))
+    torch.testing.assert_close(times.squares, torch.full((5,), 9.0).double(), rtol=1e-4, atol=0)
+    fresh = Importance(3)
+    fresh.restore(Importance(3).state())
+    assert fresh.squares.isnan().all() and torch.equal(fresh.density, torch.ones(3).double())
+    with pytest.raises(ValueError, match="5 bins, the objective has 3"):
+        fresh.restore(times.state())
+    for bad in ({"bins": 0}, {"floor": 0.0}, {"floor": 1.5}, {"memory": 1.0}):
+        with pytest.raises(ValueError, match=r"bins=.*floor=.*memory="):
+            Importance(**bad)
+
+
+@pytest.mark.parametrize("variance", [Interpolated(), Free()])
+def test_the_hybrid_is_two_terms_and_trains_each_part_by_one(variance):
+    """Position i: the simple error plus share T KL in bits/dim; the mean's gradient is the simple one's."""
+    model, grid, eps = small_model(variance=variance), grids.strided(20, 6), normals(8, 3, seed=4)
+    u = (torch.arange(8).double() % 6 + 0.5) / 6
+    at = At(u)
+    hybrid = Hybrid(share=0.3, times=at, grid=grid)(model, X, Replay(eps))
+    t = place(grid, u)
+    x_t = KERNEL.marginal(X, t).sample(Replay(eps))
+    output = model.output(x_t, t)[0]
+    simple = Simple(times=at, grid=grid).error(model, output, X, x_t, t)
+    for i in range(8):
+        kl = 0.0
+        if i % 6:
+            s, row = grid[i % 6 - 1], slice(i, i + 1)
+            step = model.step(x_t[row], t[i], s)
+            kl = KERNEL.bridge(X[row], x_t[row], s, t[i]).kl(step).sum()
+        expected = simple[i] + 0.3 * 6 * kl / (3 * math.log(2))
+        torch.testing.assert_close(
+            hybrid[i], torch.as_tensor(expected, dtype=torch.float64), rtol=1e-6, atol=0
+        )
+    (weight,) = model.parameters()  # rows 0-2 make the mean, 3-5 the variance
+    ours, theirs = (
+        torch.autograd.grad(loss.sum(), weight, retain_graph=True)[0] for loss in (hybrid, simple)
+    )
+    torch.testing.assert_close(ours[:3], theirs[:3])
+    assert not theirs[3:].any() and ours[3:].abs().min() > 1e-6
+
+
+def test_the_score_is_the_noise_over_minus_sigma():
+    """Denoising score matching: sigma^2 times the score's error is the error of the noise."""
+    u, eps, grid = torch.arange(8).double() / 8, normals(8, 3, seed=3), grids.uniform(20)
+    t = place(grid, u)
+    alpha, sigma = (c[:, None] for c in KERNEL.alpha_sigma(t))
+    x_t = alpha * X + sigma * eps
+    torch.testing.assert_close(Score().target(X, x_t, t, KERNEL), -eps / sigma, rtol=1e-8, atol=1e-8)
+    model = small_model(parameterization=Score())
+    said = model.network(x_t, t)
+    found = Simple(weight=SNR(), times=At(u), grid=grid)(model, X, Replay(eps))
+    expected = (sigma.square() * (said + eps / sigma).square()).mean(1)
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
 
 
 def test_place():
@@ -206,6 +304,13 @@ def test_what_cannot_be_trained_is_refused():
         with pytest.raises(ValueError, match="gamma"):
             MinSNR(gamma)
     assert Mean(20).steps == 20
+    for grid in (None, grids.uniform(1)):
+        with pytest.raises(ValueError, match="at least two steps"):
+            Hybrid(grid=grid)
+    with pytest.raises(ValueError, match="share=0"):
+        Hybrid(share=0.0, grid=grids.uniform(3))
+    with pytest.raises(ValueError, match=r"variance\.kind=interpolated"):
+        Hybrid(grid=grids.uniform(3))(small_model(), X, keyed(0))
 
 
 def test_continuous_is_the_integrand_of_the_mutual_information():

@@ -69,3 +69,6 @@ def test_splits_must_agree():
         Splits(x, x[:0], None)
     with pytest.raises(ValueError, match="training examples have labels"):
         Splits(x, x, None, train_labels=torch.zeros(2, dtype=torch.int64))
+    for wrong in (-1, 10**7):
+        with pytest.raises(ValueError, match=f"test labels go from .*{wrong}.*number the classes from 0"):
+            Splits(x, x, None, test_labels=torch.tensor([0, wrong] * len(x))[: len(x)])

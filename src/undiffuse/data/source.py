@@ -9,6 +9,8 @@ from torch import Tensor
 
 from undiffuse.random import keyed
 
+MAX_CLASSES = 1_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -49,6 +51,13 @@ class Splits:
     def shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return tuple(self.train.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, whose labels are 0 .. classes - 1; 0 if there are no labels."""
+        if self.train_labels is None or self.test_labels is None:
+            return 0
+        return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
 
 
 class Source(ABC):
@@ -101,4 +110,9 @@ def _check_labels(labels: Tensor | None, examples: Tensor, name: str) -> None:
         raise ValueError(
             f"{len(examples)} {name} examples have labels of shape {tuple(labels.shape)}; give one "
             f"label an example"
+        )
+    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
+        raise ValueError(
+            f"{name} labels go from {int(labels.min())} to {int(labels.max())}; number the classes from 0 "
+            f"to at most {MAX_CLASSES - 1}"
         )

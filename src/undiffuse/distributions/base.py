@@ -45,8 +45,22 @@ class Distribution(ABC):
         """The distribution proportional to p(x) exp(g x)."""
 
     @abstractmethod
+    def blend(self, other: "Distribution", weight: float) -> "Distribution":
+        """The distribution proportional to p(x)^weight other(x)^(1 - weight), of the same family.
+
+        weight = 1 is p itself; beyond 1 leads away from the other. Raises ValueError where there is none.
+        """
+
+    @abstractmethod
     def pin(self, mask: Tensor, value: Tensor) -> "Distribution":
         """The same, but certainly `value` (for symbols and levels: the nearest) where the bool mask is True.
 
         Draws of the other elements stay the same, bit for bit.
         """
+
+
+def blended(p: Tensor, q: Tensor, weight: float) -> Tensor:
+    """weight p + (1 - weight) q for log-probabilities; what p cannot be, or a lighter q cannot, stays so."""
+    mixed = weight * p + (1 - weight) * q.clamp(min=-1e3)
+    never = p.isneginf() | (q.isneginf() if weight < 1 else torch.zeros_like(p, dtype=torch.bool))
+    return mixed.masked_fill(never, -torch.inf)

@@ -4,6 +4,7 @@ log p(x)   = log p if x = 1, log(1 - p) if x = 0
 entropy    = -p log p - (1 - p) log(1 - p)
 KL(1 || 2) = p_1 log(p_1 / p_2) + (1 - p_1) log((1 - p_1) / (1 - p_2))
 tilt by g  : p e^g / (p e^g + 1 - p)
+blend by w : odds_1^w odds_2^(1 - w)
 
 Both probabilities are kept, so that neither tail loses its digits.
 """
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.special import entr
 
-from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.base import Distribution, blended
 from undiffuse.random import Generator, uniform
 
 
@@ -67,6 +68,13 @@ class Bernoulli(Distribution):
     def tilt(self, g: Tensor) -> "Bernoulli":
         """Odds times e^g."""
         return Bernoulli.of_logits(self.one.log() - self.zero.log() + g)
+
+    def blend(self, other: Distribution, weight: float) -> "Bernoulli":
+        """Log-probabilities, mixed."""
+        if not isinstance(other, Bernoulli):
+            raise TypeError(f"a Bernoulli blends with another Bernoulli, not with {other!r}")
+        one = blended(self.one.log(), other.one.log(), weight)
+        return Bernoulli.of_logits(one - blended(self.zero.log(), other.zero.log(), weight))
 
     def pin(self, mask: Tensor, value: Tensor) -> "Bernoulli":
         """Probability 1 of the bit nearest to `value` where the mask is True."""

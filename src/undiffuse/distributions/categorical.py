@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.base import Distribution, blended
 from undiffuse.random import Generator, uniform
 
 
@@ -61,6 +61,12 @@ class Categorical(Distribution):
     def tilt(self, g: Tensor) -> "Categorical":
         """Add g v_k to the logits."""
         return Categorical(self.logits + g.unsqueeze(-1) * self.values, self.values)
+
+    def blend(self, other: Distribution, weight: float) -> "Categorical":
+        """Log-probabilities, mixed."""
+        if not isinstance(other, Categorical) or len(other.values) != len(self.values):
+            raise TypeError(f"a Categorical blends with one over the same values, not with {other!r}")
+        return Categorical(blended(self.log_probs, other.log_probs, weight), self.values)
 
     def pin(self, mask: Tensor, value: Tensor) -> "Categorical":
         """All weight on the value nearest to `value` where the mask is True."""

@@ -94,6 +94,12 @@ class Discretized(Distribution):
         """The tilted law is no rounded normal, but it is categorical over the same levels."""
         return self._table().tilt(g)
 
+    def blend(self, other: Distribution, weight: float) -> Categorical:
+        """Log-probabilities of the levels, mixed."""
+        if not isinstance(other, Discretized) or other.levels != self.levels:
+            raise TypeError(f"a Discretized blends with one over the same levels, not with {other!r}")
+        return self._table().blend(other._table(), weight)
+
     def pin(self, mask: Tensor, value: Tensor) -> "Discretized":
         """The level nearest to `value`, in a thousandth of a level's width, where the mask is True."""
         mask = mask.to(self.loc.device)

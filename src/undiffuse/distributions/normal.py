@@ -4,6 +4,7 @@ log p(x)   = -(x - mean)^2 / (2 var) - log(2 pi var) / 2
 entropy    = log(2 pi e var) / 2
 KL(1 || 2) = (v_1/v_2 - 1 - log(v_1/v_2) + (mean_1 - mean_2)^2 / v_2) / 2
 tilt by g  = N(mean + var g, var)
+blend by w = N(v (w mean_1 / v_1 + (1 - w) mean_2 / v_2), v),   1 / v = w / v_1 + (1 - w) / v_2
 """
 
 import math
@@ -62,6 +63,19 @@ class Normal(Distribution):
     def tilt(self, g: Tensor) -> "Normal":
         """N(loc + var g, var)."""
         return Normal(self.loc + self.var * g, self.var)
+
+    def blend(self, other: Distribution, weight: float) -> "Normal":
+        """Precisions and their products with the means, mixed."""
+        if not isinstance(other, Normal):
+            raise TypeError(f"a Normal blends with another Normal, not with {other!r}")
+        share = weight + (1 - weight) * self.var / other.var  # of v_1 / v
+        if not bool((share > 0).all()):
+            raise ValueError(
+                f"weight={weight}: no distribution where the first of two normals is much wider than the "
+                "second; use a weight nearer to 1"
+            )
+        own = (weight / share).to(self.loc)
+        return Normal(own * self.loc + (1 - own) * other.loc, self.var / share)
 
     def pin(self, mask: Tensor, value: Tensor) -> "Normal":
         """Mean `value` and variance 0 where the mask is True."""

@@ -2,24 +2,33 @@
 
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.continuous import Continuous
+from undiffuse.objectives.hybrid import Hybrid
 from undiffuse.objectives.simple import Simple
-from undiffuse.objectives.times import Independent, Stratified, Times
+from undiffuse.objectives.times import Importance, Independent, Stratified, Times
 from undiffuse.objectives.variational import Variational
-from undiffuse.objectives.weights import MinSNR, Truncated, Weight
+from undiffuse.objectives.weights import SNR, MinSNR, Truncated, Weight
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "simple": Simple,
     "variational": Variational,
+    "hybrid": Hybrid,
     "continuous": Continuous,
 }
-TIMES: dict[str, type[Times]] = {"independent": Independent, "stratified": Stratified}
-WEIGHTS: dict[str, type[Weight]] = {"min-snr": MinSNR, "truncated": Truncated}
+TIMES: dict[str, type[Times]] = {
+    "independent": Independent,
+    "stratified": Stratified,
+    "importance": Importance,
+}
+WEIGHTS: dict[str, type[Weight]] = {"min-snr": MinSNR, "truncated": Truncated, "snr": SNR}
 
 __all__ = [
     "OBJECTIVES",
+    "SNR",
     "TIMES",
     "WEIGHTS",
     "Continuous",
+    "Hybrid",
+    "Importance",
     "Independent",
     "MinSNR",
     "Objective",

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from undiffuse.model import Denoiser
+from undiffuse.objectives.times import Times
 
 
 class Objective(ABC):
     """Called with a model and clean data; the mean of the result is what training lowers."""
 
     unit: ClassVar[str]  # what the number is
+    times: Times  # how the times of a batch are drawn
 
     @abstractmethod
     def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:

@@ -44,8 +44,9 @@ class Continuous(Objective):
             raise ValueError(
                 "the continuous objective is for schedule.kind=learned or log-linear and variance=posterior"
             )
-        t = self.first + (1 - self.first) * self.times.draw(len(x_0), generator)
-        middle = self._middle(model, schedule, x_0, t, generator)
+        u = self.times.draw(len(x_0), generator)
+        t = self.first + (1 - self.first) * u
+        middle = self.times.balance(u, self._middle(model, schedule, x_0, t, generator))
         if isinstance(schedule, Learned):
             size = middle.detach().cpu()
             schedule.row_scale = 2 * size / size.mean()

@@ -46,13 +46,20 @@ class Simple(Objective):
         if not (isinstance(kernel, Gaussian) and isinstance(said, Affine)):
             raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
         _check_fixed(model)
-        t = place(self.grid, self.times.draw(len(x_0), generator))
+        u = self.times.draw(len(x_0), generator)
+        t = place(self.grid, u)
         x_t = kernel.marginal(x_0, t).sample(generator)
-        target = said.target(x_0, x_t, t, kernel)
-        error = self.loss(model.output(x_t, t)[0], target, reduction="none").flatten(1).mean(1)
+        return self.times.balance(u, self.error(model, model.output(x_t, t)[0], x_0, x_t, t))
+
+    def error(self, model: Denoiser, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The weighted mean error of this output at x_t, (B,)."""
+        kernel, said = model.kernel, model.parameterization
+        assert isinstance(said, Affine)
+        target = said.target(x_0, x_t, t, kernel)  # type: ignore[arg-type]
+        error = self.loss(output, target, reduction="none").flatten(1).mean(1)
         if self.weight is None:
             return error
-        c_out = said.coefficients(t, kernel)[1]
+        c_out = said.coefficients(t, kernel)[1]  # type: ignore[arg-type]
         scale = self.weight(kernel.schedule.logsnr(t)) * c_out.square()
         return error * scale.to(error.device, error.dtype)
 
@@ -62,7 +69,7 @@ def _check_fixed(model: Denoiser) -> None:
     if model.variance.learned:
         raise ValueError(
             "the simple objective does not train a learned variance; "
-            "use objective.kind=variational or variance.kind=posterior"
+            "use objective.kind=hybrid or variational, or variance.kind=posterior"
         )
     if any(p.requires_grad for p in model.kernel.parameters()):
         raise ValueError("the simple objective cannot learn a schedule; use objective.kind=variational")

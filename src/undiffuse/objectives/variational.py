@@ -33,9 +33,10 @@ class Variational(Objective):
     def __call__(self, model: ReverseProcess, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """(B,) estimates of the bound, in bits per dimension."""
         x = x_0.repeat_interleave(self.draws, 0)
-        index = (self.times.draw(len(x), generator) * len(self.grid)).long()
-        loss = self._terms(model, x, index, generator) * len(self.grid)
-        loss = loss.view(len(x_0), self.draws).mean(1) + terms.prior(model, x_0)
+        u = self.times.draw(len(x), generator)
+        rows = torch.arange(len(x_0)).repeat_interleave(self.draws)
+        loss = self._terms(model.rows(rows), x, (u * len(self.grid)).long(), generator) * len(self.grid)
+        loss = self.times.balance(u, loss).view(len(x_0), self.draws).mean(1) + terms.prior(model, x_0)
         return loss / (x_0[0].numel() * math.log(2))
 
     def _terms(self, model: ReverseProcess, x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,9 +47,9 @@ class Variational(Objective):
             rows = first.to(x.device)
             t = self.grid[index[first]]
             x_t = terms.noisy(model, x[rows], t, generator)
-            loss = loss.index_put((rows,), terms.decode(model, x[rows], x_t, t))
+            loss = loss.index_put((rows,), terms.decode(model.rows(first), x[rows], x_t, t))
         if len(later):
             rows = later.to(x.device)
             s, t = self.grid[index[later] - 1], self.grid[index[later]]
-            loss = loss.index_put((rows,), terms.step(model, x[rows], s, t, generator))
+            loss = loss.index_put((rows,), terms.step(model.rows(later), x[rows], s, t, generator))
         return loss

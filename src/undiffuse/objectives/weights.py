@@ -37,3 +37,11 @@ class Truncated(Weight):
     def __call__(self, logsnr: Tensor) -> Tensor:
         """The SNR, cut below."""
         return logsnr.exp().clamp(min=1.0)
+
+
+class SNR(Weight):
+    """The SNR itself: the error of the noise, whatever the output says (Ho et al. 2020, eq. 14)."""
+
+    def __call__(self, logsnr: Tensor) -> Tensor:
+        """The SNR."""
+        return logsnr.exp()

@@ -1,6 +1,17 @@
 """Parameterizations: network output <-> x_0; variances and decoders: how wide a reverse step is."""
 
-from undiffuse.parameterizations.base import X0, Affine, Eps, Logit, Mean, Parameterization, Perturbed, V
+from undiffuse.parameterizations.base import (
+    X0,
+    Affine,
+    Clipped,
+    Eps,
+    Logit,
+    Mean,
+    Parameterization,
+    Perturbed,
+    Score,
+    V,
+)
 from undiffuse.parameterizations.decoder import (
     Decoder,
     DiscretizedDecoder,
@@ -23,9 +34,11 @@ PARAMETERIZATIONS: dict[str, type[Parameterization]] = {
     "eps": Eps,
     "x0": X0,
     "v": V,
+    "score": Score,
     "mean": Mean,
     "perturbed": Perturbed,
     "logit": Logit,
+    "clipped": Clipped,
 }
 VARIANCES: dict[str, type[Variance]] = {
     "posterior": Posterior,
@@ -49,6 +62,7 @@ __all__ = [
     "VARIANCES",
     "X0",
     "Affine",
+    "Clipped",
     "Decoder",
     "DiscretizedDecoder",
     "Eps",
@@ -63,6 +77,7 @@ __all__ = [
     "Parameterization",
     "Perturbed",
     "Posterior",
+    "Score",
     "Sigmoid",
     "SymbolDecoder",
     "Table",

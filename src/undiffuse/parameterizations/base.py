@@ -7,6 +7,7 @@
 | x0   | x_0               | 0         | 1                | x_0                      |
 | eps  | the noise         | 1 / alpha | -sigma / alpha   | (x_t - alpha x_0)/sigma  |
 | v    | alpha eps - sigma x_0 | alpha | -sigma           | alpha eps - sigma x_0    |
+| score | grad log q(x_t) | 1 / alpha | sigma^2 / alpha | (alpha x_0 - x_t) / sigma^2 |
 | mean | E[x_s given x_t, x_0] | -b / a    | 1 / a            | a x_0 + b x_t            |
 
 An error of the output times c_out is an error of x_0-hat, which is what turns a weight on the loss in
@@ -95,14 +96,26 @@ class Eps(Affine):
         end = kernel.schedule.keep(torch.ones((), dtype=torch.float64))
         if end < 1e-12:
             raise ValueError(
-                f"parameterization=eps with a schedule that keeps {end:.1e} of the signal at t = 1: "
-                "x_0 cannot be recovered from eps there; use v or x0, or a schedule table that keeps more"
+                f"parameterization={type(self).__name__.lower()} with a schedule that keeps {end:.1e} of the "
+                "signal at t = 1: x_0 cannot be recovered there; use v or x0, or a schedule that keeps more"
             )
 
     def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
         """1/alpha and -sigma/alpha."""
         alpha_t, sigma_t = kernel.alpha_sigma(t)
         return 1 / alpha_t, -sigma_t / alpha_t
+
+
+class Score(Eps):
+    """The network predicts the score, the gradient of log q(x_t): -eps / sigma (Song & Ermon 2019).
+
+    Its error in denoising score matching, weighted by sigma^2, is the error of eps: weight.kind=snr.
+    """
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """1/alpha and sigma^2/alpha."""
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
+        return 1 / alpha_t, sigma_t.square() / alpha_t
 
 
 class V(Affine):
@@ -146,6 +159,35 @@ class Perturbed(Mean):
         """(sqrt(1 - beta) - b)/a and sqrt(beta)/a of the bridge from t to t - 1/T."""
         bridge = kernel.coefficients(self._before(t), t)
         return ((1 - bridge.beta).sqrt() - bridge.b) / bridge.a, bridge.beta.sqrt() / bridge.a
+
+
+class Clipped(Affine):
+    """Another parameterization, its prediction clipped to [low, high] (Ho et al. 2020, their code).
+
+    What the data cannot be is not predicted: in samples, in the bound and its terms. Errors of the network's
+    own output are what they were, and gradients pass as if nothing were clipped. Raises ValueError for ends
+    that are none, and for a parameterization that is not affine.
+    """
+
+    def __init__(self, of: Parameterization, low: float = -1.0, high: float = 1.0) -> None:
+        if not low < high:
+            raise ValueError(f"low={low}, high={high}: predictions are clipped to an interval")
+        if not isinstance(of, Affine):
+            raise ValueError(f"of={type(of).__name__.lower()}: only predictions of real numbers are clipped")
+        self.of, self.low, self.high = of, low, high
+
+    def check(self, kernel: Kernel) -> None:
+        """What the other one refuses."""
+        self.of.check(kernel)
+
+    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+        """The other one's."""
+        return self.of.coefficients(t, kernel)
+
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """x_0-hat, clipped."""
+        x_0 = super().predict(output, x_t, t, kernel)
+        return x_0 + (x_0.clamp(self.low, self.high) - x_0).detach()
 
 
 def _name(kernel: Kernel) -> str:

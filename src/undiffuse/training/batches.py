@@ -52,3 +52,20 @@ class Batches:
             self._order = torch.randperm(len(self.data), generator=keyed(self.seed, "epoch", epoch))
             self._epoch = epoch
         return self._order
+
+
+class LabelBatches(Batches):
+    """The labels (N,) of the same rows as `Batches` of the same size and seed takes.
+
+    A share `dropout` of them is -1, "none", so that one network learns the model with and without labels.
+    """
+
+    def __init__(self, labels: Tensor, size: int, seed: int, dropout: float = 0.0) -> None:
+        super().__init__(labels, lambda rows: rows, size, seed)
+        self.dropout = dropout
+
+    def __call__(self, step: int) -> Tensor:
+        """The labels of the batch of step number `step`, int64 (size,)."""
+        labels = super().__call__(step)
+        dropped = torch.rand(len(labels), generator=keyed(self.seed, "label", step)) < self.dropout
+        return labels.masked_fill(dropped, -1)

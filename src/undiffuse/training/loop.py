@@ -39,10 +39,15 @@ class State:
 
 
 def train(
-    state: State, batches: Callable[[int], Tensor], objective: Objective, seed: int
+    state: State,
+    batches: Callable[[int], Tensor],
+    objective: Objective,
+    seed: int,
+    labels: Callable[[int], Tensor] | None = None,
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
+    Step n sees the examples `batches(n)`, with `labels(n)` if there are any.
     Raises FloatingPointError, before the weights are touched, if the loss or the gradient is not finite.
     """
     settings, model = state.settings, state.model
@@ -55,7 +60,8 @@ def train(
         x_0 = batches(state.step).to(device)
         generator = keyed(seed, "train", state.step)
         with _dropout_seed(keyed(seed, "dropout", state.step), device):
-            loss = _backward(model, objective, x_0, generator, settings)
+            given = model if labels is None else model.given(labels(state.step).to(device))
+            loss = _backward(given, objective, x_0, generator, settings)
         norm = _clip(model, settings.clip)
         _check_finite(state.step, loss, norm)
         rate = learning_rate(state.step, settings)
@@ -84,9 +90,9 @@ def _backward(
 ) -> float:
     """Add the gradient of the batch's mean loss, in parts; returns the loss."""
     loss = torch.zeros((), device=x_0.device)
-    for part in x_0.chunk(to.accumulate):
+    for rows in torch.arange(len(x_0)).chunk(to.accumulate):
         with torch.autocast(x_0.device.type, torch.bfloat16, enabled=to.precision == "bf16"):
-            mean = objective(model, part, generator).mean() / to.accumulate
+            mean = objective(model.rows(rows), x_0[rows], generator).mean() / to.accumulate
         mean.backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)

@@ -11,10 +11,11 @@ class Settings:
 
     `batch` examples a step, in `accumulate` parts; AdamW at `lr`, warmed up over `warmup` steps, then
     constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged with
-    `ema`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test examples
-    at `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one checkpoint is
-    always written at the end), and the newest `keep` checkpoints stay. `figures_every` is how often samples,
-    inpaintings, denoisings, parameters, gradients and monitors are drawn (0: never).
+    `ema`; `flips` mirrors half of the images; labels of a conditional run are left out with probability
+    `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test
+    examples at `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one
+    checkpoint is always written at the end), and the newest `keep` checkpoints stay. `figures_every` is how
+    often samples, inpaintings, denoisings, parameters, gradients and monitors are drawn (0: never).
     """
 
     steps: int = 1000
@@ -28,6 +29,7 @@ class Settings:
     clip: float = 1.0
     ema: float = 0.999
     flips: bool = False
+    label_dropout: float = 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
@@ -62,6 +64,8 @@ class Settings:
         for name in ("ema", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")
+        if not 0 <= self.label_dropout <= 1:
+            raise ValueError(f"train.label_dropout={self.label_dropout}: must be a share from 0 to 1")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"train.lr={self.lr}: must be positive and finite")
         if self.weight_decay == math.inf:
