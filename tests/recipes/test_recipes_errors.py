@@ -39,7 +39,7 @@ VALUES = [
     ("about=7", "about=7", "expected str"),
     ("evaluate_terms=0", "evaluate_terms=0", "null for all"),
     ("data.kind=images", "data.path", "this key is needed, such as data.path=VALUE"),
-    ("data=null", "data=None", "such as data.kind=NAME"),
+    ("kernel=null", "kernel=None", "such as kernel.kind=NAME"),
 ]
 GIVEN = [  # what the data and other parts say is no key
     ("network.shape=[1, 2]", "network.shape=[1, 2]", "there are: channels"),

@@ -11,7 +11,11 @@ DATA = {
     "digits": ((1, 8, 8), 17),
     "fashion-mnist": ((1, 28, 28), 256),
     "mnist": ((1, 28, 28), 256),
+    "fashion-mnist-annotated": ((1, 28, 28), 256),
     "images": ((3, 9, 13), 256),
+    "cifar10": ((3, 32, 32), 256),
+    "cifar10-conditional": ((3, 32, 32), 256),
+    "lsun": ((3, 32, 32), 256),
     "swiss-roll": ((2,), None),
     "swiss-roll-2015": ((2,), None),
     "swiss-roll-40": ((2,), None),
@@ -29,8 +33,11 @@ DATA = {
 }
 
 
+LARGE = ("cifar10", "cifar10-conditional", "lsun")  # built with fewer channels
+
+
 def plan_of(name: str) -> Plan:
-    return Plan(read(name))
+    return Plan(override(read(name), ["network.channels=32"] if name in LARGE else []))
 
 
 def test_every_recipe_is_here():
@@ -40,11 +47,11 @@ def test_every_recipe_is_here():
 @pytest.mark.parametrize("name", DATA)
 def test_it_builds_a_model_that_runs(name: str):
     plan, (shape, levels) = plan_of(name), DATA[name]
-    model, (x_t, t) = plan.denoiser(shape, levels), (torch.zeros(2, *shape), torch.tensor(0.5))
+    model, (x_t, t) = plan.denoiser(shape, levels, classes=10), (torch.zeros(2, *shape), torch.tensor(0.5))
     assert model.predict(x_t, t).shape == x_t.shape
     assert model.decode(x_t, t).mean.shape == x_t.shape
-    grid = check_grid(plan.grid(model))
-    loss = plan.objective(model)(model, x_t, torch.Generator())
+    grid = check_grid(plan.grid(model.kernel))
+    loss = plan.objective(model.kernel)(model, x_t, torch.Generator())
     assert loss.shape == (2,)
     plan["sampler"].build().check(model)
     assert plan["train"].build().steps > 100
@@ -67,7 +74,7 @@ def test_the_description_builds_the_same_model(name: str):
     for plan in (plan_of(name), Plan(plan_of(name).describe())):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            models.append(plan.denoiser(*DATA[name]))
+            models.append(plan.denoiser(*DATA[name], classes=10))
     assert str(models[0]) == str(models[1])
     a, b = (model.state_dict() for model in models)
     assert all(torch.equal(a[key], b[key]) for key in a | b)
@@ -114,5 +121,5 @@ def test_learned_variances_get_their_outputs():
 def test_grids_that_need_the_schedule_get_it():
     plan = Plan(override(read("swiss-roll"), ["grid.kind=log-snr", "grid.steps=5", "grid.first=0.01"]))
     model = plan.denoiser((2,), None)
-    logsnr = model.kernel.schedule.logsnr(plan.grid(model))
+    logsnr = model.kernel.schedule.logsnr(plan.grid(model.kernel))
     torch.testing.assert_close(logsnr.diff().diff(), torch.zeros(3).double(), atol=1e-8, rtol=0)

@@ -1,14 +1,41 @@
 """Recipes: YAML that ships with the package, and what builds, trains, loads and evaluates a run of one."""
 
+from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation, unmet
+from undiffuse.recipes.example import pick_example, read_example
+from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.figures import save_schedule, save_slices
 from undiffuse.recipes.log import Event, read_metrics
-from undiffuse.recipes.output import has_picture, save_animation, save_npy, save_picture
+from undiffuse.recipes.optimal import (
+    Compared,
+    check_variance,
+    compare_variance,
+    fit_variance,
+    plan_variance,
+    save_variance,
+    variance_name,
+)
+from undiffuse.recipes.output import (
+    has_picture,
+    save_animation,
+    save_npy,
+    save_picture,
+    save_rows,
+    stage_name,
+    stage_times,
+)
 from undiffuse.recipes.parts import RecipeError, parse
 from undiffuse.recipes.parzen import parzen_of, plan_ticks, protocol, save_parzen
+from undiffuse.recipes.progressive import (
+    measure_of,
+    plan_progressive,
+    progressive_of,
+    progressive_rows,
+    save_progressive,
+)
 from undiffuse.recipes.reading import override, read, shipped
 from undiffuse.recipes.recipe import Plan, load_data
 from undiffuse.recipes.reproduce import (
@@ -23,9 +50,13 @@ from undiffuse.recipes.reproduce import (
 from undiffuse.recipes.run import Run, check_range, load
 
 __all__ = [
+    "FORMATS",
+    "Compared",
+    "Comparison",
     "Evaluation",
     "Event",
     "Experiment",
+    "Imported",
     "PaperRow",
     "Plan",
     "RecipeError",
@@ -33,32 +64,53 @@ __all__ = [
     "Run",
     "budgeted",
     "check_range",
+    "check_variance",
     "chosen",
+    "compare_variance",
+    "contest",
+    "distances_of",
     "entropy_stretches",
     "evaluate",
+    "export_run",
     "finish",
+    "fit_variance",
     "has_picture",
+    "import_run",
     "load",
     "load_data",
+    "measure_of",
     "measuring",
     "override",
     "parse",
     "parzen_of",
+    "pick_example",
     "plan_calls",
+    "plan_progressive",
     "plan_ticks",
+    "plan_variance",
+    "progressive_of",
+    "progressive_rows",
     "protocol",
     "read",
+    "read_example",
     "read_facts",
     "read_metrics",
     "save_animation",
+    "save_distances",
     "save_entropies",
     "save_evaluation",
     "save_npy",
     "save_parzen",
     "save_picture",
+    "save_progressive",
     "save_reproduced",
+    "save_rows",
     "save_schedule",
     "save_slices",
+    "save_variance",
     "shipped",
+    "stage_name",
+    "stage_times",
     "unmet",
+    "variance_name",
 ]

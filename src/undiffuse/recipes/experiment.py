@@ -29,6 +29,7 @@ from undiffuse.recipes.recipe import Plan, load_data
 from undiffuse.recipes.run import Run, run_of
 from undiffuse.training import (
     Batches,
+    LabelBatches,
     Progress,
     Settings,
     State,
@@ -47,6 +48,7 @@ class Experiment:
     def __init__(self, run: Run, splits: Splits, state: State) -> None:
         self.run, self.splits, self.state = run, splits, state
         self.settings: Settings = state.settings
+        self.objective = run.recipe.objective(run.model.kernel)
 
     @classmethod
     def create(
@@ -59,7 +61,7 @@ class Experiment:
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
-        plan = Plan(_absolute(node))
+        plan = Plan(absolute(node))
         splits = load_data(plan)
         space = plan.space(splits)  # first: what the data are decides what else fits
         _check(plan, splits, space)
@@ -91,15 +93,20 @@ class Experiment:
         settings: Settings = plan["train"].build()
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
-            model = plan.denoiser(splits.shape, splits.levels).to(device)
+            model = plan.denoiser(splits.shape, splits.levels, splits.classes).to(device)
         if settings.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        state = State(model, settings)
+        state, times = State(model, settings), {}
         if checkpoint.steps(folder / "checkpoints"):
-            _restore(state, checkpoint.load(checkpoint.latest(folder / "checkpoints"), device))
+            saved = checkpoint.load(checkpoint.latest(folder / "checkpoints"), device)
+            _restore(state, saved)
+            times = saved.state["times"]
         if settings.compile:
             model.network.compile()
-        return cls(run_of(folder, plan, model, facts, state.step), splits, state)
+        begun = cls(run_of(folder, plan, model, facts, state.step), splits, state)
+        if times:
+            begun.objective.times.restore(times)
+        return begun
 
     def train(self) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.
@@ -109,7 +116,7 @@ class Experiment:
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
         batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
         log = Log(run.folder / "metrics.jsonl", self.state.step)
-        for progress in train(self.state, batches, run.recipe.objective(run.model), seed):
+        for progress in train(self.state, batches, self.objective, seed, self._labels()):
             event, last = self._measured(progress), progress.step == settings.steps
             drawn = _due(progress.step, settings.figures_every)
             log.add(event, last or drawn or _due(progress.step, settings.log_every))
@@ -123,6 +130,13 @@ class Experiment:
         plots.save_training(read_metrics(run.folder), run.folder / "curves.png")
         save_schedule(run, run.folder / "schedule.png")
 
+    def _labels(self) -> LabelBatches | None:
+        """The labels of the batches, if the model is to know them."""
+        labels, settings, recipe = self.splits.train_labels, self.settings, self.run.recipe
+        if labels is None or not recipe["conditional"]:
+            return None
+        return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout)
+
     def _measured(self, progress: Progress) -> Event:
         """The test bound and the samples that are due after a step."""
         event, step, settings = Event(progress), progress.step, self.settings
@@ -133,9 +147,10 @@ class Experiment:
         return event
 
     def _evaluate(self) -> Evaluation:
-        count = self.settings.evaluate_examples
+        count, labels = self.settings.evaluate_examples, self.splits.test_labels
+        run = self.run.told(None if labels is None else labels[:count])
         with self._averaged():
-            return evaluate(self.run, self.splits.test[:count], terms=self.settings.evaluate_terms)
+            return evaluate(run, self.splits.test[:count], terms=self.settings.evaluate_terms)
 
     def _sample(self, step: int) -> Path:
         with self._averaged():
@@ -155,9 +170,8 @@ class Experiment:
         state = self.state
         weights = {name: p.detach() for name, p in state.model.named_parameters()}
         optimizer = state_of(state.optimizer, state.model)
-        now = checkpoint.Checkpoint(
-            state.step, weights, state.ema.average, optimizer, {"settings": asdict(self.settings)}
-        )
+        other = {"settings": asdict(self.settings), "times": self.objective.times.state()}
+        now = checkpoint.Checkpoint(state.step, weights, state.ema.average, optimizer, other)
         return checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)
 
 
@@ -182,18 +196,18 @@ def _check(plan: Plan, splits: Splits, space: Space) -> None:
             f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
             "there is 1; raise data.test, or set train.evaluate_every=0"
         )
-    model = plan.denoiser(splits.shape, splits.levels).eval()
+    model = plan.denoiser(splits.shape, splits.levels, splits.classes).eval()
     plan["sampler"].build().check(model)
     batches = Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)
     with torch.no_grad():
-        plan.objective(model)(model, batches(0), keyed(plan["seed"], "check"))
+        plan.objective(model.kernel)(model, batches(0), keyed(plan["seed"], "check"))
 
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _absolute(node: dict[str, Any]) -> dict[str, Any]:
+def absolute(node: dict[str, Any]) -> dict[str, Any]:
     """The recipe with data.path made absolute, so that the run can be continued from anywhere."""
     data = node.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):

@@ -17,6 +17,7 @@ def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
         "version": __version__,
         "shape": list(splits.shape),
         "levels": splits.levels,
+        "classes": splits.classes,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
         "space": space.state(),
         "shades": _shades(splits),
@@ -31,7 +32,13 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text())
         good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
-        _ = facts["levels"], facts["space"]["kind"], facts["examples"]["train"], facts["examples"]["test"]
+        _ = (
+            facts["levels"],
+            int(facts["classes"]),
+            facts["space"]["kind"],
+            facts["examples"]["train"],
+            facts["examples"]["test"],
+        )
         _ = [float(end) for end in facts["shades"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not readable as a run of this version") from error

@@ -48,7 +48,7 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Sampler: SAMPLERS,
 }
 CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
-    nn.Module: ("shape", "outputs", "steps"),
+    nn.Module: ("shape", "outputs", "steps", "classes"),
     Parameterization: ("steps",),
     Decoder: ("levels",),
     Objective: ("grid",),

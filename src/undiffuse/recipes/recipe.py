@@ -1,5 +1,6 @@
 """A recipe: everything a run is made of, checked, and the parts it builds."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +26,13 @@ class Recipe:
     `grid` is the chain that the bound is trained and evaluated on; `sampler` walks it back.
     Without a `parameterization` the network predicts v, or the logits of symbols. Without a `decoder` the
     data decide: discretised for levels, a density for continuous values, probabilities for symbols.
-    `dequantize` adds uniform noise as wide as a level to the data, which makes them continuous.
+    `data` is null in runs that were imported without any. `conditional` trains the network on the data's
+    labels, for networks that know classes. `dequantize` adds uniform noise as wide as a level to the
+    data, which makes them continuous.
     `evaluate_terms` steps of the chain are evaluated for each test example by default (null: all).
     """
 
-    data: Source
+    data: Source | None
     network: nn.Module
     kernel: Kernel
     grid: Grid
@@ -39,6 +42,7 @@ class Recipe:
     train: Settings
     parameterization: Parameterization | None = None
     decoder: Decoder | None = None
+    conditional: bool = False
     dequantize: bool = False
     about: str = ""
     evaluate_terms: int | None = None
@@ -61,37 +65,45 @@ class Plan:
         """The full recipe, every default written out."""
         return {"about": "", "data": {}} | self._part.describe()
 
-    def denoiser(self, shape: tuple[int, ...], levels: int | None) -> Denoiser:
-        """The model for data of this shape and number of levels (None: continuous)."""
+    def denoiser(self, shape: tuple[int, ...], levels: int | None, classes: int = 0) -> Denoiser:
+        """The model for data of this shape and number of levels (None: continuous) and of classes."""
         kernel: Kernel = self["kernel"].build()
         kernel.check(shape)
         variance: Variance = self["variance"].build()
         context = {
             "shape": (kernel.channels * shape[0], *shape[1:]),
             "outputs": 2 if variance.learned else 1,
-            "steps": len(self._grid(kernel)),
+            "steps": len(self.grid(kernel)),
         }
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
-            network = self["network"].build(**context)
+            network = self["network"].build(**context | self._classes(classes))
         said: Part | None = self["parameterization"]
         parameterization = said.build(steps=context["steps"]) if said else None
         return Denoiser(network, kernel, parameterization, variance, self._decoder(kernel, levels))
+
+    def _classes(self, classes: int) -> dict[str, int]:
+        """What the network is told of labels."""
+        if not self["conditional"]:
+            return {}
+        if classes < 1:
+            raise RecipeError("conditional=true: the data have no labels; use another data.kind")
+        if "classes" not in inspect.signature(self["network"].make).parameters:
+            kind = self["network"].kind
+            raise RecipeError(f"conditional=true: network.kind={kind} takes no labels; use unet")
+        return {"classes": classes}
 
     def space(self, splits: Splits) -> Space:
         """How the kernel sees the data."""
         kernel: Kernel = self["kernel"].build()
         return space_of(splits, kernel.symbols)
 
-    def grid(self, model: Denoiser) -> Tensor:
-        """The latent times."""
-        return self._grid(model.kernel)
-
-    def objective(self, model: Denoiser) -> Objective:
+    def objective(self, kernel: Kernel) -> Objective:
         """What training lowers."""
-        objective: Objective = self["objective"].build(grid=self.grid(model))
+        objective: Objective = self["objective"].build(grid=self.grid(kernel))
         return objective
 
-    def _grid(self, kernel: Kernel) -> Tensor:
+    def grid(self, kernel: Kernel) -> Tensor:
+        """The latent times."""
         grid: Tensor = self["grid"].build(schedule=kernel.schedule)
         if len(grid) < 2:
             raise RecipeError("grid: one latent time is no chain; use at least two, such as grid.steps=100")
@@ -115,8 +127,17 @@ def _decoders(kernel: Kernel, levels: int | None) -> tuple[str, ...]:
     return ("normal", "fixed", "learned") if levels is None else ("discretized",)
 
 
+def source_of(plan: Plan) -> Source:
+    """The recipe's data set, not yet loaded. Raises RecipeError if it has none (`data: null`)."""
+    if plan["data"] is None:
+        raise RecipeError(
+            "data: this run has none; name them where it is imported: data.kind=images data.path=PATH"
+        )
+    source: Source = plan["data"].build()
+    return source
+
+
 def load_data(plan: Plan) -> Splits:
     """Load the recipe's data."""
-    source: Source = plan["data"].build()
-    splits = source.load()
+    splits = source_of(plan).load()
     return dequantized(splits) if plan["dequantize"] else splits

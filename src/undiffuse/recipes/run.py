@@ -6,7 +6,8 @@ run/  recipe.yaml  run.json  metrics.jsonl  curves.png
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from undiffuse import bounds, samplers
 from undiffuse.data import Space, space_from
-from undiffuse.model import Denoiser
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.parameterizations import Clipped
+from undiffuse.posteriors import Guided
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
@@ -35,7 +38,7 @@ class Run:
 
     folder: Path
     recipe: Plan
-    model: Denoiser
+    model: ReverseProcess
     space: Space
     shape: tuple[int, ...]
     levels: int | None
@@ -43,15 +46,52 @@ class Run:
     step: int
 
     @property
+    def denoiser(self) -> Denoiser:
+        """The model, where only one with a network will do. Raises ValueError for a guided one."""
+        if not isinstance(self.model, Denoiser):
+            raise ValueError("a guided model has two networks: use the run without guidance")
+        return self.model
+
+    @property
     def grid(self) -> Tensor:
         """The latent times of the chain it was trained on."""
-        return self.recipe.grid(self.model)
+        return self.recipe.grid(self.model.kernel)
 
     @property
     def sampler(self) -> Sampler:
         """The recipe's sampler."""
         sampler: Sampler = self.recipe["sampler"].build()
         return sampler
+
+    def given(self, label: Tensor | int, guidance: float = 1.0) -> "Run":
+        """The run of examples with this label (-1: with none), to sample and evaluate like any other.
+
+        Labels int64 (N,) are those of N examples that the run evaluates next.
+        `guidance` above 1 leads away from what examples without a label are like (Ho & Salimans 2022). Raises
+        ValueError for a run that was not trained on labels, or a label that it does not know.
+        """
+        model: ReverseProcess = self.denoiser.given(label)
+        if guidance != 1.0:
+            model = Guided(model, self.denoiser.given(-1), guidance)
+        return replace(self, model=model)
+
+    def told(self, labels: Tensor | None) -> "Run":
+        """The run of examples with these labels, if it was trained on labels; else itself."""
+        return self if labels is None or not self.recipe["conditional"] else self.given(labels)
+
+    def clipped(self, on: bool) -> "Run":
+        """The run whose predictions are clipped to [-1, 1], where its levels are; or not clipped at all.
+
+        Raises ValueError for data without levels, and for symbols.
+        """
+        model, said = copy(self.denoiser), self.denoiser.parameterization
+        if not on:
+            model.parameterization = said.of if isinstance(said, Clipped) else said
+        elif not isinstance(said, Clipped):
+            if self.levels is None:
+                raise ValueError("continuous data have no range to clip predictions to")
+            model.parameterization = Clipped(said)
+        return replace(self, model=model)
 
     def sample(
         self,
@@ -101,6 +141,72 @@ class Run:
             first=first,
         )
         return ((t, x.cpu()) for t, x in states)
+
+    def interpolate(
+        self,
+        a: Tensor,
+        b: Tensor,
+        t: float = 0.5,
+        points: int = 9,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """From raw a to raw b (B, *shape), by mixing them at time t: (B, points, *shape), both ends included.
+
+        The same noise is used for all points of a pair. Raises ValueError for t outside [0, 1] or fewer than
+        two points.
+        """
+        if points < 2:
+            raise ValueError(f"points={points}: an interpolation has two ends at least")
+        for raw in (a, b):
+            self.check(raw)
+        device = next(self.model.parameters()).device
+        x_0 = samplers.interpolate(
+            self.model,
+            self.space.encode(a).to(device),
+            self.space.encode(b).to(device),
+            t,
+            torch.linspace(0, 1, points, dtype=torch.float64),
+            generator=torch.Generator().manual_seed(seed),
+            sampler=sampler or self.sampler,
+            grid=self.thinned(steps),
+            tick=tick,
+        )
+        return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
+
+    def share(
+        self,
+        n: int,
+        t: float = 0.5,
+        states: int = 1,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """n raw samples of each of some states x_t: (states, n, *shape).
+
+        State i is where sample `first + i` of the same seed is at t. Raises ValueError for t outside (0, 1],
+        n or states below 1, or a sampler without noise.
+        """
+        check_range(n, first)
+        x_0 = samplers.share(
+            self.model,
+            (states, *self.shape),
+            n,
+            t,
+            generator=torch.Generator().manual_seed(seed),
+            sampler=sampler or self.sampler,
+            grid=self.thinned(steps),
+            first=first,
+            tick=tick,
+        )
+        return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
 
     def bits(self, raw: Tensor, seed: int = 0, *, terms: int | None = None) -> Tensor:
         """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
@@ -176,7 +282,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     facts = read_facts(folder)
     plan = Plan(read(str(folder / "recipe.yaml")))
     shape, levels = tuple(facts["shape"]), facts["levels"]
-    model = plan.denoiser(shape, levels)
+    model = plan.denoiser(shape, levels, facts["classes"])
     newest = checkpoint.latest(folder / "checkpoints")
     weights = checkpoint.load_average(newest)
     try:
