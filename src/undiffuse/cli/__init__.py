@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from undiffuse.cli import datasets, evaluate, info, recipes, reproduce, sample, train
+from undiffuse.cli import (
+    datasets,
+    evaluate,
+    export,
+    import_,
+    info,
+    interpolate,
+    recipes,
+    reproduce,
+    sample,
+    train,
+)
 from undiffuse.cli.console import failed
 
 app = typer.Typer(
@@ -15,9 +26,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, evaluate, info, reproduce, recipes, datasets):
+for command in (train, sample, interpolate, evaluate, info, reproduce, recipes, datasets, import_, export):
     app.command(epilog=command.EXAMPLES)(command.command)
-    app.registered_commands[-1].name = command.__name__.rpartition(".")[2]
+    app.registered_commands[-1].name = command.__name__.rpartition(".")[2].rstrip("_")  # import_
 
 
 @app.callback(epilog="Start with: undiffuse train digits --out runs/first")

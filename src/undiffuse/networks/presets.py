@@ -6,28 +6,33 @@ from undiffuse.networks.embed import Clock
 from undiffuse.networks.unet import UNet
 
 
-def ddpm_cifar10(shape: tuple[int, ...], dropout: float = 0.1, outputs: int = 1, classes: int = 0) -> UNet:
-    """Ho et al. 2020 for 32x32 pixels, 35.7 million parameters: attention at 16x16."""
-    return _ddpm(shape, (1, 2, 2, 2), (1,), dropout, outputs, classes)
+def ddpm_cifar10(
+    shape: tuple[int, ...], channels: int = 128, dropout: float = 0.1, outputs: int = 1, classes: int = 0
+) -> UNet:
+    """Ho et al. 2020 for 32x32 pixels, 35.7 million parameters with 128 channels: attention at 16x16."""
+    return _ddpm(shape, channels, (1, 2, 2, 2), (1,), dropout, outputs, classes)
 
 
-def ddpm_256(shape: tuple[int, ...], dropout: float = 0.0, outputs: int = 1, classes: int = 0) -> UNet:
-    """Ho et al. 2020 for 256x256 pixels, 114 million parameters: attention at 16x16."""
-    return _ddpm(shape, (1, 1, 2, 2, 4, 4), (4,), dropout, outputs, classes)
+def ddpm_256(
+    shape: tuple[int, ...], channels: int = 128, dropout: float = 0.0, outputs: int = 1, classes: int = 0
+) -> UNet:
+    """Ho et al. 2020 for 256x256 pixels, 114 million parameters with 128 channels: attention at 16x16."""
+    return _ddpm(shape, channels, (1, 1, 2, 2, 4, 4), (4,), dropout, outputs, classes)
 
 
 def _ddpm(
     shape: tuple[int, ...],
+    channels: int,
     multipliers: tuple[int, ...],
     attention: tuple[int, ...],
     dropout: float,
     outputs: int,
     classes: int,
 ) -> UNet:
-    """128 channels, two blocks a level, one head, 32 groups, time by shifts, steps numbered from 0 to 999."""
+    """Two blocks a level, one head, 32 groups, time by shifts, steps numbered from 0 to 999."""
     return UNet(
         shape,
-        channels=128,
+        channels=channels,
         multipliers=multipliers,
         blocks=2,
         attention=attention,

@@ -1,0 +1,179 @@
+"""Every sampler with every parameterization, variance and objective: the right law on N(m, C), or a refusal.
+
+The network is the exact one, said in each parameterization's own words. All maps are then affine in x_t and
+the noise: means and variances of samples follow a recursion of two numbers, and the mean of an objective is
+that of a polynomial, which quadrature gives exactly.
+"""
+
+import math
+from itertools import pairwise, product
+
+import pytest
+import torch
+from examples import PARAMETERIZATIONS, SAMPLERS, VARIANCES
+from torch import Tensor, nn
+
+from oracles import GaussianReverse, Replay, f64, plane
+from undiffuse import objectives
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.objectives import OBJECTIVES, Times
+from undiffuse.parameterizations import Affine, Free, Interpolated, Parameterization, Sigmoid, Table, Variance
+from undiffuse.samplers import DDIM, Langevin, Sampler, reverse
+from undiffuse.schedules import LogLinear, grids
+
+M, C, T, RAW, INDEX = 0.7, 0.4, 20, 0.3, 7
+KERNEL, GRID = Gaussian(LogLinear(4.0, -4.0)), grids.uniform(T)
+EXACT = GaussianReverse(KERNEL, f64(M), f64(C))
+
+
+class Says(nn.Module):
+    """E[x_0 | x_t] in the words of a parameterization; then RAW, where there is a second output."""
+
+    def __init__(self, said: Affine, outputs: int) -> None:
+        super().__init__()
+        self.said, self.outputs = said, outputs
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        out = self.said.target(EXACT.predict(x_t, t[0]), x_t, t, KERNEL)
+        return torch.cat([out, torch.full_like(out, RAW)][: self.outputs], 1)
+
+
+class At(Times):
+    """One time for all."""
+
+    def draw(self, count: int, generator: object) -> Tensor:
+        return f64((INDEX + 0.5) / T).expand(count)
+
+
+def keeps(s: Tensor, t: Tensor) -> tuple[float, float]:
+    return float(KERNEL.schedule.keep(s)) if s else 1.0, float(KERNEL.schedule.keep(t))
+
+
+def gain(keep: float) -> float:
+    """How E[x_0 | x_t] grows with x_t."""
+    return keep**0.5 * C / (keep * C + 1 - keep)
+
+
+def width(variance: Variance, s: Tensor, t: Tensor) -> float:
+    """The variance of a step, from the textbook."""
+    ks, kt = keeps(s, t)
+    beta = 1 - kt / ks
+    low = beta * (1 - ks) / (1 - kt)
+    if isinstance(variance, Table):
+        return float(variance.values[round(float(t) * T) - 1])
+    raw = getattr(variance, "scale", 1.0) * RAW
+    return {
+        "Posterior": low,
+        "Forward": beta,
+        "Interpolated": low ** (1 - (RAW + 1) / 2) * beta ** ((RAW + 1) / 2) if low else 0.0,
+        "Free": beta * math.exp(RAW),
+        "Sigmoid": 1 / (1 + math.exp(-raw) * (1 - beta) / beta),
+    }[type(variance).__name__]
+
+
+def recursion(sampler: Sampler, variance: Variance) -> tuple[float, float]:
+    """Mean (of x_t, less what it should be) and variance of samples."""
+    off, var = -float(keeps(f64(0.0), GRID[-1])[1] ** 0.5) * M, 1.0
+    times = [f64(0.0), *GRID]
+    for s, t in reversed(list(pairwise(times))):
+        ks, kt = keeps(s, t)
+        if isinstance(sampler, DDIM) and s:
+            eta2 = sampler.eta**2 * (1 - kt / ks) * (1 - ks) / (1 - kt)
+            b = ((1 - ks - eta2) / (1 - kt)) ** 0.5
+            slope, noise = ks**0.5 * gain(kt) + b * (1 - kt**0.5 * gain(kt)), eta2
+        elif isinstance(sampler, DDIM):
+            slope, noise = gain(kt), 0.0
+        elif s:
+            a = ks**0.5 * (1 - kt / ks) / (1 - kt)
+            b = (kt / ks) ** 0.5 * (1 - ks) / (1 - kt)
+            slope, noise = a * gain(kt) + b, width(variance, s, t)
+        else:
+            slope, noise = gain(kt), (1 - kt) / kt
+        off, var = slope * off, slope**2 * var + noise
+        if isinstance(sampler, Langevin) and s:
+            h = -math.expm1(-2 * sampler.snr**2)
+            for _ in range(sampler.corrections):
+                w = (1 - ks) / (ks * C + 1 - ks)
+                off, var = (1 - h * w) * off, (1 - h * w) ** 2 * var + h * (2 - h) * (1 - ks)
+    return off, var
+
+
+def sampled(model: Denoiser, sampler: Sampler) -> tuple[float, float]:
+    """The same of the sampler itself: where zeros go, and the weight of every draw."""
+    draws = 1 + T * (1 + getattr(sampler, "corrections", 0))
+    unit = torch.cat([torch.zeros(1, draws), torch.eye(draws)]).double()[..., None]
+    noise = Replay(list(unit[:, 1:].unbind(1)))
+    *_, (_, x_0) = reverse(model, unit[:, 0], sampler=sampler, grid=GRID, generator=noise)
+    origin, weights = x_0[0], x_0[1:] - x_0[0]
+    return float(origin) - M, float(weights.square().sum())
+
+
+def expected_loss(kind: str, said: Affine, variance: Variance) -> float:
+    """The objective's mean at the time number INDEX."""
+    s, t = GRID[INDEX - 1], GRID[INDEX]
+    ks, kt = keeps(s, t)
+    left = C * (1 - kt) / (kt * C + 1 - kt)  # Var[x_0 | x_t]
+    simple = left / float(said.coefficients(t, KERNEL)[1]) ** 2
+    a = ks**0.5 * (1 - kt / ks) / (1 - kt)
+    low, p = (1 - kt / ks) * (1 - ks) / (1 - kt), width(variance, s, t)
+    kl = 0.5 * (low / p - 1 - math.log(low / p) + a**2 * left / p) / math.log(2)
+    end = keeps(s, GRID[-1])[1]
+    prior = 0.5 * (end * (C + M**2) - end - math.log(1 - end)) / math.log(2)
+    if kind in ("simple", "hybrid"):
+        return simple + (0.25 * T * kl if kind == "hybrid" else 0.0)
+    if kind == "variational":
+        return T * kl + prior
+    u = (INDEX + 0.5) / T  # a time of its own, between those of the grid
+    keep = float(KERNEL.schedule.keep(GRID[0] + (1 - GRID[0]) * u))
+    middle = (1 - float(GRID[0])) * 0.5 * 8 * keep / (1 - keep) * C * (1 - keep) / (keep * C + 1 - keep)
+    k1 = keeps(s, GRID[0])[1]
+    std2, left = (1 - k1) / k1, C * (1 - k1) / (k1 * C + 1 - k1)
+    decode = 0.5 * (math.log(2 * math.pi * std2) + left / std2)
+    return (middle + decode) / math.log(2) + prior
+
+
+def objective_of(kind: str) -> objectives.Objective:
+    keys = {"share": 0.25} if kind == "hybrid" else {}
+    return OBJECTIVES[kind](times=At(), grid=GRID, **keys)
+
+
+def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None:
+    """What must be said of a combination that is none."""
+    if not isinstance(said, Affine):
+        return "parameterization=logit is for symbols"
+    learned = isinstance(variance, Interpolated | Free | Sigmoid)
+    if kind == "simple" and learned:
+        return "does not train a learned variance"
+    if kind == "hybrid" and not learned:
+        return "trains a learned variance"
+    if kind == "continuous" and learned:
+        return "variance=posterior"
+    return None
+
+
+def first(group: dict) -> list:
+    return [(name, parts[0]) for name, parts in group.items()]
+
+
+ALL = list(product(first(SAMPLERS), first(PARAMETERIZATIONS), first(VARIANCES), OBJECTIVES))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "said", "variance", "kind"),
+    [(a[1], b[1], c[1], kind) for a, b, c, kind in ALL],
+    ids=["-".join([a[0], b[0], c[0], kind]) for a, b, c, kind in ALL],
+)
+def test_every_combination_has_the_right_law_or_is_refused(sampler, said, variance, kind):
+    z, eps, w = plane(1)
+    x_0, wrong = M + C**0.5 * z, refusal(kind, said, variance)
+    if wrong:
+        with pytest.raises(ValueError, match=wrong):
+            model = Denoiser(Says(said, 1 + variance.learned), KERNEL, said, variance)
+            objective_of(kind)(model, x_0, Replay(eps))
+        return
+    model = Denoiser(Says(said, 1 + variance.learned), KERNEL, said, variance)
+    loss = w @ objective_of(kind)(model, x_0, Replay(eps))
+    assert loss.item() == pytest.approx(expected_loss(kind, said, variance), rel=1e-6)
+    sampler.check(model)
+    assert sampled(model, sampler) == pytest.approx(recursion(sampler, variance), rel=1e-6, abs=1e-9)
