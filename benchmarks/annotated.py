@@ -65,8 +65,7 @@ def sampling(folder: Path) -> tuple[Callable[[], None], Callable[[], None]]:
     """64 images in 10 steps by both, from one random DDPM U-Net."""
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    from undiffuse.recipes import load
-    from undiffuse.recipes.exchange import import_folder
+    from undiffuse.recipes import import_run, load
 
     unet = UNet2DModel(
         sample_size=28, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64),
@@ -75,12 +74,15 @@ def sampling(folder: Path) -> tuple[Callable[[], None], Callable[[], None]]:
     pipeline = DDPMPipeline(unet, DDPMScheduler(num_train_timesteps=1000, clip_sample=False))
     pipeline.set_progress_bar_config(disable=True)
     pipeline.save_pretrained(folder / "theirs")
-    run = load(import_folder(folder / "theirs", folder / "ours"))
+    run = load(import_run(folder / "theirs", folder / "ours", []).folder)
 
     def theirs() -> None:
         pipeline(batch_size=64, num_inference_steps=10, output_type="np")
 
-    return lambda: run.sample(64, steps=10) and None, theirs
+    def ours() -> None:
+        run.sample(64, steps=10)
+
+    return ours, theirs
 
 
 def main() -> None:

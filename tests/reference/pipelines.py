@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from undiffuse.data import Levels, Splits
 from undiffuse.recipes import Plan, Run, override
 from undiffuse.recipes.facts import facts_of
-from undiffuse.recipes.run import run_of
+from undiffuse.recipes.loading import run_of
 
 SMALL = {"sample_size": 8, "norm_num_groups": 8, "layers_per_block": 1}
 TWO = {

@@ -8,6 +8,7 @@ from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.figures import save_schedule, save_slices
+from undiffuse.recipes.loading import load
 from undiffuse.recipes.log import Event, read_metrics
 from undiffuse.recipes.optimal import (
     Compared,
@@ -47,7 +48,7 @@ from undiffuse.recipes.reproduce import (
     measuring,
     save_reproduced,
 )
-from undiffuse.recipes.run import Run, check_range, load
+from undiffuse.recipes.run import Run, check_range
 
 __all__ = [
     "FORMATS",

@@ -20,13 +20,14 @@ from undiffuse.random import digest, keyed
 from undiffuse.recipes.evaluation import Evaluation, evaluate
 from undiffuse.recipes.facts import check_same, facts_of, read_facts
 from undiffuse.recipes.figures import save_schedule
+from undiffuse.recipes.loading import run_of
 from undiffuse.recipes.log import Event, Log, read_metrics
 from undiffuse.recipes.output import save_npy, save_picture
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data
-from undiffuse.recipes.run import Run, run_of
+from undiffuse.recipes.run import Run
 from undiffuse.training import (
     Batches,
     LabelBatches,

@@ -19,12 +19,13 @@ from undiffuse.bounds import Estimate
 from undiffuse.files import write_json
 from undiffuse.recipes.evaluation import evaluate, plan_calls
 from undiffuse.recipes.experiment import Experiment
+from undiffuse.recipes.loading import load
 from undiffuse.recipes.log import Event
 from undiffuse.recipes.parts import nearest
 from undiffuse.recipes.parzen import BATCH, parzen_of, plan_ticks, protocol
 from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import load_data
-from undiffuse.recipes.run import Run, load
+from undiffuse.recipes.run import Run
 
 TIMED = 12  # steps, the first two of which warm up
 EXAMPLES = 2000  # test examples that a row is measured on, at most

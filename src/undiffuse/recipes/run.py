@@ -9,23 +9,19 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from undiffuse import bounds, samplers
-from undiffuse.data import Space, space_from
+from undiffuse.data import Space
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
-from undiffuse.recipes.facts import read_facts
-from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import thin
 from undiffuse.tensors import dims
-from undiffuse.training import checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,41 +269,9 @@ class Run:
             raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {self.shape}")
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
-    """The run in this folder, with its averaged weights and ready to sample and evaluate.
-
-    Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
-    """
-    folder = Path(folder)
-    facts = read_facts(folder)
-    plan = Plan(read(str(folder / "recipe.yaml")))
-    shape, levels = tuple(facts["shape"]), facts["levels"]
-    model = plan.denoiser(shape, levels, facts["classes"])
-    newest = checkpoint.latest(folder / "checkpoints")
-    weights = checkpoint.load_average(newest)
-    try:
-        model.load_state_dict(weights | _buffers(model), strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
-    model.to(device).eval().requires_grad_(False)
-    step = int(newest.name.removeprefix("step-"))
-    return run_of(folder, plan, model, facts, step)
-
-
-def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int) -> Run:
-    """The run of this model, with what run.json says of its data."""
-    shape, shades = tuple(facts["shape"]), tuple(facts["shades"])
-    return Run(folder, plan, model, space_from(facts["space"]), shape, facts["levels"], shades, step)
-
-
 def check_range(n: int, first: int) -> None:
     """Raise ValueError unless there are samples first .. first + n - 1."""
     if n < 1:
         raise ValueError(f"n={n}: draw at least one sample")
     if first < 0:
         raise ValueError(f"first={first}: samples are numbered from 0")
-
-
-def _buffers(model: Denoiser) -> dict[str, Tensor]:
-    """Persistent buffers, which no training changes."""
-    return {name: b for name, b in model.named_buffers() if name in model.state_dict()}

@@ -1,0 +1,47 @@
+"""A run from its folder: recipe.yaml, run.json and the newest checkpoint's averaged weights."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from undiffuse.data import space_from
+from undiffuse.model import Denoiser
+from undiffuse.recipes.facts import read_facts
+from undiffuse.recipes.reading import read
+from undiffuse.recipes.recipe import Plan
+from undiffuse.recipes.run import Run
+from undiffuse.training import checkpoint
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
+    """The run in this folder, with its averaged weights and ready to sample and evaluate.
+
+    Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder)
+    plan = Plan(read(str(folder / "recipe.yaml")))
+    shape, levels = tuple(facts["shape"]), facts["levels"]
+    model = plan.denoiser(shape, levels, facts["classes"])
+    newest = checkpoint.latest(folder / "checkpoints")
+    weights = checkpoint.load_average(newest)
+    try:
+        model.load_state_dict(weights | _buffers(model), strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
+    model.to(device).eval().requires_grad_(False)
+    step = int(newest.name.removeprefix("step-"))
+    return run_of(folder, plan, model, facts, step)
+
+
+def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int) -> Run:
+    """The run of this model, with what run.json says of its data."""
+    shape, shades = tuple(facts["shape"]), tuple(facts["shades"])
+    return Run(folder, plan, model, space_from(facts["space"]), shape, facts["levels"], shades, step)
+
+
+def _buffers(model: Denoiser) -> dict[str, Tensor]:
+    """Persistent buffers, which no training changes."""
+    return {name: b for name, b in model.named_buffers() if name in model.state_dict()}
