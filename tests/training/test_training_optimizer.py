@@ -8,7 +8,8 @@ from torch import nn
 from toy import settings
 
 from undiffuse.training import restore, state_of
-from undiffuse.training.optimizer import adamw, learning_rate
+from undiffuse.training.muon import Muon
+from undiffuse.training.optimizer import Optimizer, adamw, learning_rate, optimizer_of
 
 
 @pytest.mark.parametrize("decay", ["constant", "cosine"])
@@ -43,23 +44,27 @@ def test_the_first_step_has_the_length_of_the_rate():
     assert adamw(layer, settings(beta2=0.95)).param_groups[0]["betas"] == (0.9, 0.95)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_state_goes_on_where_it_stopped(layout: torch.memory_format):
+@pytest.mark.parametrize(
+    ("layout", "kind"),
+    [(torch.contiguous_format, "adamw"), (torch.channels_last, "adamw"), (torch.contiguous_format, "muon")],
+)
+def test_the_state_goes_on_where_it_stopped(layout: torch.memory_format, kind: str):
     """Also for weights that do not lie in memory as they are saved."""
 
     def fresh() -> nn.Conv2d:
         torch.manual_seed(0)
-        return nn.Conv2d(2, 3, 3).to(memory_format=layout)
+        return nn.Conv2d(2, 16, 3).to(memory_format=layout)
 
-    def step(layer: nn.Conv2d, optimizer: torch.optim.Optimizer) -> None:
+    def step(layer: nn.Conv2d, optimizer: Optimizer) -> None:
         optimizer.zero_grad()
         layer(torch.arange(50.0).view(1, 2, 5, 5).sin()).square().sum().backward()
         optimizer.step()
 
     with torch.random.fork_rng([]):
         one, two = fresh(), fresh()
-    first, second = adamw(one, settings()), adamw(two, settings())
+    first, second = (optimizer_of(layer, settings(optimizer=kind)) for layer in (one, two))
     step(one, first)
+    assert all(t.any() for t in state_of(first, one).values())
     restore(second, two, {name: t.clone().contiguous() for name, t in state_of(first, one).items()})
     two.load_state_dict(one.state_dict())
     step(one, first)
@@ -72,3 +77,40 @@ def test_the_state_of_another_module_is_refused():
     layer = nn.Linear(1, 1)
     with pytest.raises(ValueError, match="other"):
         restore(adamw(layer, settings()), layer, {"exp_avg/other": torch.zeros(1)})
+
+
+def layers() -> nn.Sequential:
+    """A table, an inner matrix, inner filters, and a narrow end."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Embedding(20, 16), nn.Linear(16, 32), nn.Conv1d(32, 16, 3), nn.Linear(16, 2))
+
+
+def test_muon_moves_every_direction_of_a_matrix_alike():
+    """One step is orthogonal, as long as AdamW's; what is no inner matrix moves as AdamW moves it."""
+    module, other = layers(), layers()
+    told = {"lr": 0.01, "weight_decay": 0.0}
+    ours, plain = Muon(module, settings(**told)), adamw(other, settings(**told))
+    draw = torch.Generator().manual_seed(1)
+    for p, q in zip(module.parameters(), other.parameters(), strict=True):
+        p.grad = torch.randn(p.shape, generator=draw)
+        q.grad = p.grad.clone()
+    before = [p.detach().clone() for p in module.parameters()]
+    ours.step(), plain.step()
+    for (name, p), q, old in zip(module.named_parameters(), other.parameters(), before, strict=True):
+        if name not in ("1.weight", "2.weight"):
+            assert torch.equal(p, q), name
+            continue
+        moved = (p - old).flatten(1)
+        stretch = torch.linalg.svdvals(moved)
+        assert stretch.max() < 2 * stretch.min(), name  # Newton-Schulz is no more exact than that
+        assert 0.001 < moved.square().mean().sqrt() < 0.003, name  # a fifth of AdamW's first step of 0.01
+    assert len(ours.param_groups) == 2 and set(ours.state) == set(module.parameters())
+    ours.zero_grad()
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_muon_needs_rows():
+    with pytest.raises(ValueError, match=r"train\.channels_last=false"):
+        Muon(nn.Conv2d(16, 16, 3).to(memory_format=torch.channels_last), settings())
+    assert len(Muon(nn.Linear(2, 2), settings()).param_groups) == 1

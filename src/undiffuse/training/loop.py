@@ -12,7 +12,7 @@ from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.training.ema import EMA
-from undiffuse.training.optimizer import adamw, learning_rate
+from undiffuse.training.optimizer import learning_rate, optimizer_of
 from undiffuse.training.settings import Settings
 
 
@@ -33,7 +33,7 @@ class State:
     def __init__(self, model: Denoiser, settings: Settings) -> None:
         self.model = model
         self.settings = settings
-        self.optimizer = adamw(model, settings)
+        self.optimizer = optimizer_of(model, settings)
         self.ema = EMA(model, settings.ema)
         self.step = 0
 

@@ -1,11 +1,19 @@
-"""AdamW, its learning rate, and its state as named tensors."""
+"""The optimizer, its learning rate, and its state as named tensors."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
+from undiffuse.training.muon import Muon
 from undiffuse.training.settings import Settings
+
+Optimizer = torch.optim.Optimizer | Muon
+
+
+def optimizer_of(module: nn.Module, settings: Settings) -> Optimizer:
+    """What trains the module's parameters."""
+    return Muon(module, settings) if settings.optimizer == "muon" else adamw(module, settings)
 
 
 def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
@@ -27,7 +35,7 @@ def learning_rate(step: int, settings: Settings) -> float:
     return settings.lr * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def state_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+def state_of(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """`name/of.parameter` -> tensor for every tensor of the optimizer's state."""
     return {
         f"{key}/{name}": value
@@ -37,7 +45,7 @@ def state_of(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, T
 
 
 @torch.no_grad()
-def restore(optimizer: torch.optim.Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
+def restore(optimizer: Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
     """Put back what `state_of` gave. Raises ValueError for another module's state."""
     parameters = dict(module.named_parameters())
     for key, value in state.items():

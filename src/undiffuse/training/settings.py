@@ -9,18 +9,20 @@ from typing import Literal
 class Settings:
     """How long, how fast and how often. Raises ValueError naming the key that cannot be.
 
-    `batch` examples a step, in `accumulate` parts; AdamW at `lr`, warmed up over `warmup` steps, then
-    constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not); weights averaged with
-    `ema`; `flips` mirrors half of the images; labels of a conditional run are left out with probability
-    `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of `evaluate_examples` test
-    examples at `evaluate_terms` steps each) and checkpoints come every so many steps (0: never; one
-    checkpoint is always written at the end), and the newest `keep` checkpoints stay. `figures_every` is how
-    often samples, inpaintings, denoisings, parameters, gradients and monitors are drawn (0: never).
+    `batch` examples a step, in `accumulate` parts; `optimizer` adamw or muon at `lr`, warmed up over
+    `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not);
+    weights averaged with `ema`; `flips` mirrors half of the images; labels of a conditional run are left
+    out with probability `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
+    `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
+    steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
+    `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
+    drawn (0: never).
     """
 
     steps: int = 1000
     batch: int = 128
     accumulate: int = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 2e-4
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = 100
