@@ -1,6 +1,7 @@
 """Runs that know classes, and the recipes of DDPM on small files of the right format."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from shell import UNET, good, refused, train
 
 import undiffuse
 from undiffuse.data.cifar10 import TEST, TRAIN
+from undiffuse.recipes import load_data
 
 DDPM = ["network.channels=32", "train.precision=fp32", "train.steps=2", "train.batch=2", "grid.steps=5"]
 
@@ -42,9 +44,7 @@ def test_the_bound_is_that_of_the_labels(digits):
     said = json.loads(
         good("evaluate", digits, "--examples", 20) and (digits / "evaluation-test.json").read_text()
     )
-    run, splits = undiffuse.load(digits), None
-    from undiffuse.recipes import load_data
-
+    run = undiffuse.load(digits)
     splits = load_data(run.recipe)
     raw, labels = splits.test[:20], splits.test_labels[:20]
     kwargs = {"terms": run.recipe["evaluate_terms"]}
@@ -113,8 +113,6 @@ def test_importance_and_hybrid_resume_where_they_were(tmp_path):
         "train.sample_every=0",
     ]
     whole = train(tmp_path / "whole", words, "train.steps=8")
-    import shutil
-
     shutil.copytree(whole, tmp_path / "half")
     shutil.rmtree(tmp_path / "half" / "checkpoints" / "step-00000008")
     good("train", "--resume", tmp_path / "half")

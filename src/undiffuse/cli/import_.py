@@ -14,7 +14,7 @@ undiffuse import ddpm-cifar10-32 --out runs/imported
 
 undiffuse sample runs/imported -n 16 --steps 100
 
-undiffuse import ddpm-cifar10-32 --out runs/cifar10 data.kind=cifar10 data.path=cifar-10-python.tar.gz
+undiffuse import ddpm-cifar10-32 --out runs/cifar10 data.kind=cifar10 data.path=cifar-10-batches-bin
 
 undiffuse evaluate runs/cifar10 --examples 100 --terms 20
 

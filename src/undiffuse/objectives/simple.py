@@ -54,12 +54,12 @@ class Simple(Objective):
     def error(self, model: Denoiser, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The weighted mean error of this output at x_t, (B,)."""
         kernel, said = model.kernel, model.parameterization
-        assert isinstance(said, Affine)
-        target = said.target(x_0, x_t, t, kernel)  # type: ignore[arg-type]
+        assert isinstance(kernel, Gaussian) and isinstance(said, Affine)
+        target = said.target(x_0, x_t, t, kernel)
         error = self.loss(output, target, reduction="none").flatten(1).mean(1)
         if self.weight is None:
             return error
-        c_out = said.coefficients(t, kernel)[1]  # type: ignore[arg-type]
+        c_out = said.coefficients(t, kernel)[1]
         scale = self.weight(kernel.schedule.logsnr(t)) * c_out.square()
         return error * scale.to(error.device, error.dtype)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from undiffuse.model import ReverseProcess
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Product, ReverseProcess
 from undiffuse.random import Generator
 
 
@@ -36,3 +37,14 @@ class Sampler(ABC):
     @abstractmethod
     def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
         """x_0 from the first latent."""
+
+
+def check_predicting(model: ReverseProcess, name: str) -> None:
+    """Refuse, for a sampler of this name, kernels without a noise to predict; and products.
+
+    What such a sampler reads is the prediction, and a product's factor multiplies its steps alone.
+    """
+    if isinstance(model, Product):
+        raise ValueError(f"{name} sees predictions only, not the factor of model * factor; use ancestral")
+    if not isinstance(model.kernel, Gaussian):
+        raise ValueError(f"{name} needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral")

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.kernels import Gaussian
-from undiffuse.model import Product, ReverseProcess
+from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, normal
-from undiffuse.samplers.base import Sampler
+from undiffuse.samplers.base import Sampler, check_predicting
 from undiffuse.tensors import like
 
 
@@ -26,12 +26,7 @@ class DDIM(Sampler):
 
     def check(self, model: ReverseProcess) -> None:
         """Refuse kernels without a noise to predict, and products: their factors multiply steps."""
-        if isinstance(model, Product):
-            raise ValueError("DDIM sees predictions only, not the factor of model * factor; use ancestral")
-        if not isinstance(model.kernel, Gaussian):
-            raise ValueError(
-                f"DDIM needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral"
-            )
+        check_predicting(model, "DDIM")
 
     def step(
         self,

@@ -32,10 +32,10 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.kernels import Gaussian
-from undiffuse.model import Product, ReverseProcess
+from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, normal
 from undiffuse.samplers.ancestral import Ancestral
-from undiffuse.samplers.base import Sampler
+from undiffuse.samplers.base import Sampler, check_predicting
 from undiffuse.tensors import like
 
 
@@ -58,14 +58,7 @@ class Langevin(Sampler):
 
     def check(self, model: ReverseProcess) -> None:
         """Refuse kernels whose states have no score, and products: their factors multiply steps."""
-        if isinstance(model, Product):
-            raise ValueError(
-                "Langevin's score is the model's, without the factor of model * factor; use ancestral"
-            )
-        if not isinstance(model.kernel, Gaussian):
-            raise ValueError(
-                f"Langevin needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral"
-            )
+        check_predicting(model, "Langevin")
 
     def step(
         self,

@@ -37,17 +37,18 @@ def learning_rate(step: int, settings: Settings) -> float:
 
 def state_of(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """`name/of.parameter` -> tensor for every tensor of the optimizer's state."""
+    kept = optimizer.state
     return {
         f"{key}/{name}": value
         for name, parameter in module.named_parameters()
-        for key, value in optimizer.state[parameter].items()
+        for key, value in kept[parameter].items()
     }
 
 
 @torch.no_grad()
 def restore(optimizer: Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
     """Put back what `state_of` gave. Raises ValueError for another module's state."""
-    parameters = dict(module.named_parameters())
+    parameters, kept = dict(module.named_parameters()), optimizer.state
     for key, value in state.items():
         kind, _, name = key.partition("/")
         if name not in parameters:
@@ -55,4 +56,4 @@ def restore(optimizer: Optimizer, module: nn.Module, state: dict[str, Tensor]) -
         parameter = parameters[name]
         if value.shape == parameter.shape:  # fused AdamW reads memory as it lies: channels_last, say
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        optimizer.state[parameter][kind] = value
+        kept[parameter][kind] = value
