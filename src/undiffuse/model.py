@@ -4,13 +4,7 @@
 
 Bounds, objectives and samplers see nothing but `prior`, `predict`, `step`, `decode` and the kernel.
 
-A model times a factor r >= 0 is a model again (Sohl-Dickstein et al. 2015, eqs. 16, 22): its start and each
-of its steps is multiplied by the factor and renormalised,
-
-    p~(x_1) prop. to pi(x_1) r_1(x_1),    p~(x_s | x_t) prop. to p(x_s | x_t) r_s(x_s)
-
-which leads towards p(x_0) r_0(x_0), but only so far: the normalisers of the steps depend on x_t and are left
-out, and what that costs does not vanish with more steps. It depends on how the factor chooses its r_s.
+A model times a factor is a model again; see `undiffuse.product`.
 """
 
 from abc import ABC, abstractmethod
@@ -58,41 +52,21 @@ class ReverseProcess(nn.Module, ABC):
         """The model for these rows of the batch it is conditioned on; itself if on none."""
         return self
 
-    def __mul__(self, factor: "Factor") -> "Product":
-        """The model with every distribution multiplied by the factor."""
-        return Product(self, factor)
+    def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
+        """E[x_0 | x_t] and p(x_s | x_t), or p(x_0 | x_t) if s is None; of one look where that is possible."""
+        return self.predict(x_t, t), self.decode(x_t, t) if s is None else self.step(x_t, t, s)
+
+    def __mul__(self, factor: "Multiplier") -> "ReverseProcess":
+        """The model of p(x_0) r(x_0), renormalised."""
+        return factor.on(self)
 
 
-class Factor(ABC):
-    """r_s(x_s) > 0, known for every time s, in the coordinates of x_s; multiplies distributions of x_s."""
+class Multiplier(ABC):
+    """What a model can be multiplied by."""
 
     @abstractmethod
-    def __call__(self, p: Distribution, s: Tensor) -> Distribution:
-        """p(x_s) r_s(x_s), renormalised; s is float64, 0-d or (B,)."""
-
-
-class Product(ReverseProcess):
-    """model * factor, on the model's kernel. Draw from it by ancestral sampling."""
-
-    def __init__(self, model: ReverseProcess, factor: Factor) -> None:
-        super().__init__()
-        self.model, self.factor, self.kernel = model, factor, model.kernel
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The model's E[x_0 | x_t], which does not know of the factor."""
-        return self.model.predict(x_t, t)
-
-    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
-        """The model's step times r_s."""
-        return self.factor(self.model.step(x_t, t, s), s)
-
-    def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
-        """The model's last step times r_0."""
-        return self.factor(self.model.decode(x_t, t), torch.zeros((), dtype=torch.float64))
-
-    def prior(self, like: Tensor) -> Distribution:
-        """The model's prior times r_1."""
-        return self.factor(self.model.prior(like), torch.ones((), dtype=torch.float64))
+    def on(self, model: ReverseProcess) -> ReverseProcess:
+        """The product."""
 
 
 class Denoiser(ReverseProcess):
@@ -176,7 +150,15 @@ class Denoiser(ReverseProcess):
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around x_0-hat, in float64: a certain prediction leaves little to the other symbols."""
+        return self._decode_from(*self.output(x_t, t), x_t, t)
+
+    def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
+        """x_0-hat and the step, or the decoder, of one output of the network."""
         out, raw = self.output(x_t, t)
+        p = self._decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
+        return self._x_0(out, x_t, t), p
+
+    def _decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
         x_t = x_t.double()
         var = self.variance.last_step(self.kernel, raw, x_t, t) if self.decoder.learned else None
         return self.decoder(self._x_0(out.double(), x_t, t), x_t, t, self.kernel, var)

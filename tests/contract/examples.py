@@ -84,15 +84,14 @@ SAMPLERS = {
     "ancestral": [samplers.Ancestral()],
     "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
     "langevin": [samplers.Langevin(), samplers.Langevin(corrections=3, snr=0.3)],
+    "resampled": [samplers.Resampled(1), samplers.Resampled(3)],
 }
 
 
-class Leaning(nn.Module):
+def leaning(x: Tensor) -> Tensor:
     """A classifier of vectors into two classes, by their sum."""
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        lean = x.flatten(1).sum(1) + t
-        return torch.stack([-lean, lean], 1)
+    lean = x.flatten(1).sum(1)
+    return torch.stack([-lean, lean], 1)
 
 
 FACTORS = {
@@ -101,7 +100,22 @@ FACTORS = {
         posteriors.Known(torch.zeros(1, 3), torch.zeros(1, 3).bool()),
     ],
     "noisy": [posteriors.Noisy(torch.ones(3).double(), 0.5), posteriors.Noisy(torch.zeros(()), 9.0)],
-    "classified": [posteriors.Classified(Leaning(), 1), posteriors.Classified(Leaning(), 0, 3.0)],
+    "linear": [
+        posteriors.Linear(posteriors.operators.Matrix(torch.tensor([[1.0, 2.0, -1.0]])), torch.ones(1), 0.3),
+        posteriors.Linear(
+            lambda x: x[:, 1:] - x[:, :-1], torch.tensor([0.1, -0.3]), torch.tensor([0.2, 4.0])
+        ),
+    ],
+    "log-density": [posteriors.LogDensity(lambda x: -(x**4).sum(1))],
+    "classifier": [posteriors.Classifier(leaning, 1), posteriors.Classifier(leaning, 0, 3.0)],
+    "linearised": [posteriors.Linearised(posteriors.Noisy(torch.ones(3).double(), 0.5))],
+    "both": [
+        posteriors.Noisy(torch.ones(3), 0.5)
+        * posteriors.Known(torch.zeros(3), torch.tensor([False, True, False]))
+        * posteriors.Classifier(leaning, 1)
+    ],
+    "odds": [posteriors.Odds(torch.tensor([0.5, -2.0, 0.0]))],
+    "symbol-odds": [posteriors.SymbolOdds(torch.tensor([0.5, -2.0, 0.0]).expand(3, 3))],
 }
 GRIDS = {
     "uniform": [schedules.grids.uniform(1), schedules.grids.uniform(7), schedules.grids.uniform()],

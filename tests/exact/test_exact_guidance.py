@@ -11,7 +11,7 @@ from undiffuse.distributions import Bernoulli, Normal
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.networks import UNet
-from undiffuse.posteriors import Classified, Guided
+from undiffuse.posteriors import Guided, NoisyClassifier
 from undiffuse.schedules import Linear, LogLinear, grids
 
 KERNEL = Gaussian(LogLinear(5.0, -5.0))
@@ -81,21 +81,21 @@ class Plane(nn.Module):
 
 def test_a_classifier_tilts_by_the_slope_of_its_log_probability():
     w, p = f64(1.0, -2.0, 0.5), Normal(X, f64(0.3))
-    found = Classified(Plane(w), 1, 1.7)(p, S)
+    found = NoisyClassifier(Plane(w), 1, 1.7).at(S).times(p)
     missing = 1 - torch.sigmoid(X @ w + S)  # d log c(1 | x) / dx = w (1 - c)
     torch.testing.assert_close(found.mean, X + 0.3 * 1.7 * missing[:, None] * w)
-    other = Classified(Plane(w), torch.tensor([0, 1, 0, 1, 0, 1]), 1.0)(p, S).mean - X
+    other = NoisyClassifier(Plane(w), torch.tensor([0, 1, 0, 1, 0, 1])).at(S).times(p).mean - X
     torch.testing.assert_close(other[1], 0.3 * missing[1] * w)
     torch.testing.assert_close(other[0], -0.3 * (1 - missing[0]) * w)
     with torch.no_grad():
-        assert torch.equal(Classified(Plane(w), 1, 1.7)(p, S).mean, found.mean)
+        assert torch.equal(NoisyClassifier(Plane(w), 1, 1.7).at(S).times(p).mean, found.mean)
 
 
 def test_a_product_with_a_far_class_is_bayes_rule():
     """Where the classifier is sure of class 0, class 1 is an exponential tilt, exact for normal data."""
     w, prior = f64(0.3, -0.2, 0.1), gaussian(0.0, 0.0, 0.0)
     far = lambda x, t: torch.stack([torch.zeros(len(x)).double(), x @ w - 30], 1)  # noqa: E731
-    model = prior * Classified(far, 1)
+    model = prior * NoisyClassifier(far, 1)
     step = prior.step(X, T, S)
     torch.testing.assert_close(model.step(X, T, S).mean, step.mean + step.var * w, rtol=1e-9, atol=1e-9)
 
@@ -103,9 +103,9 @@ def test_a_product_with_a_far_class_is_bayes_rule():
 def test_classifiers_refuse_what_they_do_not_know():
     for scale in (0.0, -1.0, float("inf")):
         with pytest.raises(ValueError, match="scale="):
-            Classified(Plane(f64(1, 1, 1)), 0, scale)
-    with pytest.raises(ValueError, match="label 2: this classifier knows 0 to 1"):
-        Classified(Plane(f64(1, 1, 1)), 2)(Normal(X, f64(1.0)), S)
+            NoisyClassifier(Plane(f64(1, 1, 1)), 0, scale)
+    with pytest.raises(ValueError, match=r"label \[2\]: this classifier knows 0 to 1"):
+        NoisyClassifier(Plane(f64(1, 1, 1)), 2).at(S).times(Normal(X, f64(1.0)))
 
 
 def conditional() -> Denoiser:

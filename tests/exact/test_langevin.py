@@ -11,7 +11,6 @@ from oracles import GaussianDenoiser, GaussianReverse, Replay, f64, normals
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import X0, Forward
-from undiffuse.posteriors import Noisy
 from undiffuse.random import keyed
 from undiffuse.samplers import Ancestral, Langevin, reverse
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
@@ -156,10 +155,8 @@ def test_corrections_mend_a_bad_predictor():
 
 def test_refusals():
     bits = Denoiser(torch.nn.Identity(), Binomial(ConstantFraction()))
-    product = exact() * Noisy(f64(0.0), 1.0)
-    for model, message in ((bits, "needs a Gaussian kernel, not Binomial"), (product, "the factor")):
-        with pytest.raises(ValueError, match=message):
-            next(reverse(model, normals(1, 1), sampler=Langevin(), grid=f64(0.5, 1.0), generator=keyed(0)))
+    with pytest.raises(ValueError, match="needs a Gaussian kernel, not Binomial"):
+        next(reverse(bits, normals(1, 1), sampler=Langevin(), grid=f64(0.5, 1.0), generator=keyed(0)))
     for corrections, snr in ((0, 0.1), (-1, 0.1), (1, 0.0), (1, -1.0), (1, math.nan), (1, math.inf)):
         with pytest.raises(ValueError, match="corrections=" if corrections < 1 else "snr="):
             Langevin(corrections, snr)

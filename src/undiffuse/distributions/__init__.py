@@ -3,7 +3,8 @@
 from undiffuse.distributions.base import Distribution
 from undiffuse.distributions.bernoulli import Bernoulli
 from undiffuse.distributions.categorical import Categorical
+from undiffuse.distributions.correlated import Correlated
 from undiffuse.distributions.discretized import Discretized
 from undiffuse.distributions.normal import Normal
 
-__all__ = ["Bernoulli", "Categorical", "Discretized", "Distribution", "Normal"]
+__all__ = ["Bernoulli", "Categorical", "Correlated", "Discretized", "Distribution", "Normal"]

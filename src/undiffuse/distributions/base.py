@@ -58,6 +58,19 @@ class Distribution(ABC):
         Draws of the other elements stay the same, bit for bit.
         """
 
+    @abstractmethod
+    def rows(self, index: Tensor) -> "Distribution":
+        """The same for these rows of the batch (B, *shape)."""
+
+    @abstractmethod
+    def patch(self, mask: Tensor, other: "Distribution") -> "Distribution":
+        """Where the bool mask is True the other, of the same family; elsewhere the same."""
+
+
+def picked(x: Tensor, index: Tensor) -> Tensor:
+    """These rows of a parameter, unless it is one for all."""
+    return x if x.ndim == 0 or len(x) == 1 else x[index.to(x.device)]
+
 
 def blended(p: Tensor, q: Tensor, weight: float) -> Tensor:
     """weight p + (1 - weight) q for log-probabilities; what p cannot be, or a lighter q cannot, stays so."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.special import entr
 
-from undiffuse.distributions.base import Distribution, blended
+from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
 
 
@@ -80,6 +80,17 @@ class Bernoulli(Distribution):
         """Probability 1 of the bit nearest to `value` where the mask is True."""
         mask, sure = mask.to(self.one.device), (value > 0.5).to(self.one)
         return Bernoulli(torch.where(mask, sure, self.one), torch.where(mask, 1 - sure, self.zero))
+
+    def rows(self, index: Tensor) -> "Bernoulli":
+        """Probabilities of the rows."""
+        return Bernoulli(picked(self.one, index), picked(self.zero, index))
+
+    def patch(self, mask: Tensor, other: Distribution) -> "Bernoulli":
+        """Probabilities, patched."""
+        if not isinstance(other, Bernoulli):
+            raise TypeError(f"a Bernoulli is patched with another Bernoulli, not with {other!r}")
+        mask = mask.to(self.one.device)
+        return Bernoulli(torch.where(mask, other.one, self.one), torch.where(mask, other.zero, self.zero))
 
 
 def _surprise(p: Tensor, q: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from undiffuse.distributions.base import Distribution, blended
+from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
 
 
@@ -74,6 +74,17 @@ class Categorical(Distribution):
         return Categorical(
             torch.where(mask.to(self.logits.device).unsqueeze(-1), sure, self.logits), self.values
         )
+
+    def rows(self, index: Tensor) -> "Categorical":
+        """Logits of the rows."""
+        return Categorical(picked(self.logits, index), self.values)
+
+    def patch(self, mask: Tensor, other: Distribution) -> "Categorical":
+        """Log-probabilities, patched."""
+        if not isinstance(other, Categorical) or len(other.values) != len(self.values):
+            raise TypeError(f"a Categorical is patched with one over the same values, not with {other!r}")
+        mask = mask.to(self.logits.device).unsqueeze(-1)
+        return Categorical(torch.where(mask, other.log_probs, self.log_probs), self.values)
 
     def _nearest(self, x: Tensor) -> Tensor:
         """Which of the values is nearest to x."""

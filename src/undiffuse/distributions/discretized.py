@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.special import log_ndtr
 
-from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator
@@ -106,6 +106,18 @@ class Discretized(Distribution):
         loc = torch.where(mask, self._level(value.to(self.loc)), self.loc)
         std = self.std.to(loc.device).masked_fill(mask, 1e-3 / self.levels)
         return Discretized(loc, std, self.levels)
+
+    def rows(self, index: Tensor) -> "Discretized":
+        """Means and widths of the rows."""
+        return Discretized(picked(self.loc, index), picked(self.std, index), self.levels)
+
+    def patch(self, mask: Tensor, other: Distribution) -> "Discretized":
+        """Means and widths, patched."""
+        if not isinstance(other, Discretized) or other.levels != self.levels:
+            raise TypeError(f"a Discretized is patched with one over the same levels, not with {other!r}")
+        mask = mask.to(self.loc.device)
+        loc = torch.where(mask, other.loc.to(self.loc), self.loc)
+        return Discretized(loc, torch.where(mask, other.std.to(loc), self.std.to(loc)), self.levels)
 
     def _level(self, x: Tensor) -> Tensor:
         """The level nearest to x."""

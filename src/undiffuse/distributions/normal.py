@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.base import Distribution, picked
 from undiffuse.random import Generator, normal
 
 
@@ -82,3 +82,15 @@ class Normal(Distribution):
         mask = mask.to(self.loc.device)
         loc = torch.where(mask, value.to(self.loc), self.loc)
         return Normal(loc, self.var.to(loc.device).masked_fill(mask, 0))
+
+    def rows(self, index: Tensor) -> "Normal":
+        """Means and variances of the rows."""
+        return Normal(picked(self.loc, index), picked(self.var, index))
+
+    def patch(self, mask: Tensor, other: Distribution) -> "Normal":
+        """Means and variances, patched."""
+        if not isinstance(other, Normal):
+            raise TypeError(f"a Normal is patched with another Normal, not with {other!r}")
+        mask = mask.to(self.loc.device)
+        loc = torch.where(mask, other.loc.to(self.loc), self.loc)
+        return Normal(loc, torch.where(mask, other.var.to(loc), self.var.to(loc)))

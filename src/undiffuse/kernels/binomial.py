@@ -64,6 +64,10 @@ class Binomial(Discrete):
         """B(x_0)."""
         return Bernoulli(x_0, 1 - x_0)
 
+    def soft(self, law: Bernoulli) -> Tensor:
+        """The probability of a one."""
+        return law.one
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse data that p0 is not of."""
         if self.rate.ndim and tuple(self.rate.shape) != shape:

@@ -66,6 +66,10 @@ class Redraw(Discrete):
         """The symbols with these probabilities."""
         return self._categorical(x_0)
 
+    def soft(self, law: distributions.Categorical) -> Tensor:
+        """The probabilities."""
+        return law.logits.softmax(-1)
+
     def faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> distributions.Categorical:
         """x, or with probability `lost` a draw of pi."""
         home = self.home.to(x.device, x.dtype)

@@ -1,6 +1,7 @@
 """What kernels for symbols share: how they destroy, soft predictions, and the place of time in a shape."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +37,10 @@ class Discrete(Kernel):
     @abstractmethod
     def law(self, x_0: Tensor) -> Distribution:
         """The distribution that a soft x_0 is."""
+
+    @abstractmethod
+    def soft(self, law: Any) -> Tensor:
+        """The soft x_0 that a distribution of the symbols is."""
 
 
 def column(coefficient: Tensor, x: Tensor) -> Tensor:

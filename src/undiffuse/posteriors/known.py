@@ -2,19 +2,36 @@
 
     r(x) = delta(x - value) where known, 1 elsewhere
 
-for x_0 and, unchanged, for every x_t (eq. 23): known elements are held clean whatever the time. The model
-sees them so, and what it says of the others at that x_t is left as it is.
+A product with it is certain there. As a measurement it has no noise, so that a normal belief is conditioned
+on it; symbols have the probability that the belief gave them.
 """
 
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Distribution
-from undiffuse.model import Factor
+from undiffuse.distributions import Correlated, Distribution
+from undiffuse.kernels import Kernel
+from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
+from undiffuse.posteriors.operators import Operator
 
 
-class Known(Factor):
+class Kept(Operator):
+    """The elements where the mask is True, in a row."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Zero where the mask is False."""
+        return x * self.mask.to(x)
+
+    def adjoint(self, y: Tensor, shape: torch.Size) -> Tensor:
+        """The same."""
+        return y * self.mask.to(y)
+
+
+class Known(Measured):
     """x_0 is `value` where `mask`, bool and of the same shape, is True; for any kernel.
 
     `value` is in x_0's coordinates, (B, *shape) or what broadcasts to it; levels and symbols are the nearest
@@ -28,9 +45,32 @@ class Known(Factor):
                 f"{tuple(value.shape)}, True where it is known"
             )
         check_finite(value[mask], "value where mask is True")
-        self.value, self.mask = value, mask
+        super().__init__(Kept(mask), value.masked_fill(~mask, 0), (~mask).double())  # zeros, surely seen
+        self.pinned = self.mask = mask
 
-    def __call__(self, p: Distribution, s: Tensor) -> Distribution:
-        """What p is, with the known elements pinned."""
+    def check(self, kernel: Kernel) -> None:
+        """For any kernel."""
+
+    def log(self, x: Tensor) -> Tensor:
+        """Nothing: known elements are as they must be."""
+        return torch.zeros(len(x), dtype=torch.float64, device=x.device)
+
+    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+        """p, certain of what is known, unless the power is 0."""
         check_fits(self.value, p)
+        if not float(power) > 0:
+            return p
+        if isinstance(p, Correlated):  # what is known tells of the rest
+            told = super().times(p)
+            return told.pin(self.mask, self.value)
         return p.pin(self.mask, self.value)
+
+    def fill(self, x: Tensor) -> Tensor:
+        """x, with the known values."""
+        return torch.where(self.mask.to(x.device), self.value.to(x), x)
+
+    def normaliser(self, p: Distribution) -> Tensor:
+        """log p of what is known."""
+        gained = p.log_prob(self.value.to(p.mean))
+        known = self.mask.to(gained.device).expand(gained.shape)
+        return gained.masked_fill(~known, 0).flatten(1).sum(1, dtype=torch.float64)

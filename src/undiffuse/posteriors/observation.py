@@ -1,8 +1,39 @@
-"""What observations of x_0 have in common: values that must be finite and fit the states."""
+"""What factors have in common: how `model * factor` is made, and what they make of a belief N(m, C).
+
+    E[r] = r(m),    m' = m + C grad log r(m)
+
+unless they know better: Stein's identity, with r taken at the mean (Chung et al. 2023 has a step size here).
+"""
+
+from collections.abc import Callable
 
 from torch import Tensor
 
 from undiffuse.distributions import Distribution
+from undiffuse.model import ReverseProcess
+from undiffuse.posteriors.belief import Belief
+from undiffuse.posteriors.matched import Matched
+from undiffuse.posteriors.tilted import Tilted
+from undiffuse.product import Factor, Product
+
+
+class Observation(Factor):
+    """A factor that says what it makes of a normal belief."""
+
+    def on(self, model: ReverseProcess) -> Product:
+        """The product by the rule that was measured best: Matched, and Tilted for symbols."""
+        return Matched(model, self) if model.kernel.symbols is None else Tilted(model, self)
+
+    def __mul__(self, other: "Observation") -> "Observation":
+        """Both factors."""
+        from undiffuse.posteriors.both import Both  # which needs this class
+
+        return Both(self, other)
+
+    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
+        """The belief given r, and log E[r], (B,), when asked."""
+        by = belief.spread(self.slope(belief.mean))
+        return belief.moved(by, belief.matrix), lambda: self.log(belief.mean)
 
 
 def check_finite(value: Tensor, what: str) -> None:
@@ -10,6 +41,13 @@ def check_finite(value: Tensor, what: str) -> None:
     lost = int((~value.isfinite()).sum())
     if lost:
         raise ValueError(f"{what}: {lost} of {value.numel()} numbers are not finite; mark them as unknown")
+
+
+def check_std(std: float | Tensor) -> None:
+    """Raise ValueError unless noise of this width can be."""
+    widths = std if isinstance(std, Tensor) else [std]
+    if not all(0 < float(width) < float("inf") for width in widths):
+        raise ValueError(f"std={std}: noise has a positive, finite width; for none use Known")
 
 
 def check_fits(value: Tensor, p: Distribution) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from undiffuse import plots
 from undiffuse.model import ReverseProcess
 from undiffuse.networks.embed import TimeEmbedding
-from undiffuse.posteriors import Known, Noisy
+from undiffuse.posteriors import Constant, Known, Noisy
 from undiffuse.random import Streams, normal
 from undiffuse.recipes.log import read_metrics
 from undiffuse.recipes.output import stage_name, stage_times, to_bytes
@@ -61,11 +61,11 @@ def _kinds(run: Run, x_0: Tensor) -> Iterator[tuple[str, ReverseProcess, Tensor 
     yield "plain", run.model, None
     mask = torch.zeros_like(x_0, dtype=torch.bool)
     mask[..., -(x_0.shape[-1] // 2) or x_0.shape[-1] :] = True
-    yield "inpainted", run.model * Known(x_0, mask), None
+    yield "inpainted", Constant(run.model, Known(x_0, mask)), None
     if run.model.kernel.symbols is None:
         streams = Streams(run.recipe["seed"], "observation", rows=range(len(x_0)))
         seen = x_0 + normal(tuple(x_0.shape), streams, x_0.dtype, x_0.device)
-        yield "denoised", run.model * Noisy(seen, 1.0), seen
+        yield "denoised", Constant(run.model, Noisy(seen, 1.0)), seen
 
 
 def _stages(walk: Iterator[tuple[float, Tensor]], grid: Tensor) -> States:

@@ -3,24 +3,36 @@
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.ddim import DDIM
+from undiffuse.samplers.evidence import Evidence, evidence
 from undiffuse.samplers.interpolate import interpolate, mix
 from undiffuse.samplers.langevin import Langevin
 from undiffuse.samplers.loop import count_steps, place, reverse, sample, start, trajectory
 from undiffuse.samplers.onward import count_onward, onward
+from undiffuse.samplers.particles import Particles
+from undiffuse.samplers.resampled import Resampled
 from undiffuse.samplers.share import check_share, count_share, share
 
-SAMPLERS: dict[str, type[Sampler]] = {"ancestral": Ancestral, "ddim": DDIM, "langevin": Langevin}
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ancestral": Ancestral,
+    "ddim": DDIM,
+    "langevin": Langevin,
+    "resampled": Resampled,
+}
 
 __all__ = [
     "DDIM",
     "SAMPLERS",
     "Ancestral",
+    "Evidence",
     "Langevin",
+    "Particles",
+    "Resampled",
     "Sampler",
     "check_share",
     "count_onward",
     "count_share",
     "count_steps",
+    "evidence",
     "interpolate",
     "mix",
     "onward",

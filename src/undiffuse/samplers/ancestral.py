@@ -24,6 +24,8 @@ class Ancestral(Sampler):
         """A draw of p(x_s | x_t)."""
         return model.step(x_t, t, s).sample(generator), state
 
-    def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
+    def finish(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Any, generator: Generator
+    ) -> tuple[Tensor, Any]:
         """A draw of p(x_0 | x_t)."""
-        return model.decode(x_t, t).sample(generator).to(x_t.dtype)
+        return model.decode(x_t, t).sample(generator).to(x_t.dtype), state

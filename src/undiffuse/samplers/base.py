@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.kernels import Gaussian
-from undiffuse.model import Product, ReverseProcess
+from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 
 
@@ -35,16 +35,13 @@ class Sampler(ABC):
         """x_s and the next state; t and s are 0-d."""
 
     @abstractmethod
-    def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
-        """x_0 from the first latent."""
+    def finish(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Any, generator: Generator
+    ) -> tuple[Tensor, Any]:
+        """x_0 from the first latent, and the last state."""
 
 
-def check_predicting(model: ReverseProcess, name: str) -> None:
-    """Refuse, for a sampler of this name, kernels without a noise to predict; and products.
-
-    What such a sampler reads is the prediction, and a product's factor multiplies its steps alone.
-    """
-    if isinstance(model, Product):
-        raise ValueError(f"{name} sees predictions only, not the factor of model * factor; use ancestral")
+def check_gaussian(model: ReverseProcess, name: str) -> None:
+    """Refuse, for a sampler of this name, kernels without a noise to predict."""
     if not isinstance(model.kernel, Gaussian):
         raise ValueError(f"{name} needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral")

@@ -12,7 +12,7 @@ from torch import Tensor
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, normal
-from undiffuse.samplers.base import Sampler, check_predicting
+from undiffuse.samplers.base import Sampler, check_gaussian
 from undiffuse.tensors import like
 
 
@@ -25,8 +25,8 @@ class DDIM(Sampler):
         self.eta = eta
 
     def check(self, model: ReverseProcess) -> None:
-        """Refuse kernels without a noise to predict, and products: their factors multiply steps."""
-        check_predicting(model, "DDIM")
+        """Refuse kernels without a noise to predict."""
+        check_gaussian(model, "DDIM")
 
     def step(
         self,
@@ -51,6 +51,8 @@ class DDIM(Sampler):
             x_s = x_s + like(var.sqrt(), x_t) * noise
         return x_s, state
 
-    def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
+    def finish(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Any, generator: Generator
+    ) -> tuple[Tensor, Any]:
         """x_0-hat, noiselessly."""
-        return model.predict(x_t, t)
+        return model.predict(x_t, t), state

@@ -35,7 +35,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, normal
 from undiffuse.samplers.ancestral import Ancestral
-from undiffuse.samplers.base import Sampler, check_predicting
+from undiffuse.samplers.base import Sampler, check_gaussian
 from undiffuse.tensors import like
 
 
@@ -57,8 +57,8 @@ class Langevin(Sampler):
         self._predictor = Ancestral()
 
     def check(self, model: ReverseProcess) -> None:
-        """Refuse kernels whose states have no score, and products: their factors multiply steps."""
-        check_predicting(model, "Langevin")
+        """Refuse kernels whose states have no score."""
+        check_gaussian(model, "Langevin")
 
     def step(
         self,
@@ -85,6 +85,8 @@ class Langevin(Sampler):
         noise = normal(tuple(x.shape), generator, x.dtype, x.device)
         return x + moved * pull + like(fresh * sigma_s, x) * noise
 
-    def finish(self, model: ReverseProcess, x_t: Tensor, t: Tensor, generator: Generator) -> Tensor:
+    def finish(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Any, generator: Generator
+    ) -> tuple[Tensor, Any]:
         """A draw of p(x_0 | x_t)."""
-        return self._predictor.finish(model, x_t, t, generator)
+        return self._predictor.finish(model, x_t, t, state, generator)

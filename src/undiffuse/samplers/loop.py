@@ -6,6 +6,8 @@ for bit whether it is asked for alone or among thousands.
 
 import math
 from collections.abc import Callable, Iterator
+from collections.abc import Generator as Coroutine
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from undiffuse.samplers.base import Sampler
 from undiffuse.schedules.grids import check_grid, uniform
 from undiffuse.tensors import micro_batch
 
+Walk = Coroutine[tuple[float, Tensor], None, Any]
+
 
 @torch.no_grad()
 def reverse(
@@ -27,8 +31,10 @@ def reverse(
     grid: Tensor,
     generator: Generator,
     t: float = 1.0,
-) -> Iterator[tuple[float, Tensor]]:
+) -> Walk:
     """Yields (t, x_t) from t down the grid, and (0, x_0) last; a network step each, but for the first.
+
+    Returns the sampler's last state.
 
     Raises ValueError if t is not a time of the grid; `place` finds the nearest.
     """
@@ -42,7 +48,9 @@ def reverse(
     for i in range(begin, 0, -1):
         x, state = sampler.step(model, x, grid[i], grid[i - 1], state, generator)
         yield float(grid[i - 1]), x
-    yield 0.0, sampler.finish(model, x, grid[0], generator)
+    x, state = sampler.finish(model, x, grid[0], state, generator)
+    yield 0.0, x
+    return state
 
 
 def place(grid: Tensor, t: float) -> int:

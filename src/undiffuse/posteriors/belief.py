@@ -1,0 +1,130 @@
+"""What a model knows of x_0 once it has seen x_t, as a normal: its mean, and its covariance C as an operator.
+
+    mean = E[x_0 | x_t],    C = Cov(x_0 | x_t) = sigma_t^2 / alpha_t  d mean / d x_t
+
+The second is Tweedie's formula of the second order, exact for a perfect denoiser (Boys et al. 2023; Rozet et
+al. 2024). `Tweedie` asks the network for it: C v is a product with its Jacobian, and for examples of few
+values all of C. `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2), as if the data were
+white of variance v (Song et al. 2023).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Gaussian
+from undiffuse.model import ReverseProcess
+from undiffuse.tensors import dims, like
+
+DENSE = 32  # values of an example up to which C is a matrix
+FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and the Jacobian nothing of C
+
+
+@dataclass(frozen=True)
+class Belief:
+    """N(mean, C): `mean` (B, *shape), `spread` v -> C v, `matrix` C (B, n, n); `var` were the data white."""
+
+    mean: Tensor
+    spread: Callable[[Tensor], Tensor]
+    var: Tensor
+    iterations: int
+    matrix: Tensor | None = None
+
+    def moved(self, by: Tensor, matrix: Tensor | None) -> "Belief":
+        """The same about another mean, and with another matrix if there is one."""
+        return Belief(self.mean + by, self.spread, self.var, self.iterations, matrix)
+
+
+@runtime_checkable
+class Updating(Protocol):
+    """A factor that says what it makes of a belief."""
+
+    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
+        """The belief given r, and log E[r], (B,), when asked."""
+
+
+class Spread(ABC):
+    """How wide the belief is."""
+
+    @abstractmethod
+    def __call__(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
+    ) -> tuple[Belief, Distribution]:
+        """The belief at x_t, and the model's step to s, or to x_0 if s is None."""
+
+
+class Flat(Spread):
+    """As if the data were white of this variance; costs nothing."""
+
+    def __init__(self, var: float = 1.0) -> None:
+        if not 0 < var < float("inf"):
+            raise ValueError(f"var={var}: the variance of the data is positive and finite")
+        self.var = var
+
+    def __call__(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
+    ) -> tuple[Belief, Distribution]:
+        """x_0-hat, and one number."""
+        mean, base = model.outlook(x_t, t, s)
+        var = white(model, t, mean, self.var)
+        return Belief(mean, lambda v: var * v, var, 30), base
+
+
+class Tweedie(Spread):
+    """By the network's Jacobian: `iterations` products with it a step; the whole of it for few values."""
+
+    def __init__(self, iterations: int = 2) -> None:
+        if iterations < 1:
+            raise ValueError(f"iterations={iterations}: at least one product with the Jacobian")
+        self.iterations = iterations
+
+    def __call__(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
+    ) -> tuple[Belief, Distribution]:
+        """x_0-hat, and its Jacobian."""
+        assert isinstance(model.kernel, Gaussian)
+        alpha_t, sigma_t = model.kernel.alpha_sigma(t)
+        if bool((alpha_t < FAINT).any()):
+            return Flat()(model, x_t, t, s)
+        with torch.enable_grad():
+            x = x_t.detach().requires_grad_()
+            said, base = model.outlook(x, t, s)
+        ratio = like(sigma_t.square() / alpha_t, x)
+
+        def spread(v: Tensor) -> Tensor:
+            (found,) = torch.autograd.grad(said, x, v, retain_graph=True, allow_unused=True)
+            return torch.zeros_like(x) if found is None else (ratio * found).detach()
+
+        mean, var = said.detach(), white(model, t, x_t, 1.0)
+        if dims(x.shape[1:]) > DENSE:
+            return Belief(mean, spread, var, self.iterations), base
+        matrix = _matrix(spread, mean)
+        return Belief(mean, lambda v: _times(matrix, v), var, self.iterations, matrix), base
+
+
+def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:
+    """The variance of x_0 given x_t where the data are white of variance `var`."""
+    assert isinstance(model.kernel, Gaussian)
+    alpha_t, sigma_t = model.kernel.alpha_sigma(t)
+    noise = sigma_t.square()
+    return like(var * noise / (var * alpha_t.square() + noise), x)
+
+
+def _matrix(spread: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
+    """C (B, n, n), float64: symmetric, and no less than 0 as a covariance is, whatever the network."""
+    n = mean[0].numel()
+    units = torch.eye(n, dtype=mean.dtype, device=mean.device).view(n, 1, *mean.shape[1:])
+    rows = torch.stack([spread(unit.expand(mean.shape)).flatten(1) for unit in units], 1).double()
+    values, vectors = torch.linalg.eigh((rows + rows.mT) / 2)
+    whole: Tensor = vectors * values.clamp(min=0).unsqueeze(-2) @ vectors.mT
+    return whole
+
+
+def _times(matrix: Tensor, v: Tensor) -> Tensor:
+    """C v, of v's shape and dtype."""
+    return (matrix @ v.flatten(1).unsqueeze(-1).to(matrix)).view(v.shape).to(v.dtype)

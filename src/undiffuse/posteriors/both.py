@@ -1,0 +1,90 @@
+"""Several factors at once: r(x) = prod_k r_k(x).
+
+Measurements are stacked into one, so that what they share is counted once; the others follow in turn.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Kernel
+from undiffuse.posteriors.belief import Belief
+from undiffuse.posteriors.measured import Measured
+from undiffuse.posteriors.observation import Observation
+from undiffuse.posteriors.operators import Operator
+
+
+class Both(Observation):
+    """The product of factors. Raises ValueError for fewer than one."""
+
+    def __init__(self, *factors: Observation) -> None:
+        if not factors:
+            raise ValueError("a product of factors has at least one")
+        self.factors = factors
+        masks = [factor.pinned for factor in factors if factor.pinned is not None]
+        self.pinned = reduce(torch.logical_or, masks) if masks else None
+
+    def check(self, kernel: Kernel) -> None:
+        """What any of them refuses."""
+        for factor in self.factors:
+            factor.check(kernel)
+
+    def log(self, x: Tensor) -> Tensor:
+        """Their sum."""
+        return sum((factor.log(x) for factor in self.factors), torch.zeros((), dtype=torch.float64))
+
+    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+        """One after the other; what is certain last."""
+        for factor in sorted(self.factors, key=lambda factor: factor.pinned is not None):
+            p = factor.times(p, power)
+        return p
+
+    def normaliser(self, p: Distribution) -> Tensor:
+        """One after the other, each of what the ones before left."""
+        found = torch.zeros((), dtype=torch.float64)
+        for factor in sorted(self.factors, key=lambda factor: factor.pinned is not None):
+            found, p = found + factor.normaliser(p), factor.times(p)
+        return found
+
+    def fill(self, x: Tensor) -> Tensor:
+        """x, with what any of them knows."""
+        for factor in self.factors:
+            x = factor.fill(x)
+        return x
+
+    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
+        """The belief after all measurements together, then after every other factor."""
+        measured = [factor for factor in self.factors if isinstance(factor, Measured)]
+        others = [factor for factor in self.factors if not isinstance(factor, Measured)]
+        steps = []
+        for factor in ([stacked(measured, belief.mean)] if measured else []) + others:
+            belief, log_r = factor.update(belief)
+            steps.append(log_r)
+        return belief, lambda: sum((log_r() for log_r in steps), torch.zeros((), dtype=torch.float64))
+
+
+class Stack(Operator):
+    """Several operators' results, end to end."""
+
+    def __init__(self, operators: list[Operator]) -> None:
+        self.operators = operators
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, sum of their sizes)."""
+        return torch.cat([operator(x).flatten(1) for operator in self.operators], 1)
+
+
+def stacked(parts: list[Measured], like: Tensor) -> Measured:
+    """Several measurements of examples like these as one."""
+    if len(parts) == 1:
+        return parts[0]
+    seen = [part.operator(like) for part in parts]
+    values = [part.value.to(y).expand(y.shape).flatten(1) for part, y in zip(parts, seen, strict=True)]
+    widths = [
+        torch.as_tensor(part.std).to(y).expand(y.shape).flatten(1)
+        for part, y in zip(parts, seen, strict=True)
+    ]
+    return Measured(Stack([part.operator for part in parts]), torch.cat(values, 1), torch.cat(widths, 1))

@@ -1,0 +1,63 @@
+"""The 2015 paper's choices: r itself at every time, or a growing power of it (section 2.5.4, eq. 23).
+
+    Constant    r_t(x) = r(x)
+    Annealed    r_t(x) = r(x)^(1 - t)
+
+Each step is p(x_s | x_t) r_s(x_s), renormalised, which is cheap. Neither is E[r(x_0) | x_t], so that the
+chain does not lead to p(x_0) r(x_0), however many its steps: for N(0, 1) data seen as y = 1 with noise of
+width 1 the constant r leads to N(2/3, 1/3), the posterior is N(1/2, 1/2). Known elements are held clean at
+every time.
+"""
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Discrete, Gaussian
+from undiffuse.model import ReverseProcess
+from undiffuse.product import Factor, Look, Product
+from undiffuse.tensors import like
+
+ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+
+
+class Constant(Product):
+    """r_t = r: the paper's eq. 23, in all of its experiments."""
+
+    def __init__(self, model: ReverseProcess, factor: Factor) -> None:
+        super().__init__(model, factor)
+        self.weighable = factor.pinned is None
+
+    def power(self, t: Tensor) -> Tensor:
+        """The power of r that r_t is."""
+        return torch.ones_like(t)
+
+    def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
+        """The model's step times r_s."""
+        base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)
+        step = self.factor.times(base, self.power(ZERO if s is None else s))
+        return Look(base, step, lambda: self.power(t) * self.factor.log(x_t))
+
+    def prior(self, like: Tensor) -> Distribution:
+        """The model's prior times r_1."""
+        return self.factor.times(self.model.prior(like), self.power(ONE))
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """E[x_0 | x_t] of the chain whose r_t this is: of numbers by the score of q(x_t) r_t(x_t)."""
+        kernel, x_0 = self.kernel, self.model.predict(x_t, t)
+        if isinstance(kernel, Discrete):
+            return kernel.soft(self.factor.times(kernel.law(x_0), self.power(t)))
+        assert isinstance(kernel, Gaussian)
+        if self.factor.pinned is not None:
+            return self.factor.fill(x_0)
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
+        pull = self.power(t) * sigma_t.square() / alpha_t
+        return x_0 + like(pull, x_0) * self.factor.slope(x_t)
+
+
+class Annealed(Constant):
+    """r_t = r^(1 - t): nothing at t = 1, all at t = 0."""
+
+    def power(self, t: Tensor) -> Tensor:
+        """1 - t."""
+        return 1 - t

@@ -1,0 +1,148 @@
+"""Linear measurements with normal noise, y = A x_0 + std z, and what they say of a normal belief N(m, C):
+
+    r(x)  = N(y; A x, std^2)
+    E[r]  = N(y; A m, V),   V = A C A' + std^2
+    mean' = m + C A' V^-1 (y - A m),    C' = C - C A' V^-1 A C
+
+V^-1 is found by conjugate gradients, or, where C is a matrix, by Cholesky's factorisation.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from undiffuse.distributions import Correlated, Discretized, Distribution, Normal
+from undiffuse.kernels import Kernel
+from undiffuse.posteriors.belief import DENSE, Belief
+from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root
+from undiffuse.posteriors.observation import Observation, check_finite, check_std
+from undiffuse.posteriors.operators import Function, Operator
+from undiffuse.tensors import dims, total
+
+
+class Measured(Observation):
+    """y = `value` (B, *out) or (*out), measured of x_0 by the operator with noise of width `std`."""
+
+    def __init__(self, operator: Operator, value: Tensor, std: float | Tensor) -> None:
+        self.operator, self.value, self.std = operator, value, std
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse symbols."""
+        if kernel.symbols is not None:
+            raise ValueError(
+                f"{type(self).__name__} is a measurement of numbers with normal noise: for Gaussian kernels; "
+                "for symbols use Known or Odds"
+            )
+
+    def log(self, x: Tensor) -> Tensor:
+        """log N(y; A x, std^2)."""
+        return total(Normal(self.operator(x), self._var(x)).log_prob(self._value(x)))
+
+    def normaliser(self, p: Distribution) -> Tensor:
+        """log N(y; A mean, A Cov(x) A' + std^2); of many elements as if A x were white."""
+        return self.update(_belief(p))[1]()
+
+    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+        """The conjugate product; of a rounded normal, before it is rounded.
+
+        Of many independent elements the mean is right, and the width left as it is.
+        """
+        if not float(power) > 0:
+            return p
+        belief = _belief(p)
+        found = Measured(self.operator, self.value, self.std / power**0.5).update(belief)[0]
+        if found.matrix is None:
+            return shifted(p, found.mean - belief.mean)
+        return Correlated(found.mean, stable_root(found.matrix).to(found.mean))
+
+    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
+        """The belief once y is known, and log E[r], (B,).
+
+        A belief without a matrix takes A x to be white there, up to a constant.
+        """
+        away = self._value(belief.mean) - self.operator(belief.mean)
+        if belief.matrix is not None:
+            return self._update_dense(belief, belief.matrix, away)
+        shape = belief.mean.shape[1:]
+
+        def variance(w: Tensor) -> Tensor:
+            return self.operator(belief.spread(self.operator.adjoint(w, shape))) + self._var(w) * w
+
+        pull = self.operator.adjoint(conjugate_gradients(variance, away, belief.iterations), shape)
+
+        def log_r() -> Tensor:
+            return total(Normal(torch.zeros_like(away), self._var(away) + belief.var).log_prob(away))
+
+        return belief.moved(belief.spread(pull), None), log_r
+
+    def _update_dense(
+        self, belief: Belief, matrix: Tensor, away: Tensor
+    ) -> tuple[Belief, Callable[[], Tensor]]:
+        measured = self._matrix(belief.mean)  # A, (m, n)
+        across = measured @ matrix
+        noise = self._var(away).expand(away.shape).flatten(1).double()
+        root = stable_root(across @ measured.mT + torch.diag_embed(noise))
+        z = torch.linalg.solve_triangular(root, away.flatten(1).unsqueeze(-1).double(), upper=False)
+        gain = torch.linalg.solve_triangular(root, across, upper=False)  # L^-1 A C
+        by = (gain.mT @ z).view(belief.mean.shape).to(belief.mean.dtype)
+
+        def log_r() -> Tensor:
+            widths = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            log_r: Tensor = -0.5 * (z.square().sum((1, 2)) + z.shape[1] * math.log(2 * math.pi)) - widths
+            return log_r
+
+        return belief.moved(by, matrix - gain.mT @ gain), log_r
+
+    def _matrix(self, like: Tensor) -> Tensor:
+        """A as a matrix (m, n), float64."""
+        n = like[0].numel()
+        units = torch.eye(n, dtype=like.dtype, device=like.device).view(n, *like.shape[1:])
+        return self.operator(units).flatten(1).mT.double()
+
+    def _value(self, like: Tensor) -> Tensor:
+        return self.value.to(like.device, like.dtype)
+
+    def _var(self, like: Tensor) -> Tensor:
+        """std^2, to broadcast against measurements (B, *out)."""
+        return torch.as_tensor(self.std, dtype=like.dtype, device=like.device).square()
+
+
+class Linear(Measured):
+    """`value` is what the operator made of x_0, with normal noise of width `std`; for Gaussian kernels.
+
+    `operator` is one of `posteriors.operators` or any linear function of (B, *shape); `value` is (*out) or
+    (B, *out). Raises ValueError for values that are not finite or a std that is not positive.
+    """
+
+    def __init__(
+        self, operator: Operator | Callable[[Tensor], Tensor], value: Tensor, std: float | Tensor
+    ) -> None:
+        check_std(std)
+        check_finite(value, "value")
+        super().__init__(operator if isinstance(operator, Operator) else Function(operator), value, std)
+
+    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
+        """The belief once y is known, and log E[r], (B,). Raises ValueError for a y of another shape."""
+        seen = tuple(self.operator(belief.mean).shape[1:])
+        if tuple(self.value.shape[-len(seen) :]) != seen:
+            raise ValueError(f"value has shape {tuple(self.value.shape)}, the operator gives {seen}")
+        return super().update(belief)
+
+
+def _belief(p: Distribution) -> Belief:
+    """A normal distribution as a belief: with its matrix where the elements are few or correlated.
+
+    Raises ValueError for other distributions.
+    """
+    if isinstance(p, Correlated):
+        return Belief(p.loc, lambda v: v, p.loc, 1, (p.root @ p.root.mT).double())
+    if not isinstance(p, Normal | Discretized):
+        raise ValueError(
+            f"normal noise on a {type(p).__name__}: for Gaussian kernels; for symbols use Known or Odds"
+        )
+    var = (p.var if isinstance(p, Normal) else p.std.square()).to(p.loc)
+    few = isinstance(p, Normal) and dims(p.shape[1:]) <= DENSE
+    matrix = torch.diag_embed(var.expand(p.shape).flatten(1)).double() if few else None
+    return Belief(p.loc, lambda v: var * v, var.mean(), 30, matrix)

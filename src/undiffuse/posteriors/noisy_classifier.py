@@ -1,0 +1,85 @@
+"""A class, as a classifier of noisy states sees it (Dhariwal & Nichol 2021, algorithm 1).
+
+    r_s(x_s) = c(y | x_s, s)^scale,    p~(x_s | x_t) prop. to p(x_s | x_t) exp(g x_s)
+
+with g = scale * the gradient of log c(y | x, s) at the mean of p(x_s | x_t): the factor is taken to be
+log-linear across one step, exact as steps get short. The classifier was trained on noisy x_s, so that this
+r_t needs no expectation; of one for clean x_0 see `Classifier`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Gaussian, Kernel
+from undiffuse.model import Multiplier, ReverseProcess
+from undiffuse.posteriors.classifier import check_scale, log_of
+from undiffuse.product import Factor, Look, Product
+from undiffuse.tensors import like
+
+ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+
+
+class NoisyClassifier(Multiplier):
+    """`classifier(x_s, s)` gives logits (B, classes) for x_s (B, *shape) and s (B,); for any kernel.
+
+    `label` is one for all or int64 (B,). Raises ValueError for a scale that is not positive and finite, or a
+    label that the classifier has not.
+    """
+
+    def __init__(self, classifier: nn.Module, label: Tensor | int, scale: float = 1.0) -> None:
+        check_scale(scale)
+        self.classifier, self.label, self.scale = classifier, torch.as_tensor(label), scale
+
+    def on(self, model: ReverseProcess) -> "Classified":
+        """The model, tilted towards the label."""
+        return Classified(model, self)
+
+    def at(self, s: Tensor) -> "At":
+        """The factor of x_s."""
+        return At(self, s)
+
+
+class At(Factor):
+    """r_s, at one time."""
+
+    def __init__(self, of: NoisyClassifier, s: Tensor) -> None:
+        self.of, self.s = of, s
+
+    def check(self, kernel: Kernel) -> None:
+        """For any kernel."""
+
+    def on(self, model: ReverseProcess) -> Product:
+        """Of one time there is no product of a whole model."""
+        return self.of.on(model)
+
+    def log(self, x: Tensor) -> Tensor:
+        """scale log c(label | x, s)."""
+        logits = self.of.classifier(x, self.s.to(x.device, x.dtype).expand(len(x)))
+        return self.of.scale * log_of(logits, self.of.label)
+
+
+class Classified(Product):
+    """A model times a classifier of noisy states."""
+
+    def __init__(self, model: ReverseProcess, classifier: NoisyClassifier) -> None:
+        super().__init__(model, classifier.at(ZERO))
+        self.classifier = classifier
+
+    def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
+        """The model's step, tilted."""
+        base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)
+        step = self.classifier.at(ZERO if s is None else s).times(base)
+        return Look(base, step, lambda: self.classifier.at(t).log(x_t))
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """E[x_0 | x_t, label], of numbers by the score; of symbols the model's."""
+        x_0 = self.model.predict(x_t, t)
+        if not isinstance(self.kernel, Gaussian):
+            return x_0
+        alpha_t, sigma_t = self.kernel.alpha_sigma(t)
+        return x_0 + like(sigma_t.square() / alpha_t, x_0) * self.classifier.at(t).slope(x_t)
+
+    def prior(self, like: Tensor) -> Distribution:
+        """pi times r_1."""
+        return self.classifier.at(ONE).times(self.model.prior(like))
