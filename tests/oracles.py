@@ -1,12 +1,12 @@
 """What the right answer is, worked out apart from the library: exact models, replayed noise, quadrature."""
 
-from itertools import repeat
+from itertools import pairwise, repeat
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from undiffuse.distributions import Normal
+from undiffuse.distributions import Correlated, Distribution, Normal
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams
@@ -91,6 +91,75 @@ class GaussianReverse(ReverseProcess):
         keep = self.kernel.schedule.keep(t)
         keep = keep.unsqueeze(-1) if keep.ndim else keep
         return Normal(self.predict(x_t, t), (1 - keep) * self.var / v)
+
+
+class CorrelatedReverse(ReverseProcess):
+    """The exact reverse process of data N(mean, cov), its steps as wide as they are: O1 of the notes."""
+
+    def __init__(self, kernel: Gaussian, mean: Tensor, cov: Tensor) -> None:
+        super().__init__()
+        self.kernel, self.mean, self.cov = kernel, mean, cov
+
+    def law(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of q(x_t), t 0-d."""
+        keep = self.kernel.schedule.keep(t)
+        return keep.sqrt() * self.mean, keep * self.cov + (1 - keep) * torch.eye(len(self.mean)).double()
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        m, v = self.law(t)
+        away = (x_t - m) @ torch.linalg.inv(v)
+        return self.mean + self.kernel.schedule.keep(t).sqrt() * away @ self.cov
+
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Correlated:
+        (m_s, v_s), (m_t, v_t) = self.law(s), self.law(t)
+        kept = self.kernel.schedule.keep(t) / self.kernel.schedule.keep(s)
+        gain = v_s @ torch.linalg.inv(v_t)
+        return correlated(m_s + kept.sqrt() * (x_t - m_t) @ gain.mT, (1 - kept) * gain)
+
+    def decode(self, x_t: Tensor, t: Tensor) -> Correlated:
+        left = 1 - self.kernel.schedule.keep(t)
+        return correlated(self.predict(x_t, t), left * self.cov @ torch.linalg.inv(self.law(t)[1]))
+
+
+def correlated(mean: Tensor, cov: Tensor) -> Correlated:
+    """N(mean, cov), one covariance for all rows."""
+    return Correlated(mean, torch.linalg.cholesky((cov + cov.mT) / 2).expand(len(mean), -1, -1))
+
+
+def moments(p: Distribution) -> tuple[Tensor, Tensor]:
+    """Means (B, n) and the covariance (n, n) of normals, after a check that all rows share it."""
+    if isinstance(p, Normal):
+        cov = torch.diag_embed(p.var.expand(p.shape))
+    else:
+        assert isinstance(p, Correlated)
+        cov = (p.root @ p.root.mT).expand(len(p.loc), -1, -1)
+    torch.testing.assert_close(cov, cov[:1].expand_as(cov), rtol=0, atol=1e-9)
+    return p.mean, cov[0]
+
+
+def law_of(model: ReverseProcess, n: int, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of x_0 of a chain whose every step is normal and affine in x_t: no sampling.
+
+    The steps at 0 and at the unit vectors tell their offset and their matrix.
+    """
+    points = torch.cat([torch.zeros(1, n), torch.eye(n)]).double()
+    (mean, *_), cov = moments(model.prior(points))
+    for t, s in pairwise([*grid.flip(0), None]):
+        p = model.decode(points, t) if s is None else model.step(points, t, s)
+        (offset, *at), width = moments(p)
+        slope = (torch.stack(at) - offset).mT
+        mean, cov = offset + slope @ mean, slope @ cov @ slope.mT + width
+    return mean, cov
+
+
+def conditioned(
+    mean: Tensor, cov: Tensor, a: Tensor, y: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """N(mean, cov) given y = a x + N(0, noise): its mean, its covariance, and log of the density of y."""
+    seen = a @ cov @ a.mT + noise
+    gain = cov @ a.mT @ torch.linalg.inv(seen)
+    log_z = torch.distributions.MultivariateNormal(a @ mean, seen).log_prob(y)
+    return mean + gain @ (y - a @ mean), cov - gain @ a @ cov, log_z
 
 
 class GaussianDenoiser(nn.Module):

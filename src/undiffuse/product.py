@@ -83,6 +83,10 @@ class Product(ReverseProcess, ABC):
         factor.check(model.kernel)
         self.model, self.factor, self.kernel = model, factor, model.kernel
 
+    def again(self, factor: Factor) -> "Product":
+        """The same model by the same rule, with another factor."""
+        return type(self)(self.model, factor)
+
     @abstractmethod
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """All there is to know at x_t for a step to s, or to x_0 if s is None."""

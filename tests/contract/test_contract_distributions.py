@@ -259,3 +259,24 @@ def test_a_pinned_level_is_the_one_it_was(levels):
     for wanted in (value, *(exact + 2 * off / (levels - 1) for off in (0.4999, -0.4999))):
         drawn = wide.pin(mask, wanted).sample(keyed(0))
         assert torch.equal(drawn.float(), value)
+
+
+@EVERY
+def test_rows_are_those_of_the_batch(p):
+    rows, index = many(p, 5), torch.tensor([4, 0, 0, 2, 3, 1, 1])
+    x = rows.sample(keyed("rows"))
+    found = rows.rows(index)
+    assert found.shape == (7, 3) and torch.equal(found.mean, rows.mean[index])
+    assert torch.equal(found.log_prob(x[index]), rows.log_prob(x)[index])
+
+
+@EVERY
+def test_patched_elements_are_the_others(p):
+    q, x = other(p), support(p)[0]
+    found = p.patch(MASK, q)
+    assert found.shape == p.shape
+    torch.testing.assert_close(found.log_prob(x), torch.where(MASK, q.log_prob(x), p.log_prob(x)))
+    torch.testing.assert_close(found.mean, torch.where(MASK, q.mean, p.mean))
+    with pytest.raises(TypeError, match="patched"):
+        stranger = Normal(f64(0.0, 0.0, 0.0), f64(1.0))
+        p.patch(MASK, DISTRIBUTIONS[0] if isinstance(p, Normal) else stranger)

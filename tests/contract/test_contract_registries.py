@@ -5,7 +5,7 @@ import inspect
 import pytest
 from examples import DISTRIBUTIONS, GROUPS
 
-from undiffuse.distributions import Distribution
+from undiffuse.distributions import Correlated, Distribution
 
 PRESETS = {"ddpm-cifar10", "ddpm-256"}  # a U-Net with a paper's arguments: tested by size and by its weights
 
@@ -25,7 +25,8 @@ def test_examples_are_of_the_registered_class(group):
 
 
 def test_every_distribution_has_an_example():
-    assert {type(p) for p in DISTRIBUTIONS} == set(Distribution.__subclasses__())
+    joint = {Correlated}  # not element by element: test_contract_correlated
+    assert {type(p) for p in DISTRIBUTIONS} == set(Distribution.__subclasses__()) - joint
 
 
 @pytest.mark.parametrize("group", GROUPS)

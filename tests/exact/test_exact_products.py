@@ -1,19 +1,20 @@
 """Products of a model and a factor: Gaussian ones by exact recursions (O9), known elements bit for bit."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from oracles import GaussianReverse, f64, normals
+from oracles import GaussianReverse, f64, law_of, normals
 from undiffuse import bounds
 from undiffuse.distributions import Normal
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
-from undiffuse.posteriors import Constant, Known, Noisy, Product
+from undiffuse.posteriors import Annealed, Constant, Known, Linearised, Noisy, Product
 from undiffuse.random import Streams, keyed
 from undiffuse.samplers import Ancestral, reverse, sample, start
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, Schedule, grids
@@ -27,25 +28,38 @@ CHAINS = pytest.mark.parametrize(
 )
 
 
-def times(mean: Tensor, var: Tensor, y: Tensor, std: float) -> tuple[Tensor, Tensor]:
-    """V' = (1/V + 1/s^2)^-1, mu' = V' (mu/V + y/s^2)."""
-    new = 1 / (1 / var + 1 / std**2)
-    return new * (mean / var + y / std**2), new
+def times(mean: Tensor, var: Tensor, y: Tensor, std: float, power: float = 1.0) -> tuple[Tensor, Tensor]:
+    """V' = (1/V + p/s^2)^-1, mu' = V' (mu/V + p y/s^2)."""
+    new = 1 / (1 / var + power / std**2)
+    return new * (mean / var + power * y / std**2), new
+
+
+def moved(mean: Tensor, var: Tensor, y: Tensor, std: float, power: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The same to first order, eq. 61: mu' = mu + V p (y - mu)/s^2, V' = V."""
+    return mean + var * power * (y - mean) / std**2, var
 
 
 def law_after(
-    schedule: Schedule, grid: Tensor, mean: Tensor, var: Tensor, y: Tensor, std: float
+    schedule: Schedule,
+    grid: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    y: Tensor,
+    std: float,
+    power: Callable[[float], float] = lambda t: 1.0,
+    by: Callable[..., tuple[Tensor, Tensor]] = times,
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of x_0 of the perturbed chain, written out: every step is affine in x_t."""
-    m, v = times(torch.zeros_like(mean), torch.ones_like(var), y, std)  # p(x_T) r
+    m, v = by(torch.zeros_like(mean), torch.ones_like(var), y, std, power(1.0))  # p(x_T) r
     keep = [*schedule.keep(grid).flip(0), f64(1.0)]
-    for keep_t, keep_s in pairwise(keep):
+    powers = [power(float(s)) for s in grid.flip(0)[1:]] + [1.0]
+    for (keep_t, keep_s), p_s in zip(pairwise(keep), powers, strict=True):
         s_t, s_s = keep_t * var + 1 - keep_t, keep_s * var + 1 - keep_s
         kept = keep_t / keep_s
         slope, width = kept.sqrt() * s_s / s_t, (1 - kept) * s_s / s_t
         shift = keep_s.sqrt() * mean - slope * keep_t.sqrt() * mean
-        _, new = times(mean, width, y, std)
-        slope, shift = new / width * slope, new * (shift / width + y / std**2)
+        shift, new = by(shift, width, y, std, p_s)
+        slope = (by(slope, width, 0 * y, std, p_s))[0]  # the part that depends on x_t
         m, v = slope * m + shift, slope**2 * v + new
     return m, v
 
@@ -64,13 +78,35 @@ def test_every_distribution_is_the_conjugate_product(schedule, steps):
         torch.testing.assert_close(found.var.expand_as(var), var, rtol=0, atol=1e-10)
 
 
+RULES = {  # of how r enters: the product's class, its factor, the power of r at t, one step
+    "constant": (Constant, Noisy(Y, STD), lambda t: 1.0, times),
+    "annealed": (Annealed, Noisy(Y, STD), lambda t: 1 - t, times),
+    "first order": (Constant, Linearised(Noisy(Y, STD)), lambda t: 1.0, moved),
+    "annealed, first order": (Annealed, Linearised(Noisy(Y, STD)), lambda t: 1 - t, moved),
+}
+EVERY_RULE = pytest.mark.parametrize("name", RULES)
+
+
 @CHAINS
-def test_the_sampler_draws_the_perturbed_chain(schedule, steps):
+@EVERY_RULE
+def test_the_perturbed_chain_is_the_recursion(schedule, steps, name):
+    """Mean and variance of x_0, without sampling (O9 a)."""
+    (rule, factor, power, by), grid = RULES[name], grids.uniform(steps)
+    product = rule(GaussianReverse(Gaussian(schedule), MEAN, VAR), factor)
+    mean, var = law_after(schedule, grid, MEAN, VAR, Y, STD, power, by)
+    found = law_of(product, 3, grid)
+    torch.testing.assert_close(found, (mean, torch.diag(var)), rtol=1e-6, atol=1e-6)
+
+
+@CHAINS
+@EVERY_RULE
+def test_the_sampler_draws_the_perturbed_chain(schedule, steps, name):
     """Not the posterior: the law that the recursion gives."""
-    n, grid = 20_000, grids.uniform(steps)
-    product = Constant(GaussianReverse(Gaussian(schedule), MEAN, VAR), Noisy(Y, STD))
+    n, grid = 10_000, grids.uniform(steps)
+    rule, factor, power, by = RULES[name]
+    product = rule(GaussianReverse(Gaussian(schedule), MEAN, VAR), factor)
     x = sample(product, (n, 3), generator=keyed("chain"), grid=grid).double()
-    mean, var = law_after(schedule, grid, MEAN, VAR, Y, STD)
+    mean, var = law_after(schedule, grid, MEAN, VAR, Y, STD, power, by)
     assert ((x.mean(0) - mean).abs() < 4 * (var / n).sqrt()).all()
     assert ((x.var(0) / var - 1).abs() < 4 * math.sqrt(2 / n)).all()
 
@@ -85,6 +121,26 @@ def test_a_constant_factor_does_not_lead_to_the_posterior(schedule):
     x = sample(product, (4_000, 1), generator=keyed("limit"), grid=grids.uniform(400)).double()
     assert abs(x.mean() - 2 / 3) < 4 * math.sqrt(1 / 3 / 4_000) + 0.01
     assert abs(x.mean() - 1 / 2) > 10 * math.sqrt(1 / 2 / 4_000)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "mean", "var"), [(ConstantFraction(), 0.462, 0.432), (Linear(steps=None), 0.596, 0.377)]
+)
+def test_annealing_does_not_either(schedule, mean, var):
+    """r^(1 - t): other limits, which depend on the schedule (O9 b)."""
+    law = law_after(schedule, grids.uniform(4_000), f64(0.0), f64(1.0), f64(1.0), 1.0, power=lambda t: 1 - t)
+    assert (law[0].item(), law[1].item()) == (pytest.approx(mean, abs=2e-3), pytest.approx(var, abs=2e-3))
+
+
+def test_the_first_order_is_off_by_the_square_of_the_variance():
+    """A quarter of the error at half of the variance, in mean and width."""
+    off, mean, one = [], f64([[0.5]]), Noisy(f64([2.0]), STD)
+    for var in (0.02, 0.01, 0.005):
+        exact, first = (factor.times(Normal(mean, f64(var))) for factor in (one, Linearised(one)))
+        off.append((abs(float(exact.mean - first.mean)), abs(float(exact.var - first.var))))
+    for coarse, fine in pairwise(off):
+        assert coarse[0] / fine[0] == pytest.approx(4, rel=0.03)
+        assert coarse[1] / fine[1] == pytest.approx(4, rel=0.03)
 
 
 class Smooth(nn.Module):

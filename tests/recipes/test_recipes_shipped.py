@@ -12,6 +12,7 @@ DATA = {
     "fashion-mnist": ((1, 28, 28), 256),
     "mnist": ((1, 28, 28), 256),
     "fashion-mnist-annotated": ((1, 28, 28), 256),
+    "fashion-mnist-best": ((1, 28, 28), 256),
     "images": ((3, 9, 13), 256),
     "cifar10": ((3, 32, 32), 256),
     "cifar10-conditional": ((3, 32, 32), 256),

@@ -6,13 +6,17 @@ import typer
 
 from undiffuse.cli import (
     datasets,
+    denoise,
     evaluate,
     export,
     import_,
+    impute,
     info,
+    inpaint,
     interpolate,
     recipes,
     reproduce,
+    restore,
     sample,
     train,
 )
@@ -26,7 +30,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, interpolate, evaluate, info, reproduce, recipes, datasets, import_, export):
+VERBS = (
+    *(train, sample, inpaint, denoise, restore, impute, interpolate, evaluate),
+    *(info, reproduce, recipes, datasets, import_, export),
+)
+for command in VERBS:
     app.command(epilog=command.EXAMPLES)(command.command)
     app.registered_commands[-1].name = command.__name__.rpartition(".")[2].rstrip("_")  # import_
 

@@ -67,9 +67,9 @@ class Distribution(ABC):
         """Where the bool mask is True the other, of the same family; elsewhere the same."""
 
 
-def picked(x: Tensor, index: Tensor) -> Tensor:
-    """These rows of a parameter, unless it is one for all."""
-    return x if x.ndim == 0 or len(x) == 1 else x[index.to(x.device)]
+def picked(x: Tensor, index: Tensor, beside: Tensor) -> Tensor:
+    """These rows of a parameter that broadcasts to another, unless it is one for all."""
+    return x if x.ndim < beside.ndim or len(x) == 1 else x[index.to(x.device)]
 
 
 def blended(p: Tensor, q: Tensor, weight: float) -> Tensor:

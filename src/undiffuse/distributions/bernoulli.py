@@ -83,7 +83,7 @@ class Bernoulli(Distribution):
 
     def rows(self, index: Tensor) -> "Bernoulli":
         """Probabilities of the rows."""
-        return Bernoulli(picked(self.one, index), picked(self.zero, index))
+        return Bernoulli(picked(self.one, index, self.one), picked(self.zero, index, self.one))
 
     def patch(self, mask: Tensor, other: Distribution) -> "Bernoulli":
         """Probabilities, patched."""

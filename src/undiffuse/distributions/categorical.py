@@ -77,7 +77,7 @@ class Categorical(Distribution):
 
     def rows(self, index: Tensor) -> "Categorical":
         """Logits of the rows."""
-        return Categorical(picked(self.logits, index), self.values)
+        return Categorical(picked(self.logits, index, self.logits), self.values)
 
     def patch(self, mask: Tensor, other: Distribution) -> "Categorical":
         """Log-probabilities, patched."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions.base import Distribution, picked
+from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, normal
 
 
@@ -85,14 +86,19 @@ class Correlated(Distribution):
         return Correlated(_apply(var, pull), torch.linalg.cholesky(var))
 
     def pin(self, mask: Tensor, value: Tensor) -> "Correlated":
-        """Mean `value` and no width where the mask is True."""
+        """Mean `value` and no width where the mask is True; the others keep their law, not their draws."""
+        if not bool(mask.any()):
+            return self
         mask = mask.to(self.loc.device).expand(self.shape)
         loc = torch.where(mask, value.to(self.loc), self.loc)
-        return Correlated(loc, self.root.masked_fill(mask.flatten(1).unsqueeze(-1), 0))
+        certain = mask.flatten(1) | (self.root.diagonal(dim1=-2, dim2=-1) == 0)
+        root = self.root.double().masked_fill(certain.unsqueeze(-1), 0)
+        root = torch.linalg.cholesky(root @ root.mT + torch.diag_embed(certain.double()))
+        return Correlated(loc, root.masked_fill(certain.unsqueeze(-1), 0).to(loc))
 
     def rows(self, index: Tensor) -> "Correlated":
         """Means and roots of the rows."""
-        return Correlated(picked(self.loc, index), picked(self.root, index))
+        return Correlated(picked(self.loc, index, self.loc), picked(self.root, index, self.root))
 
     def patch(self, mask: Tensor, other: Distribution) -> "Correlated":
         """The elements where the mask is True are the other's, and independent of the rest."""
@@ -108,9 +114,17 @@ class Correlated(Distribution):
         return widths.view(-1, *self.shape[1:]).expand(self.shape)
 
     def _same(self, other: Distribution, what: str) -> "Correlated":
+        if isinstance(other, Normal):
+            return joint(other)
         if not isinstance(other, Correlated):
-            raise TypeError(f"of a Correlated {what} with another Correlated, not with {other!r}")
+            raise TypeError(f"of a Correlated {what} with another normal, not with {other!r}")
         return other
+
+
+def joint(p: Normal) -> Correlated:
+    """Independent elements as one law of whole examples."""
+    std = p.var.to(p.loc).sqrt().expand(p.shape)
+    return Correlated(p.loc, torch.diag_embed(std.flatten(1)))
 
 
 def _apply(matrix: Tensor, x: Tensor) -> Tensor:

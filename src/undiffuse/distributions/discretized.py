@@ -109,7 +109,8 @@ class Discretized(Distribution):
 
     def rows(self, index: Tensor) -> "Discretized":
         """Means and widths of the rows."""
-        return Discretized(picked(self.loc, index), picked(self.std, index), self.levels)
+        loc, std = (picked(x, index, self.loc) for x in (self.loc, self.std))
+        return Discretized(loc, std, self.levels)
 
     def patch(self, mask: Tensor, other: Distribution) -> "Discretized":
         """Means and widths, patched."""

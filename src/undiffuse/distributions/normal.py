@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from undiffuse.distributions import correlated
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.random import Generator, normal
 
@@ -53,7 +54,9 @@ class Normal(Distribution):
         return 0.5 * log_volume.expand_as(self.loc)
 
     def kl(self, other: Distribution) -> Tensor:
-        """KL(self || other) for another normal."""
+        """KL(self || other) for another normal, its elements correlated or not."""
+        if isinstance(other, correlated.Correlated):
+            return correlated.joint(self).kl(other)
         if not isinstance(other, Normal):
             raise TypeError(f"KL from a Normal is known to another Normal, not to {other!r}")
         ratio = self.var / other.var
@@ -85,7 +88,7 @@ class Normal(Distribution):
 
     def rows(self, index: Tensor) -> "Normal":
         """Means and variances of the rows."""
-        return Normal(picked(self.loc, index), picked(self.var, index))
+        return Normal(picked(self.loc, index, self.loc), picked(self.var, index, self.loc))
 
     def patch(self, mask: Tensor, other: Distribution) -> "Normal":
         """Means and variances, patched."""

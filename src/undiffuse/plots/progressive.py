@@ -66,14 +66,17 @@ def save_progressive(
     save(board, path)
 
 
-def save_received(columns: Sequence[tuple[str, Values]], path: Target, title: str = "") -> None:
+def save_received(
+    columns: Sequence[tuple[str, Values]], path: Target, title: str = "", apart: bool = True
+) -> None:
     """Write batches of images side by side: a row is one example, a column what is known of all of them.
 
     Args:
         columns: pairs of a label, such as "0.25" or "truth", and its images, uint8 ``(N, C, H, W)`` or
-            ``(N, H, W)``, all of one shape; the last is set apart a little.
+            ``(N, H, W)``, all of one shape.
         path: where the .png goes.
         title: a line above the labels.
+        apart: whether the last column is set apart a little.
     """
     suffix(path, ".png")
     batches = _read(columns)
@@ -83,8 +86,10 @@ def save_received(columns: Sequence[tuple[str, Values]], path: Target, title: st
     labels = [words(label, size) for label, _ in columns]
     width = max(part.shape[1] for part in (*labels, *sheets)) + max(GAP, scale // 2)
     parts = [_below(*pair, width) for pair in zip(labels, sheets, strict=True)]
-    apart = pad(parts[-1], parts[-1].shape[0], parts[-1].shape[1])
-    picture = np.concatenate([*parts[:-1], np.full_like(apart[:, : width // 6], 255), apart], 1)
+    parts = [pad(part, *part.shape[:2]) for part in parts]
+    if apart:
+        parts.insert(-1, np.full_like(parts[-1][:, : width // 6], 255))
+    picture = np.concatenate(parts, 1)
     picture = stack([words(title, size, MUTED), picture]) if title else picture
     with atomic(path) as file:
         Image.fromarray(picture).save(file, format="PNG")

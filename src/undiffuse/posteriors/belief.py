@@ -27,17 +27,19 @@ FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and the Jacobian no
 
 @dataclass(frozen=True)
 class Belief:
-    """N(mean, C): `mean` (B, *shape), `spread` v -> C v, `matrix` C (B, n, n); `var` were the data white."""
+    """N(mean, C): `mean` (B, *shape), C as v -> C v or a `matrix` (B, n, n); `var` were the data white."""
 
     mean: Tensor
-    spread: Callable[[Tensor], Tensor]
+    along: Callable[[Tensor], Tensor]
     var: Tensor
     iterations: int
     matrix: Tensor | None = None
 
-    def moved(self, by: Tensor, matrix: Tensor | None) -> "Belief":
-        """The same about another mean, and with another matrix if there is one."""
-        return Belief(self.mean + by, self.spread, self.var, self.iterations, matrix)
+    def spread(self, v: Tensor) -> Tensor:
+        """C v, of v's shape and dtype."""
+        if self.matrix is None:
+            return self.along(v)
+        return (self.matrix @ v.flatten(1).unsqueeze(-1).to(self.matrix)).view(v.shape).to(v.dtype)
 
 
 @runtime_checkable
@@ -104,7 +106,7 @@ class Tweedie(Spread):
         if dims(x.shape[1:]) > DENSE:
             return Belief(mean, spread, var, self.iterations), base
         matrix = _matrix(spread, mean)
-        return Belief(mean, lambda v: _times(matrix, v), var, self.iterations, matrix), base
+        return Belief(mean, spread, var, self.iterations, matrix), base
 
 
 def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:
@@ -123,8 +125,3 @@ def _matrix(spread: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh((rows + rows.mT) / 2)
     whole: Tensor = vectors * values.clamp(min=0).unsqueeze(-2) @ vectors.mT
     return whole
-
-
-def _times(matrix: Tensor, v: Tensor) -> Tensor:
-    """C v, of v's shape and dtype."""
-    return (matrix @ v.flatten(1).unsqueeze(-1).to(matrix)).view(v.shape).to(v.dtype)

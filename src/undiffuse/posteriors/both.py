@@ -5,6 +5,7 @@ Measurements are stacked into one, so that what they share is counted once; the 
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ class Both(Observation):
     def __init__(self, *factors: Observation) -> None:
         if not factors:
             raise ValueError("a product of factors has at least one")
-        self.factors = factors
+        each = [factor.factors if isinstance(factor, Both) else (factor,) for factor in factors]
+        self.factors: tuple[Observation, ...] = tuple(chain.from_iterable(each))
         masks = [factor.pinned for factor in factors if factor.pinned is not None]
         self.pinned = reduce(torch.logical_or, masks) if masks else None
 
@@ -76,6 +78,11 @@ class Stack(Operator):
         """(B, sum of their sizes)."""
         return torch.cat([operator(x).flatten(1) for operator in self.operators], 1)
 
+    def dense(self, like: Tensor) -> Tensor:
+        """Their matrices, one under the other."""
+        parts = [operator.dense(like) for operator in self.operators]
+        return torch.cat([part.expand(len(like), -1, -1) for part in parts], 1)
+
 
 def stacked(parts: list[Measured], like: Tensor) -> Measured:
     """Several measurements of examples like these as one."""
@@ -84,7 +91,7 @@ def stacked(parts: list[Measured], like: Tensor) -> Measured:
     seen = [part.operator(like) for part in parts]
     values = [part.value.to(y).expand(y.shape).flatten(1) for part, y in zip(parts, seen, strict=True)]
     widths = [
-        torch.as_tensor(part.std).to(y).expand(y.shape).flatten(1)
+        torch.as_tensor(part.std, dtype=y.dtype, device=y.device).expand(y.shape).flatten(1)
         for part, y in zip(parts, seen, strict=True)
     ]
     return Measured(Stack([part.operator for part in parts]), torch.cat(values, 1), torch.cat(widths, 1))

@@ -26,6 +26,10 @@ class Kept(Operator):
         """Zero where the mask is False."""
         return x * self.mask.to(x)
 
+    def dense(self, like: Tensor) -> Tensor:
+        """The mask on the diagonal."""
+        return torch.diag_embed(self.mask.to(like).expand(like.shape).flatten(1))
+
     def adjoint(self, y: Tensor, shape: torch.Size) -> Tensor:
         """The same."""
         return y * self.mask.to(y)

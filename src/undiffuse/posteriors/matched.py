@@ -2,10 +2,11 @@
 
 With what the factor makes of that belief, N(m', C'), and the bridge q(x_s | x_t, x_0) = N(a x_0 + b x_t, v),
 
-    p~(x_s | x_t) = N(a m' + b x_t, a^2 C' + v)
+    p(x_s | x_t) = N(a x_0-hat + b x_t, a^2 C + v),    p~(x_s | x_t) = N(a m' + b x_t, a^2 C' + v)
 
-which is exact for normal data and a normal r, with any number of steps, if C is a matrix (examples of few
-values). Otherwise the step is the model's with its mean moved by a (m' - x_0-hat); what it keeps of too much
+if C is a matrix (examples of few values): exact for normal data and a normal r, with any number of steps, and
+for other data the normals nearest to a perfect denoiser's steps (Bao et al. 2022), whatever the model's own
+variance. Otherwise the step is the model's with its mean moved by a (m' - x_0-hat); what it keeps of too much
 width is of second order in the length of the step. The last step is p(x_0 | x_t) r(x_0) itself.
 """
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions import Correlated, Distribution, Normal
-from undiffuse.kernels import Gaussian
+from undiffuse.kernels import Bridge, Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
 from undiffuse.posteriors.normals import shifted, stable_root
@@ -38,17 +39,20 @@ class Matched(Product):
             )
         self.spread, self.updating, self.chain = spread or Tweedie(), factor, model.kernel
 
+    def again(self, factor: Factor) -> "Matched":
+        """With another factor."""
+        return Matched(self.model, factor, self.spread)
+
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The belief at x_t, updated, and the step that it means."""
         belief, base = self.spread(self.model, x_t, t, s)
         found, log_r = self.updating.update(belief)
         if s is None:
             return Look(base, self.factor.times(base), log_r)
-        a, _, var, _ = self.chain.coefficients(s, t)
-        step = shifted(base, like(a, x_t) * (found.mean - belief.mean))
+        bridge = self.chain.coefficients(s, t)
         if belief.matrix is not None and found.matrix is not None:
-            step = _narrowed(step, belief.matrix, found.matrix, a, var)
-        return Look(base, step, log_r)
+            return Look(_step(belief, bridge, x_t), _step(found, bridge, x_t), log_r)
+        return Look(base, shifted(base, like(bridge.a, x_t) * (found.mean - belief.mean)), log_r)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t, r]."""
@@ -67,17 +71,13 @@ class Matched(Product):
         return _start(base, self.updating, belief, jacobian)
 
 
-def _narrowed(step: Distribution, before: Tensor, after: Tensor, a: Tensor, var: Tensor) -> Distribution:
-    """The step, its width changed as C -> C' changes that of the bridge: L L_C^-1 L_C'."""
-    a, var = _column(a, before), _column(var, before)
-    unit = torch.eye(before.shape[-1], dtype=before.dtype, device=before.device)
-    roots = [stable_root(a.square() * c + var * unit) for c in (before, after)]
-    change = torch.linalg.solve_triangular(roots[0], roots[1], upper=False)
-    if isinstance(step, Correlated):
-        return Correlated(step.loc, (step.root.to(change) @ change).to(step.loc))
-    assert isinstance(step, Normal)
-    std = step.var.to(change).sqrt().expand(step.shape).flatten(1)
-    return Correlated(step.loc, (std.unsqueeze(-1) * change).to(step.loc))
+def _step(belief: Belief, bridge: Bridge, x_t: Tensor) -> Correlated:
+    """The bridge from x_t, averaged over the belief: N(a m + b x_t, a^2 C + v)."""
+    assert belief.matrix is not None
+    a, var = _column(bridge.a, belief.matrix), _column(bridge.var, belief.matrix)
+    unit = torch.eye(belief.matrix.shape[-1], dtype=belief.matrix.dtype, device=belief.matrix.device)
+    loc = like(bridge.a, x_t) * belief.mean + like(bridge.b, x_t) * x_t
+    return Correlated(loc, stable_root(a.square() * belief.matrix + var * unit).to(loc))
 
 
 def _start(base: Normal, factor: Updating, belief: Belief, jacobian: Tensor) -> Correlated:

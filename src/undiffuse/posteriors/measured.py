@@ -9,6 +9,7 @@ V^-1 is found by conjugate gradients, or, where C is a matrix, by Cholesky's fac
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -67,20 +68,26 @@ class Measured(Observation):
             return self._update_dense(belief, belief.matrix, away)
         shape = belief.mean.shape[1:]
 
-        def variance(w: Tensor) -> Tensor:
-            return self.operator(belief.spread(self.operator.adjoint(w, shape))) + self._var(w) * w
+        def product(w: Tensor) -> tuple[Tensor, Tensor]:  # V w and C A' w
+            carried = belief.spread(self.operator.adjoint(w, shape))
+            return self.operator(carried) + self._var(w) * w, carried
 
-        pull = self.operator.adjoint(conjugate_gradients(variance, away, belief.iterations), shape)
+        def gain(y: Tensor) -> Tensor:  # C A' V^-1 y
+            return conjugate_gradients(product, y, belief.iterations)
+
+        def narrowed(v: Tensor) -> Tensor:
+            across = belief.spread(v)
+            return across - gain(self.operator(across))
 
         def log_r() -> Tensor:
             return total(Normal(torch.zeros_like(away), self._var(away) + belief.var).log_prob(away))
 
-        return belief.moved(belief.spread(pull), None), log_r
+        return replace(belief, mean=belief.mean + gain(away), along=narrowed), log_r
 
     def _update_dense(
         self, belief: Belief, matrix: Tensor, away: Tensor
     ) -> tuple[Belief, Callable[[], Tensor]]:
-        measured = self._matrix(belief.mean)  # A, (m, n)
+        measured = self.operator.dense(belief.mean).double()
         across = measured @ matrix
         noise = self._var(away).expand(away.shape).flatten(1).double()
         root = stable_root(across @ measured.mT + torch.diag_embed(noise))
@@ -93,13 +100,7 @@ class Measured(Observation):
             log_r: Tensor = -0.5 * (z.square().sum((1, 2)) + z.shape[1] * math.log(2 * math.pi)) - widths
             return log_r
 
-        return belief.moved(by, matrix - gain.mT @ gain), log_r
-
-    def _matrix(self, like: Tensor) -> Tensor:
-        """A as a matrix (m, n), float64."""
-        n = like[0].numel()
-        units = torch.eye(n, dtype=like.dtype, device=like.device).view(n, *like.shape[1:])
-        return self.operator(units).flatten(1).mT.double()
+        return replace(belief, mean=belief.mean + by, matrix=matrix - gain.mT @ gain), log_r
 
     def _value(self, like: Tensor) -> Tensor:
         return self.value.to(like.device, like.dtype)

@@ -16,22 +16,29 @@ def shifted(p: Distribution, by: Tensor) -> Distribution:
     raise ValueError(f"a {type(p).__name__} cannot be shifted: posteriors of numbers need a normal last step")
 
 
-def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
-    """x with product(x) = b, row by row, for a symmetric product >= 0; a row stops where it cannot go on."""
-    x, rest = torch.zeros_like(b), b
-    way, left = rest, _dot(rest, rest)
+def conjugate_gradients(
+    product: Callable[[Tensor], tuple[Tensor, Tensor]], b: Tensor, iterations: int
+) -> Tensor:
+    """G x with V x = b, row by row, for a symmetric V >= 0; a row stops where it cannot go on.
+
+    `product` gives V w and G w of w, and is asked once an iteration.
+    """
+    rest, way, left = b, b, _dot(b, b)
     least = 1e-12 * left + torch.finfo(b.dtype).tiny
+    found: Tensor | None = None
     for _ in range(iterations):
-        if not bool((left > least).any()):
+        if found is not None and not bool((left > least).any()):
             break
-        seen = product(way)
+        seen, carried = product(way)
         curved = _dot(way, seen)
         go = (curved > 0) & (left > least)
         pace = torch.where(go, left / curved.masked_fill(~go, 1), 0)
-        x, rest = x + pace * way, rest - pace * seen
+        more = pace.flatten().view(-1, *[1] * (carried.ndim - 1)) * carried
+        found, rest = more if found is None else found + more, rest - pace * seen
         new = _dot(rest, rest)
         way, left = rest + new / left.clamp(min=torch.finfo(b.dtype).tiny) * way, new
-    return x
+    assert found is not None
+    return found
 
 
 def stable_root(var: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ unless they know better: Stein's identity, with r taken at the mean (Chung et al
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from undiffuse.distributions import Distribution
@@ -21,7 +23,9 @@ class Observation(Factor):
     """A factor that says what it makes of a normal belief."""
 
     def on(self, model: ReverseProcess) -> Product:
-        """The product by the rule that was measured best: Matched, and Tilted for symbols."""
+        """The product by the rule measured best (Matched, Tilted for symbols), or by the model's own."""
+        if isinstance(model, Product) and isinstance(model.factor, Observation):
+            return model.again(model.factor * self)
         return Matched(model, self) if model.kernel.symbols is None else Tilted(model, self)
 
     def __mul__(self, other: "Observation") -> "Observation":
@@ -33,7 +37,7 @@ class Observation(Factor):
     def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
         """The belief given r, and log E[r], (B,), when asked."""
         by = belief.spread(self.slope(belief.mean))
-        return belief.moved(by, belief.matrix), lambda: self.log(belief.mean)
+        return replace(belief, mean=belief.mean + by), lambda: self.log(belief.mean)
 
 
 def check_finite(value: Tensor, what: str) -> None:
@@ -45,8 +49,8 @@ def check_finite(value: Tensor, what: str) -> None:
 
 def check_std(std: float | Tensor) -> None:
     """Raise ValueError unless noise of this width can be."""
-    widths = std if isinstance(std, Tensor) else [std]
-    if not all(0 < float(width) < float("inf") for width in widths):
+    widths = torch.as_tensor(std)
+    if not bool(((widths > 0) & widths.isfinite()).all()):
         raise ValueError(f"std={std}: noise has a positive, finite width; for none use Known")
 
 

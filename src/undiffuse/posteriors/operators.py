@@ -18,6 +18,12 @@ class Operator(ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """A x."""
 
+    def dense(self, like: Tensor) -> Tensor:
+        """A for examples like these, (out, n), or (B, out, n) if it differs from row to row."""
+        n = like[0].numel()
+        units = torch.eye(n, dtype=like.dtype, device=like.device).view(n, *like.shape[1:])
+        return self(units).flatten(1).mT
+
     def adjoint(self, y: Tensor, shape: torch.Size) -> Tensor:
         """A' y for examples of this shape, (B, *shape)."""
         with torch.enable_grad():

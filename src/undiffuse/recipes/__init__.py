@@ -3,13 +3,25 @@
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation, unmet
-from undiffuse.recipes.example import pick_example, read_example
+from undiffuse.recipes.example import pick_example, read_example, read_seen
 from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.figures import save_schedule, save_slices
+from undiffuse.recipes.holes import read_mask, read_table
 from undiffuse.recipes.loading import load
 from undiffuse.recipes.log import Event, read_metrics
+from undiffuse.recipes.observed import (
+    Posterior,
+    check_seen,
+    impute,
+    known,
+    measured,
+    noisy,
+    operator_for,
+    posterior,
+    raw_width,
+)
 from undiffuse.recipes.optimal import (
     Compared,
     check_variance,
@@ -30,6 +42,7 @@ from undiffuse.recipes.output import (
 )
 from undiffuse.recipes.parts import RecipeError, parse
 from undiffuse.recipes.parzen import parzen_of, plan_ticks, protocol, save_parzen
+from undiffuse.recipes.posterior import METHODS, Way, count_draws
 from undiffuse.recipes.progressive import (
     measure_of,
     plan_progressive,
@@ -49,9 +62,11 @@ from undiffuse.recipes.reproduce import (
     save_reproduced,
 )
 from undiffuse.recipes.run import Run, check_range
+from undiffuse.recipes.sheet import save_posterior, save_sheet
 
 __all__ = [
     "FORMATS",
+    "METHODS",
     "Compared",
     "Comparison",
     "Evaluation",
@@ -60,15 +75,19 @@ __all__ = [
     "Imported",
     "PaperRow",
     "Plan",
+    "Posterior",
     "RecipeError",
     "Reproduced",
     "Run",
+    "Way",
     "budgeted",
     "check_range",
+    "check_seen",
     "check_variance",
     "chosen",
     "compare_variance",
     "contest",
+    "count_draws",
     "distances_of",
     "entropy_stretches",
     "evaluate",
@@ -77,10 +96,15 @@ __all__ = [
     "fit_variance",
     "has_picture",
     "import_run",
+    "impute",
+    "known",
     "load",
     "load_data",
     "measure_of",
+    "measured",
     "measuring",
+    "noisy",
+    "operator_for",
     "override",
     "parse",
     "parzen_of",
@@ -89,13 +113,18 @@ __all__ = [
     "plan_progressive",
     "plan_ticks",
     "plan_variance",
+    "posterior",
     "progressive_of",
     "progressive_rows",
     "protocol",
+    "raw_width",
     "read",
     "read_example",
     "read_facts",
+    "read_mask",
     "read_metrics",
+    "read_seen",
+    "read_table",
     "save_animation",
     "save_distances",
     "save_entropies",
@@ -103,10 +132,12 @@ __all__ = [
     "save_npy",
     "save_parzen",
     "save_picture",
+    "save_posterior",
     "save_progressive",
     "save_reproduced",
     "save_rows",
     "save_schedule",
+    "save_sheet",
     "save_slices",
     "save_variance",
     "shipped",

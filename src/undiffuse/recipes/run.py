@@ -18,6 +18,7 @@ from undiffuse.data import Space
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
+from undiffuse.recipes import observed
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import thin
@@ -203,6 +204,9 @@ class Run:
             tick=tick,
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
+
+    known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
+    posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
 
     def bits(self, raw: Tensor, seed: int = 0, *, terms: int | None = None) -> Tensor:
         """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).

@@ -5,11 +5,11 @@ A group of K particles walks by the product's steps. By x_s a particle's weight 
     w(x_1) = pi(x_1) r_1(x_1) / p~(x_1)
     w(x_s) = w(x_t) p(x_s | x_t) r_s(x_s) / (p~(x_s | x_t) r_t(x_t))
 
-and at the end, with r(x_0) for r_s, it is that of a draw of p(x_0) r(x_0). Whatever r_t and whatever the steps
-were, the weighted particles tend to the posterior as K grows, and the mean weight is an unbiased estimate of
-the evidence Z = E_p[r(x_0)] (Del Moral 2004; Trippe et al. 2023; Wu et al. 2023).
+and at the end, with r(x_0) for r_s, it is that of a draw of p(x_0) r(x_0). Whatever r_t and the steps were,
+the weighted particles tend to the posterior as K grows, and the mean weight is an unbiased estimate of the
+evidence Z = E_p[r(x_0)] (Del Moral 2004; Trippe et al. 2023; Wu et al. 2023).
 
-Where the weights have become uneven, by the effective sample size (sum w)^2 / sum w^2 < threshold K, the group
+Where the weights have become uneven, by the effective sample size (sum w)^2 / sum w^2 < threshold K, a group
 is drawn anew from itself (systematic resampling), and at the end always: what is returned is a plain sample.
 """
 
@@ -124,4 +124,4 @@ def systematic(weights: Tensor, u: Tensor) -> Tensor:
     """Which of K particles follow, (G, K), by normalised weights (G, K) and a uniform number (G, 1)."""
     k = weights.shape[1]
     places = (torch.arange(k) + u) / k
-    return torch.searchsorted(weights.cumsum(1), places).clamp(max=k - 1)
+    return torch.searchsorted(weights.cumsum(1), places, right=True).clamp(max=k - 1)

@@ -1,0 +1,53 @@
+"""undiffuse impute."""
+
+from typing import Annotated
+
+import typer
+
+from undiffuse.cli import posterior as shared
+from undiffuse.cli.console import Device, RunFolder, Seed
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse impute runs/table table.npy -n 100
+
+undiffuse impute runs/beat bits.npy --particles 64
+
+undiffuse impute runs/table row.npy --evidence --groups 16
+"""
+
+
+def command(
+    run: RunFolder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="An .npy with one example or many, in raw units, NaN where a value is missing.",
+        ),
+    ],
+    n: shared.Count = None,
+    seed: Seed = 0,
+    steps: shared.Steps = None,
+    label: shared.Label = None,
+    method: shared.MethodOfKnown = None,
+    times: shared.Times = None,
+    particles: shared.Weighed = None,
+    evidence: shared.WithEvidence = False,
+    groups: shared.Groups = None,
+    out: shared.Out = None,
+    device: Device = "auto",
+) -> None:
+    """Fill in what is NaN in data of any kind, n times: what is likely, and how sure that is."""
+    from functools import partial
+    from pathlib import Path
+
+    from undiffuse.recipes import impute, known, read_table
+
+    options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
+    trained = shared.open_run(run, device, options)
+    raw = read_table(trained, file).view(-1, *trained.shape)
+    factor = known(trained, raw, ~raw.isnan())
+    found = shared.follow("impute", trained, factor, options, partial(impute, trained, raw), len(raw))
+    shared.report("impute", trained, found, raw, None, [Path(file).stem], options)

@@ -1,0 +1,221 @@
+"""What `inpaint`, `denoise`, `restore` and `impute` share: options, where files go, and what is printed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from undiffuse.cli.console import printable, show, table, ticking
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from undiffuse.posteriors import Factor
+    from undiffuse.recipes import Posterior, Run, Way
+
+LINES = 10  # elements in a printed table
+
+Count = Annotated[int | None, typer.Option("-n", help="How many samples. Default: 16, or all particles.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")]
+Label = Annotated[
+    int | None, typer.Option("--class", help="Label of what it is, for runs trained on labels.")
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="How the observation enters the steps: matched, flat (matched without the network's Jacobian: "
+        "faster), constant or annealed (2015) for numbers; tilted, constant or annealed for bits and "
+        "symbols. Default: the best measured.",
+    ),
+]
+MethodOfKnown = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="How the observation enters the steps: matched, flat (matched without the network's Jacobian: "
+        "faster) for numbers; tilted for bits and symbols; constant or annealed (2015), replaced (RePaint) "
+        "for all. Default: the best measured.",
+    ),
+]
+Times = Annotated[
+    int | None, typer.Option("--times", help="With --method replaced: visits of every step. Default: 10.")
+]
+Weighed = Annotated[
+    int | None,
+    typer.Option(
+        "--particles",
+        help="Weigh samples in groups of so many: right for any method as the groups grow.",
+    ),
+]
+WithEvidence = Annotated[
+    bool, typer.Option("--evidence", help="Also how probable the observation is under the model.")
+]
+Groups = Annotated[
+    int | None, typer.Option("--groups", help="With --evidence: groups of particles. Default: 8.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", help="A folder, or what files' names begin with. Default: under RUN/samples."),
+]
+Index = Annotated[
+    int | None, typer.Option("--index", help="Instead of a file: this example of the test data.")
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that the verbs share."""
+
+    n: int
+    seed: int
+    label: int | None
+    way: "Way"
+    out: str | None
+
+    @property
+    def words(self) -> list[str]:
+        """Of a file's name: whatever makes these samples others."""
+        way = self.way
+        named = {"steps": way.steps, "times": way.times, "class": self.label}
+        named |= {"particles": way.group, "groups": way.groups}
+        words = [f"seed{self.seed}", f"n{self.n}"] + ([] if way.method is None else [way.method])
+        return words + [f"{name}{value}" for name, value in named.items() if value is not None]
+
+
+def asked(
+    n: int | None,
+    seed: int,
+    steps: int | None,
+    label: int | None,
+    method: str | None,
+    particles: int | None,
+    evidence: bool,
+    groups: int | None,
+    out: str | None,
+    times: int | None = None,
+) -> Asked:
+    """The options, checked. Raises ValueError for what does not go together."""
+    from undiffuse.recipes import Way, check_range
+
+    if groups is not None and not evidence:
+        raise ValueError(f"--groups {groups}: they are for --evidence")
+    _check_folder(out)
+    way = Way(method, times, particles, (8 if groups is None else groups) if evidence else None, steps)
+    n = n if n is not None else 16 if particles is None else particles
+    check_range(n, 0)
+    return Asked(n, seed, label, way, out)
+
+
+def open_run(folder: str, device: str, options: Asked) -> "Run":
+    """The run, of the class that was asked for."""
+    from undiffuse.cli.console import device_of
+    from undiffuse.recipes import load
+
+    trained = load(folder, device_of(device))
+    trained.thinned(options.way.steps)
+    return trained if options.label is None else trained.given(options.label)
+
+
+def one_of(file: str | None, index: int | None) -> str:
+    """The file's name without its ending, or the index: a word of the results' names."""
+    if (file is None) == (index is None):
+        raise ValueError("give a file, or --index I for an example of the test data")
+    return str(index) if file is None else Path(file).stem
+
+
+def noise_like(raw: "Tensor", width: float, seed: int) -> "Tensor":
+    """Raw float64 with normal noise of this width, for a test example that is to be recovered."""
+    from undiffuse.random import keyed, normal
+
+    return raw.double() + width * normal(tuple(raw.shape), keyed(seed, "observation"))
+
+
+def follow(
+    verb: str,
+    run: "Run",
+    factor: "Factor",
+    options: Asked,
+    draw: Callable[..., "Posterior"],
+    examples: int = 1,
+) -> "Posterior":
+    """The posterior, with a progress bar; what does not go together is refused before it."""
+    from undiffuse.recipes import count_draws
+
+    options.way.product(run.model, factor)
+    total = count_draws(examples, options.n, run.shape, run.thinned(options.way.steps), options.way)
+    with ticking(verb, total) as tick:
+        return draw(n=options.n, seed=options.seed, way=options.way, tick=tick)
+
+
+def report(
+    verb: str,
+    run: "Run",
+    found: "Posterior",
+    seen: "Tensor",
+    truth: "Tensor | None",
+    words: list[str],
+    options: Asked,
+) -> None:
+    """Write all files, and print what was done and where it is."""
+    from undiffuse.recipes import has_picture, save_posterior
+
+    stem = _stem(run, "-".join([verb, *words, *options.words]), options.out)
+    paths = save_posterior(run, found, seen, truth, stem)
+    for line in _summary(found, options):
+        typer.echo(line)
+    if not has_picture(run) or run.shape == (2,):
+        show(_elements(found, seen))
+    for path in paths:
+        typer.echo(printable(str(path)))
+
+
+def _check_folder(out: str | None) -> None:
+    if out is None or Path(out).is_dir():
+        return
+    if Path(out).suffix in (".png", ".npy"):
+        raise ValueError(
+            f"--out {out}: several files are written; give a folder, or a name without its ending"
+        )
+    if not Path(out).parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: the folder {Path(out).parent} does not exist")
+
+
+def _stem(run: "Run", name: str, out: str | None) -> Path:
+    if out is None:
+        return run.folder / "samples" / name
+    return Path(out) / name if Path(out).is_dir() else Path(out)
+
+
+def _summary(found: "Posterior", options: Asked) -> list[str]:
+    """Method, how even the weights were, the evidence."""
+    import math
+
+    lines = [f"method: {found.method}"]
+    if found.size is not None and options.way.group is not None:
+        count = found.size * options.way.group
+        lines.append(f"effective sample size: {count:.1f} of {options.way.group} at the least")
+    if found.log_evidence is not None and found.se is not None:
+        nats, se = found.log_evidence, found.se
+        bits, bits_se = nats / math.log(2), se / math.log(2)
+        lines.append(f"log evidence: {nats:.4f} +- {se:.4f} nats, {bits:.4f} +- {bits_se:.4f} bits")
+    return lines
+
+
+def _elements(found: "Posterior", seen: "Tensor") -> Any:
+    """What was seen, mean and standard deviation of the first few elements."""
+    import torch
+
+    rows = table("example", "element", ">seen", ">mean", ">std")
+    mean, std = found.mean, found.std
+    places = torch.cartesian_prod(*(torch.arange(size) for size in mean.shape)).view(-1, mean.ndim)
+    for place in places[:LINES].tolist():
+        at = tuple(place)
+        value = float(seen[at]) if seen.shape == mean.shape else float("nan")
+        cells = ["" if value != value else f"{value:.5g}", f"{float(mean[at]):.5g}", f"{float(std[at]):.3g}"]
+        rows.add_row(str(place[0]), ",".join(map(str, place[1:])), *cells)
+    if len(places) > LINES:
+        rows.add_row("...", f"{len(places):,} in all")
+    return rows
