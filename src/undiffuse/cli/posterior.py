@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from undiffuse.recipes import Posterior, Run, Way
 
 LINES = 10  # elements in a printed table
+FEW = 5  # effective particles
 
 Count = Annotated[int | None, typer.Option("-n", help="How many samples. Default: 16, or all particles.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")]
@@ -47,7 +48,8 @@ Weighed = Annotated[
     int | None,
     typer.Option(
         "--particles",
-        help="Weigh samples in groups of so many: right for any method as the groups grow.",
+        help="Weigh samples in groups of so many: right for any method as the groups grow. Default: 64 for "
+        "examples of up to 32 numbers, else none.",
     ),
 ]
 WithEvidence = Annotated[
@@ -144,10 +146,11 @@ def follow(
     """The posterior, with a progress bar; what does not go together is refused before it."""
     from undiffuse.recipes import count_draws
 
-    options.way.product(run.model, factor)
-    total = count_draws(examples, options.n, run.shape, run.thinned(options.way.steps), options.way)
+    way = options.way.settled(run.model, run.shape)
+    way.product(run.model, factor)
+    total = count_draws(examples, options.n, run.shape, run.thinned(way.steps), way)
     with ticking(verb, total) as tick:
-        return draw(n=options.n, seed=options.seed, way=options.way, tick=tick)
+        return draw(n=options.n, seed=options.seed, way=way, tick=tick)
 
 
 def report(
@@ -164,7 +167,7 @@ def report(
 
     stem = _stem(run, "-".join([verb, *words, *options.words]), options.out)
     paths = save_posterior(run, found, seen, truth, stem)
-    for line in _summary(found, options):
+    for line in _summary(found, options.way.settled(run.model, run.shape).group):
         typer.echo(line)
     if not has_picture(run) or run.shape == (2,):
         show(_elements(found, seen))
@@ -189,14 +192,15 @@ def _stem(run: "Run", name: str, out: str | None) -> Path:
     return Path(out) / name if Path(out).is_dir() else Path(out)
 
 
-def _summary(found: "Posterior", options: Asked) -> list[str]:
+def _summary(found: "Posterior", group: int | None) -> list[str]:
     """Method, how even the weights were, the evidence."""
     import math
 
     lines = [f"method: {found.method}"]
-    if found.size is not None and options.way.group is not None:
-        count = found.size * options.way.group
-        lines.append(f"effective sample size: {count:.1f} of {options.way.group} at the least")
+    if found.size is not None and group is not None:
+        lines.append(f"effective sample size: {found.size * group:.1f} of {group} at the least")
+        if found.size * group < FEW:
+            lines.append("note: few particles carry the weight, so that samples are alike; raise --particles")
     if found.log_evidence is not None and found.se is not None:
         nats, se = found.log_evidence, found.se
         bits, bits_se = nats / math.log(2), se / math.log(2)

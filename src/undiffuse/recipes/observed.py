@@ -170,7 +170,7 @@ def _posterior(
     run: "Run", factors: Factors, examples: int, n: int, seed: int, way: Way, tick: Tick, log_det: float
 ) -> Posterior:
     """Drawn in x_0, and decoded."""
-    grid = run.thinned(way.steps)
+    grid, way = run.thinned(way.steps), way.settled(run.model, run.shape)
     found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, tick=tick)
     raw = run.space.decode(found.x_0.flatten(0, 1).cpu()).view(examples, n, *run.shape)
     nats = None if found.log_evidence is None else found.log_evidence + log_det

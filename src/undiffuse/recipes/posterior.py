@@ -5,7 +5,7 @@ tensor however many are asked for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,13 +14,15 @@ from torch import Tensor
 from undiffuse import samplers
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import RULES, Factor, Flat, Known, Matched, Product
+from undiffuse.posteriors.belief import DENSE
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
-from undiffuse.tensors import micro_batch
+from undiffuse.tensors import dims, micro_batch
 
 Factors = Callable[[range, int], Factor]  # of these examples, each repeated so often
 Tick = Callable[[], object]
 APART = 2**40  # streams of one example
+GROUP = 64  # particles, unless told
 FEWEST = 8  # samples that an example of many has in a block
 METHODS = ("matched", "flat", "tilted", "constant", "annealed", "replaced")
 
@@ -52,6 +54,12 @@ class Way:
             raise ValueError(f"groups={self.groups}: the error of the evidence needs at least two")
         self.sampler.init()
 
+    def settled(self, model: ReverseProcess, shape: tuple[int, ...]) -> "Way":
+        """With what was measured best where nothing was asked for: particles for examples of few numbers."""
+        asked = (self.method, self.particles, self.groups) != (None, None, None)
+        few = model.kernel.symbols is None and dims(shape) <= DENSE
+        return self if asked or not few else replace(self, particles=GROUP)
+
     @property
     def sampler(self) -> Sampler:
         """What walks the product."""
@@ -64,7 +72,7 @@ class Way:
     @property
     def group(self) -> int | None:
         """Particles in a group."""
-        return 64 if self.groups is not None and self.particles is None else self.particles
+        return GROUP if self.groups is not None and self.particles is None else self.particles
 
     def product(self, model: ReverseProcess, factor: Factor) -> Product:
         """The model times the factor. Raises ValueError, naming what would work, if this way does not."""
