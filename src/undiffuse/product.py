@@ -83,9 +83,13 @@ class Product(ReverseProcess, ABC):
         factor.check(model.kernel)
         self.model, self.factor, self.kernel = model, factor, model.kernel
 
-    def again(self, factor: Factor) -> "Product":
-        """The same model by the same rule, with another factor."""
-        return type(self)(self.model, factor)
+    def of(self, model: ReverseProcess, factor: Factor) -> "Product":
+        """The product of these by the same rule."""
+        return type(self)(model, factor)
+
+    def rows(self, index: Tensor) -> "Product":
+        """The model for these rows of the batch it is conditioned on, times the same factor."""
+        return self.of(self.model.rows(index), self.factor)
 
     @abstractmethod
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:

@@ -268,3 +268,13 @@ def test_a_condition_composes_with_a_factor():
             ):
                 torch.testing.assert_close(at(whole, x)[i], at(alone, x[i : i + 1])[0], rtol=0, atol=1e-12)
         assert not torch.allclose(whole.predict(x, t), (model.given(0) * made(seen)).predict(x, t))
+
+
+def test_rows_of_a_product_are_those_of_its_model():
+    """Labels of rows reach the steps, and the rule keeps its spread."""
+    model = GaussianReverse(CHAIN, MEAN, f64(0.4, 2.5))
+    asked = []
+    model.rows = lambda index: asked.append(index.tolist()) or model
+    product = Matched(model, NOISY, Flat(2.0)).rows(torch.tensor([1, 0]))
+    assert asked == [[1, 0]] and isinstance(product, Matched)
+    assert isinstance(product.spread, Flat) and product.spread.var == 2.0 and product.factor is NOISY

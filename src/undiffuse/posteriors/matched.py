@@ -39,9 +39,9 @@ class Matched(Product):
             )
         self.spread, self.updating, self.chain = spread or Tweedie(), factor, model.kernel
 
-    def again(self, factor: Factor) -> "Matched":
-        """With another factor."""
-        return Matched(self.model, factor, self.spread)
+    def of(self, model: ReverseProcess, factor: Factor) -> "Matched":
+        """With the same spread."""
+        return Matched(model, factor, self.spread)
 
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The belief at x_t, updated, and the step that it means."""

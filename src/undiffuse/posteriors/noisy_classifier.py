@@ -66,6 +66,10 @@ class Classified(Product):
         super().__init__(model, classifier.at(ZERO))
         self.classifier = classifier
 
+    def of(self, model: ReverseProcess, factor: Factor) -> "Classified":
+        """With the same classifier."""
+        return Classified(model, self.classifier)
+
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The model's step, tilted."""
         base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)

@@ -25,7 +25,7 @@ class Observation(Factor):
     def on(self, model: ReverseProcess) -> Product:
         """The product by the rule measured best (Matched, Tilted for symbols), or by the model's own."""
         if isinstance(model, Product) and isinstance(model.factor, Observation):
-            return model.again(model.factor * self)
+            return model.of(model.model, model.factor * self)
         return Matched(model, self) if model.kernel.symbols is None else Tilted(model, self)
 
     def __mul__(self, other: "Observation") -> "Observation":
