@@ -21,9 +21,10 @@ from undiffuse.posteriors import (
     Odds,
     Product,
     Replaced,
+    Tweedie,
 )
 from undiffuse.random import Streams, keyed
-from undiffuse.samplers import Ancestral, Particles, Resampled, evidence, reverse, sample, start
+from undiffuse.samplers import DDIM, Ancestral, Particles, Resampled, evidence, reverse, sample, start
 from undiffuse.samplers.particles import systematic
 from undiffuse.schedules import ConstantFraction, Linear, grids
 
@@ -278,3 +279,13 @@ def test_rows_of_a_product_are_those_of_its_model():
     product = Matched(model, NOISY, Flat(2.0)).rows(torch.tensor([1, 0]))
     assert asked == [[1, 0]] and isinstance(product, Matched)
     assert isinstance(product.spread, Flat) and product.spread.var == 2.0 and product.factor is NOISY
+
+
+def test_what_is_known_stays_known_where_a_belief_is_not_solved_to_the_end():
+    """One product with the Jacobian of 40 values does not solve for what is known; the prediction has it."""
+    mask, value = torch.arange(40) % 3 == 0, normals(1, 40)
+    model = GaussianReverse(CHAIN, normals(40), normals(40).exp())
+    product = Matched(model, Known(value, mask.expand(1, 40)), Tweedie(1))
+    assert torch.equal(product.predict(normals(5, 40), f64(0.5))[:, mask], value[:, mask].expand(5, -1))
+    x = sample(product, (5, 40), sampler=DDIM(), grid=GRID, generator=keyed("known"), block=5)
+    assert torch.equal(x[:, mask], value[:, mask].expand(5, -1).to(x))

@@ -58,7 +58,7 @@ class Matched(Product):
         """E[x_0 | x_t, r]."""
         belief, _ = self.spread(self.model, x_t, t, None)
         found, _ = self.updating.update(belief)
-        return found.mean
+        return self.factor.fill(found.mean)
 
     def prior(self, like: Tensor) -> Distribution:
         """pi(x_1) r_1(x_1), with x_0-hat linear in x_1, if C is a matrix; else pi, since x_1 says little."""
