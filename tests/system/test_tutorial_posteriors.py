@@ -16,6 +16,7 @@ ELSEWHERE = {"figures/shirt.png"}  # made with a run of Fashion-MNIST, as the pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_posteriors(tmp_path: Path) -> None:
     """In an empty folder, warnings being errors; in a process of its own, since it sets PyTorch's threads."""
     surroundings = {name: value for name, value in os.environ.items() if name != "FASHION"}
@@ -24,7 +25,7 @@ def test_posteriors(tmp_path: Path) -> None:
         env=surroundings | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=550,
     )
     assert done.returncode == 0, done.stderr
     shown = set(SHOWN.findall(PAGE.read_text(encoding="utf-8")))
@@ -32,4 +33,4 @@ def test_posteriors(tmp_path: Path) -> None:
     assert shown > ELSEWHERE and written == shown - ELSEWHERE
     assert all((FOLDER / name).stat().st_size < LARGEST for name in shown)  # and the docs have them
     (seconds,) = re.findall(r"# posteriors\.md: ([\d.]+) s$", done.stdout.strip())
-    assert float(seconds) < 90  # of the processor: about 55 on the development machine
+    assert float(seconds) < 150  # of the processor: 35 to 55 on the development machine
