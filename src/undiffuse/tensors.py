@@ -7,6 +7,8 @@ network's precision, anywhere. `like` is the one place where the first meets the
 import torch
 from torch import Tensor
 
+ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)  # both ends of time
+
 
 def like(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""

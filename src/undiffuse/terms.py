@@ -14,9 +14,7 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
-from undiffuse.tensors import total
-
-ONE = torch.ones((), dtype=torch.float64)
+from undiffuse.tensors import ONE, total
 
 
 def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:

@@ -53,6 +53,6 @@ def test_refusals():
         Noisy(value, 1.0).times(Bernoulli.of_logits(torch.zeros(2, 3)))
     for shape in ((5, 3), (2,), (1, 2, 3)):
         factor = Known(torch.zeros(shape), torch.zeros(shape).bool())
-        with pytest.raises(ValueError, match=r"value has shape .* the states \(4, 3\)"):
+        with pytest.raises(ValueError, match=r"value has shape .* seen of the states \(4, 3\)"):
             factor.times(Normal(torch.zeros(4, 3), f64(1.0)))
     assert Known(value, mask).times(Normal(torch.zeros(4, 3), f64(1.0))).mean.abs().max() == 0

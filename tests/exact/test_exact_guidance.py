@@ -35,6 +35,9 @@ def test_guidance_between_normal_data_is_the_model_of_a_mean_beyond(scale):
         torch.testing.assert_close(found.mean, expected.mean)
         torch.testing.assert_close(found.var.expand(3), expected.var)
     torch.testing.assert_close(guided.predict(X, T), exact.predict(X, T))
+    for s, p in ((S, guided.step(X, T, S)), (None, guided.decode(X, T))):
+        x_0, found = guided.outlook(X, T, s)
+        assert torch.equal(x_0, guided.predict(X, T)) and torch.equal(found.mean, p.mean)
     assert guided.prior(X).mean.abs().max() == 0
 
 
@@ -98,6 +101,16 @@ def test_a_product_with_a_far_class_is_bayes_rule():
     model = prior * NoisyClassifier(far, 1)
     step = prior.step(X, T, S)
     torch.testing.assert_close(model.step(X, T, S).mean, step.mean + step.var * w, rtol=1e-9, atol=1e-9)
+
+
+def test_a_product_with_a_class_predicts_by_the_score_and_keeps_its_classifier():
+    """Far class again, log c = x w - 30 at every t: E[x_0 | x_t, class] = x_0-hat + sigma^2 / alpha w."""
+    w, prior = f64(0.3, -0.2, 0.1), gaussian(0.0, 0.0, 0.0)
+    far = lambda x, t: torch.stack([torch.zeros(len(x)).double(), x @ w - 30], 1)  # noqa: E731
+    alpha, sigma = KERNEL.alpha_sigma(T)
+    for model in (prior * NoisyClassifier(far, 1), (prior * NoisyClassifier(far, 1)).rows(torch.arange(6))):
+        expected = prior.predict(X, T) + sigma**2 / alpha * w
+        torch.testing.assert_close(model.predict(X, T), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_classifiers_refuse_what_they_do_not_know():

@@ -103,7 +103,9 @@ def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="two dimensions"):
         Matrix(normals(4))
     product = Linear(Grey(), torch.zeros(1, 4, 4), 1.0)
-    with pytest.raises(ValueError, match=r"value has shape \(1, 4, 4\), the operator gives \(1, 8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"value has shape \(1, 4, 4\), what is seen of the states \(.*1, 8, 8\)"
+    ):
         product.update(_belief(normals(2, *IMAGES)))
 
 
@@ -119,6 +121,10 @@ def _belief(mean: Tensor):
 def test_what_is_not_linear_is_refused(function):
     with pytest.raises(ValueError, match=r"not linear.*use LogDensity"):
         Function(function)(normals(2, 5))
+    operator = Function(function)
+    for _ in range(2):  # a refusal is not forgotten
+        with pytest.raises(ValueError, match="not linear"):
+            operator(normals(2, 5))
 
 
 def test_widths_are_refused_or_taken():
@@ -166,3 +172,9 @@ def test_roots_of_singular_matrices():
     torch.testing.assert_close(stable_root(var[1:2])[0], torch.eye(4).double(), rtol=0, atol=0)
     almost = torch.eye(3).double() - (1 + 1e-12) * torch.ones(3, 3).double() / 3  # a little less than 0
     torch.testing.assert_close(stable_root(almost) @ stable_root(almost).mT, almost, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_covariance_is_refused(bad: float):
+    with pytest.raises(FloatingPointError, match="covariance"):
+        stable_root(bad * torch.eye(3).double().expand(2, 3, 3))

@@ -24,7 +24,7 @@ from undiffuse.posteriors import (
     Tweedie,
 )
 from undiffuse.random import Streams, keyed
-from undiffuse.samplers import DDIM, Ancestral, Particles, Resampled, evidence, reverse, sample, start
+from undiffuse.samplers import DDIM, Ancestral, Particles, Resampled, evidence, last, reverse, sample, start
 from undiffuse.samplers.particles import systematic
 from undiffuse.schedules import ConstantFraction, Linear, grids
 
@@ -113,11 +113,7 @@ def walked(product: Product, groups: range, sampler: Particles) -> tuple[Tensor,
     streams = Streams("walk", rows=rows)
     x_1 = start(product, torch.zeros(len(rows), 2).double(), streams)
     walk = reverse(product, x_1, sampler=sampler, grid=GRID, generator=streams)
-    while True:
-        try:
-            _, x = next(walk)
-        except StopIteration as end:
-            return x, end.value
+    return last(walk)
 
 
 def test_groups_walked_together_are_groups_walked_alone():
@@ -128,7 +124,7 @@ def test_groups_walked_together_are_groups_walked_alone():
         alone, its = walked(product, range(g, g + 1), sampler)
         torch.testing.assert_close(x[16 * g : 16 * g + 16], alone, rtol=0, atol=1e-12)
         torch.testing.assert_close(cloud.log_z[g : g + 1], its.log_z, rtol=0, atol=1e-10)
-    assert (cloud.log_w == 0).all() and len(cloud.sizes) == len(GRID)
+    assert (cloud.log_w == 0).all() and (cloud.size > 1).all() and (cloud.size < 16).all()
     assert all(len(group.unique(dim=0)) < 16 for group in x.view(3, 16, 2))
 
 

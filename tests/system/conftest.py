@@ -46,6 +46,20 @@ def runs(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def bits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 20 bits."""
+    words = ["heartbeat", "network.kind=mlp", "network.hidden=8", "network.layers=1", "data.train=60"]
+    quiet = ["train.evaluate_every=0", "train.figures_every=0"]
+    return train(tmp_path_factory.mktemp("bits") / "run", [*words, "data.test=7"], *quiet)
+
+
+@pytest.fixture
+def all_runs(runs: Path, bits: Path) -> dict[str, Path]:
+    """Runs by the kind of their data."""
+    return {path.name: path for path in runs.iterdir()} | {"bits": bits}
+
+
 @pytest.fixture
 def copy(runs: Path, tmp_path: Path) -> Callable[[str], Path]:
     """A run of one's own."""

@@ -44,7 +44,8 @@ def command(
         int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option("--sampler", help="ancestral, ddim or langevin. Default: the recipe's.")
+        str | None,
+        typer.Option("--sampler", help="ancestral, ddim, langevin or resampled. Default: the recipe's."),
     ] = None,
     eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
     label: Annotated[

@@ -16,6 +16,7 @@ from undiffuse.posteriors.belief import Belief
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import Observation
 from undiffuse.posteriors.operators import Operator
+from undiffuse.tensors import ZERO
 
 
 class Both(Observation):
@@ -25,7 +26,8 @@ class Both(Observation):
         if not factors:
             raise ValueError("a product of factors has at least one")
         each = [factor.factors if isinstance(factor, Both) else (factor,) for factor in factors]
-        self.factors: tuple[Observation, ...] = tuple(chain.from_iterable(each))
+        flat = chain.from_iterable(each)
+        self.factors: list[Observation] = sorted(flat, key=lambda factor: factor.pinned is not None)
         masks = [factor.pinned for factor in factors if factor.pinned is not None]
         self.pinned = reduce(torch.logical_or, masks) if masks else None
 
@@ -36,18 +38,18 @@ class Both(Observation):
 
     def log(self, x: Tensor) -> Tensor:
         """Their sum."""
-        return sum((factor.log(x) for factor in self.factors), torch.zeros((), dtype=torch.float64))
+        return sum((factor.log(x) for factor in self.factors), ZERO)
 
     def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
         """One after the other; what is certain last."""
-        for factor in sorted(self.factors, key=lambda factor: factor.pinned is not None):
+        for factor in self.factors:
             p = factor.times(p, power)
         return p
 
     def normaliser(self, p: Distribution) -> Tensor:
         """One after the other, each of what the ones before left."""
-        found = torch.zeros((), dtype=torch.float64)
-        for factor in sorted(self.factors, key=lambda factor: factor.pinned is not None):
+        found = ZERO
+        for factor in self.factors:
             found, p = found + factor.normaliser(p), factor.times(p)
         return found
 
@@ -65,7 +67,7 @@ class Both(Observation):
         for factor in ([stacked(measured, belief.mean)] if measured else []) + others:
             belief, log_r = factor.update(belief)
             steps.append(log_r)
-        return belief, lambda: sum((log_r() for log_r in steps), torch.zeros((), dtype=torch.float64))
+        return belief, lambda: sum((log_r() for log_r in steps), ZERO)
 
 
 class Stack(Operator):

@@ -16,9 +16,7 @@ from undiffuse.distributions import Distribution
 from undiffuse.kernels import Discrete, Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import like
-
-ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+from undiffuse.tensors import ONE, ZERO, like
 
 
 class Constant(Product):
@@ -28,31 +26,41 @@ class Constant(Product):
         super().__init__(model, factor)
         self.weighable = factor.pinned is None
 
+    def at(self, t: Tensor) -> Factor:
+        """r_t, up to the power."""
+        return self.factor
+
     def power(self, t: Tensor) -> Tensor:
-        """The power of r that r_t is."""
+        """The power of it that r_t is."""
         return torch.ones_like(t)
 
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The model's step times r_s."""
         base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)
-        step = self.factor.times(base, self.power(ZERO if s is None else s))
-        return Look(base, step, lambda: self.power(t) * self.factor.log(x_t))
+        step = self._times(base, ZERO if s is None else s)
+        return Look(base, step, lambda: self.power(t) * self.at(t).log(x_t))
 
     def prior(self, like: Tensor) -> Distribution:
         """The model's prior times r_1."""
-        return self.factor.times(self.model.prior(like), self.power(ONE))
+        return self._times(self.model.prior(like), ONE)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t] of the chain whose r_t this is: of numbers by the score of q(x_t) r_t(x_t)."""
+        """E[x_0 | x_t] of the chain whose r_t this is: of numbers by the score of q(x_t) r_t(x_t).
+
+        Of symbols what is predicted, times r_0 to that power.
+        """
         kernel, x_0 = self.kernel, self.model.predict(x_t, t)
         if isinstance(kernel, Discrete):
-            return kernel.soft(self.factor.times(kernel.law(x_0), self.power(t)))
+            return kernel.soft(self.at(ZERO).times(kernel.law(x_0), self.power(t)))
         assert isinstance(kernel, Gaussian)
         if self.factor.pinned is not None:
             return self.factor.fill(x_0)
         alpha_t, sigma_t = kernel.alpha_sigma(t)
         pull = self.power(t) * sigma_t.square() / alpha_t
-        return x_0 + like(pull, x_0) * self.factor.slope(x_t)
+        return x_0 + like(pull, x_0) * self.at(t).slope(x_t)
+
+    def _times(self, p: Distribution, s: Tensor) -> Distribution:
+        return self.at(s).times(p, self.power(s))
 
 
 class Annealed(Constant):

@@ -40,6 +40,11 @@ class Guided(ReverseProcess):
         """The last steps, blended."""
         return self.model.decode(x_t, t).blend(self.base.decode(x_t, t), self.scale)
 
+    def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
+        """Both, of one look of each model."""
+        (given, p), (base, q) = (model.outlook(x_t, t, s) for model in (self.model, self.base))
+        return base + self.scale * (given - base), p.blend(q, self.scale)
+
     def rows(self, index: Tensor) -> "Guided":
         """Both for these rows."""
         return Guided(self.model.rows(index), self.base.rows(index), self.scale)

@@ -17,7 +17,7 @@ from undiffuse.posteriors.operators import Operator
 
 
 class Kept(Operator):
-    """The elements where the mask is True, in a row."""
+    """The elements where the mask is True, and 0 elsewhere."""
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask
@@ -61,12 +61,11 @@ class Known(Measured):
 
     def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
         """p, certain of what is known, unless the power is 0."""
-        check_fits(self.value, p)
+        check_fits(self.value, p.shape)
         if not float(power) > 0:
             return p
         if isinstance(p, Correlated):  # what is known tells of the rest
-            told = super().times(p)
-            return told.pin(self.mask, self.value)
+            p = super().times(p)
         return p.pin(self.mask, self.value)
 
     def fill(self, x: Tensor) -> Tensor:

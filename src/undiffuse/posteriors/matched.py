@@ -21,9 +21,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
 from undiffuse.posteriors.normals import shifted, stable_root
 from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import like
-
-ONE = torch.ones((), dtype=torch.float64)
+from undiffuse.tensors import ONE, like
 
 
 class Matched(Product):

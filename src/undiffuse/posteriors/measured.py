@@ -18,7 +18,7 @@ from undiffuse.distributions import Correlated, Discretized, Distribution, Norma
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.belief import DENSE, Belief
 from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root
-from undiffuse.posteriors.observation import Observation, check_finite, check_std
+from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
 from undiffuse.tensors import dims, total
 
@@ -39,11 +39,8 @@ class Measured(Observation):
 
     def log(self, x: Tensor) -> Tensor:
         """log N(y; A x, std^2)."""
-        return total(Normal(self.operator(x), self._var(x)).log_prob(self._value(x)))
-
-    def normaliser(self, p: Distribution) -> Tensor:
-        """log N(y; A mean, A Cov(x) A' + std^2); of many elements as if A x were white."""
-        return self.update(_belief(p))[1]()
+        seen = self.operator(x)
+        return total(Normal(seen, self._var(seen)).log_prob(self._value(seen)))
 
     def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
         """The conjugate product; of a rounded normal, before it is rounded.
@@ -63,7 +60,8 @@ class Measured(Observation):
 
         A belief without a matrix takes A x to be white there, up to a constant.
         """
-        away = self._value(belief.mean) - self.operator(belief.mean)
+        seen = self.operator(belief.mean)
+        away = self._value(seen) - seen
         if belief.matrix is not None:
             return self._update_dense(belief, belief.matrix, away)
         shape = belief.mean.shape[1:]
@@ -102,8 +100,10 @@ class Measured(Observation):
 
         return replace(belief, mean=belief.mean + by, matrix=matrix - gain.mT @ gain), log_r
 
-    def _value(self, like: Tensor) -> Tensor:
-        return self.value.to(like.device, like.dtype)
+    def _value(self, seen: Tensor) -> Tensor:
+        """y as measurements (B, *out) are. Raises ValueError for a y of another shape."""
+        check_fits(self.value, seen.shape)
+        return self.value.to(seen.device, seen.dtype)
 
     def _var(self, like: Tensor) -> Tensor:
         """std^2, to broadcast against measurements (B, *out)."""
@@ -123,13 +123,6 @@ class Linear(Measured):
         check_std(std)
         check_finite(value, "value")
         super().__init__(operator if isinstance(operator, Operator) else Function(operator), value, std)
-
-    def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
-        """The belief once y is known, and log E[r], (B,). Raises ValueError for a y of another shape."""
-        seen = tuple(self.operator(belief.mean).shape[1:])
-        if tuple(self.value.shape[-len(seen) :]) != seen:
-            raise ValueError(f"value has shape {tuple(self.value.shape)}, the operator gives {seen}")
-        return super().update(belief)
 
 
 def _belief(p: Distribution) -> Belief:

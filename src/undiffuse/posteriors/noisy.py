@@ -11,9 +11,8 @@ from torch import Tensor
 
 from undiffuse.distributions import Discretized, Distribution, Normal
 from undiffuse.posteriors.measured import Measured
-from undiffuse.posteriors.observation import check_finite, check_fits, check_std
+from undiffuse.posteriors.observation import check_finite, check_std
 from undiffuse.posteriors.operators import Identity
-from undiffuse.tensors import total
 
 
 class Noisy(Measured):
@@ -30,18 +29,10 @@ class Noisy(Measured):
 
     def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
         """The conjugate product; of a rounded normal, before it is rounded."""
-        check_fits(self.value, p)
         if isinstance(p, Discretized):
             inner = self._times(Normal(p.loc, p.std.square()), power)
             return Discretized(inner.loc, inner.var.sqrt(), p.levels)
         return self._times(p, power) if isinstance(p, Normal) else super().times(p, power)
-
-    def normaliser(self, p: Distribution) -> Tensor:
-        """log N(y; mean, var + std^2)."""
-        if isinstance(p, Normal):
-            seen = Normal(p.loc, p.var.to(p.loc) + self._var(p.loc))
-            return total(seen.log_prob(self._value(p.loc)))
-        return super().normaliser(p)
 
     def _times(self, p: Normal, power: float | Tensor) -> Normal:
         noise, var = self._var(p.loc), p.var.to(p.loc)

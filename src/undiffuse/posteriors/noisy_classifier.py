@@ -10,14 +10,12 @@ r_t needs no expectation; of one for clean x_0 see `Classifier`.
 import torch
 from torch import Tensor, nn
 
-from undiffuse.distributions import Distribution
-from undiffuse.kernels import Gaussian, Kernel
+from undiffuse.kernels import Kernel
 from undiffuse.model import Multiplier, ReverseProcess
 from undiffuse.posteriors.classifier import check_scale, log_of
-from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import like
-
-ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+from undiffuse.posteriors.constant import Constant
+from undiffuse.product import Factor, Product
+from undiffuse.tensors import ZERO
 
 
 class NoisyClassifier(Multiplier):
@@ -59,7 +57,7 @@ class At(Factor):
         return self.of.scale * log_of(logits, self.of.label)
 
 
-class Classified(Product):
+class Classified(Constant):
     """A model times a classifier of noisy states."""
 
     def __init__(self, model: ReverseProcess, classifier: NoisyClassifier) -> None:
@@ -70,20 +68,6 @@ class Classified(Product):
         """With the same classifier."""
         return Classified(model, self.classifier)
 
-    def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
-        """The model's step, tilted."""
-        base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)
-        step = self.classifier.at(ZERO if s is None else s).times(base)
-        return Look(base, step, lambda: self.classifier.at(t).log(x_t))
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t, label], of numbers by the score; of symbols the model's."""
-        x_0 = self.model.predict(x_t, t)
-        if not isinstance(self.kernel, Gaussian):
-            return x_0
-        alpha_t, sigma_t = self.kernel.alpha_sigma(t)
-        return x_0 + like(sigma_t.square() / alpha_t, x_0) * self.classifier.at(t).slope(x_t)
-
-    def prior(self, like: Tensor) -> Distribution:
-        """pi times r_1."""
-        return self.classifier.at(ONE).times(self.model.prior(like))
+    def at(self, t: Tensor) -> Factor:
+        """What the classifier says at t."""
+        return self.classifier.at(t)

@@ -42,12 +42,19 @@ def conjugate_gradients(
 
 
 def stable_root(var: Tensor) -> Tensor:
-    """Cholesky's factor of symmetric matrices (B, n, n) >= 0, of a tiny bit more where they are singular."""
+    """Cholesky's factor of symmetric matrices (B, n, n) >= 0, of a tiny bit more where they are singular.
+
+    Raises FloatingPointError for what is no covariance.
+    """
     scale = var.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-300)[..., None, None]
     unit = torch.eye(var.shape[-1], dtype=var.dtype, device=var.device)
     root, failed = torch.linalg.cholesky_ex(var)
     more = 1e-12
     while bool(failed.any()):
+        if more > 1:
+            raise FloatingPointError(
+                "a covariance is not finite, or far from positive: is the network's output?"
+            )
         root, failed = torch.linalg.cholesky_ex(var + more * scale * unit)
         more *= 100
     found: Tensor = root

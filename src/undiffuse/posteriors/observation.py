@@ -11,7 +11,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Distribution
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief
 from undiffuse.posteriors.matched import Matched
@@ -54,11 +53,11 @@ def check_std(std: float | Tensor) -> None:
         raise ValueError(f"std={std}: noise has a positive, finite width; for none use Known")
 
 
-def check_fits(value: Tensor, p: Distribution) -> None:
-    """Raise ValueError unless value, (B, *shape) or smaller, broadcasts to the states that p is of."""
-    pairs = zip(reversed(value.shape), reversed(p.shape), strict=False)
-    if value.ndim > len(p.shape) or any(own not in (1, size) for own, size in pairs):
+def check_fits(value: Tensor, shape: torch.Size) -> None:
+    """Raise ValueError unless value, (B, *out) or smaller, broadcasts to what is seen of the states."""
+    pairs = zip(reversed(value.shape), reversed(shape), strict=False)
+    if value.ndim > len(shape) or any(own not in (1, size) for own, size in pairs):
         raise ValueError(
-            f"value has shape {tuple(value.shape)}, the states {tuple(p.shape)}: give one value for all "
-            "states, or walk as many states as there are values (samplers.reverse)"
+            f"value has shape {tuple(value.shape)}, what is seen of the states {tuple(shape)}: give one "
+            "value for all states, or walk as many states as there are values (samplers.reverse)"
         )

@@ -116,8 +116,8 @@ class Function(Operator):
     def __call__(self, x: Tensor) -> Tensor:
         """What the function says."""
         if not self._known:
-            self._known = True
             self._check(x.detach())
+            self._known = True
         return self.function(x)
 
     @torch.no_grad()
@@ -130,24 +130,24 @@ class Function(Operator):
             )
 
 
-OPERATORS: dict[str, Callable[[str], Operator]] = {
-    "downsample": lambda word: Downsample(int(word)),
-    "blur": lambda word: Blur(float(word)),
-    "grey": lambda word: Grey(),
-}
+OPERATORS: dict[str, type[Operator]] = {"downsample": Downsample, "blur": Blur, "grey": Grey}
+NUMBERS: dict[str, type[int] | type[float]] = {"downsample": int, "blur": float}  # of those that have one
 
 
 def operator_of(words: str) -> Operator:
     """The operator named downsample:4, blur:1.5 or grey, say. Raises ValueError for other words."""
-    kind, _, number = words.partition(":")
+    kind, colon, number = words.partition(":")
     if kind not in OPERATORS:
         raise ValueError(f"operator {words}: one of downsample:4, blur:1.5, grey")
+    if kind not in NUMBERS:
+        if colon:
+            raise ValueError(f"operator {words}: {kind} has no number")
+        return OPERATORS[kind]()
     try:
-        return OPERATORS[kind](number)
-    except ValueError as error:
-        if "invalid literal" in str(error) or "could not convert" in str(error):
-            raise ValueError(f"operator {words}: {kind} needs a number, such as {kind}:2") from None
-        raise
+        value = NUMBERS[kind](number)
+    except ValueError:
+        raise ValueError(f"operator {words}: {kind} needs a number, such as {kind}:2") from None
+    return OPERATORS[kind](value)  # type: ignore[call-arg]
 
 
 def _check_images(x: Tensor, name: str) -> None:

@@ -150,7 +150,7 @@ def draw(
             blocks.append(x.view(len(several), size, *shape))
             if way.group is not None:
                 blocks[-1] = _shuffled(blocks[-1], seed, first // size)
-                shares.append(torch.stack(state.sizes).amin(0) / size)
+                shares.append(state.size / size)
         done.append(torch.cat(blocks, 1)[:, :n])
     return Drawn(torch.cat(done), name, float(torch.cat(shares).mean()) if shares else None)
 
@@ -209,16 +209,9 @@ def _walk(
     product: Product, streams: Streams, shape: tuple[int, ...], grid: Tensor, sampler: Sampler, tick: Tick
 ) -> tuple[Tensor, Any]:
     """x_0, a row a stream, and the sampler's last state."""
-    weights = next(product.parameters(), torch.zeros(()))
-    like = torch.zeros(len(streams), *shape, dtype=weights.dtype, device=weights.device)
-    x = samplers.start(product, like, streams)
-    walk = samplers.reverse(product, x, sampler=sampler, grid=grid, generator=streams)
-    while True:
-        try:
-            _, x = next(walk)
-            tick()
-        except StopIteration as end:
-            return x, end.value
+    x_1 = samplers.start(product, samplers.like_of(product, (len(streams), *shape)), streams)
+    walk = samplers.reverse(product, x_1, sampler=sampler, grid=grid, generator=streams)
+    return samplers.last(walk, tick)
 
 
 def _shuffled(x: Tensor, seed: int, group: int) -> Tensor:

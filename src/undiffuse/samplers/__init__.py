@@ -6,7 +6,7 @@ from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.evidence import Evidence, evidence
 from undiffuse.samplers.interpolate import interpolate, mix
 from undiffuse.samplers.langevin import Langevin
-from undiffuse.samplers.loop import count_steps, place, reverse, sample, start, trajectory
+from undiffuse.samplers.loop import count_steps, last, like_of, place, reverse, sample, start, trajectory
 from undiffuse.samplers.onward import count_onward, onward
 from undiffuse.samplers.particles import Particles
 from undiffuse.samplers.resampled import Resampled
@@ -34,6 +34,8 @@ __all__ = [
     "count_steps",
     "evidence",
     "interpolate",
+    "last",
+    "like_of",
     "mix",
     "onward",
     "place",

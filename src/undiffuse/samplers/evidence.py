@@ -9,8 +9,8 @@ from torch import Tensor
 
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams, root
-from undiffuse.samplers.loop import Walk, reverse, start
-from undiffuse.samplers.particles import Cloud, Particles
+from undiffuse.samplers.loop import last, like_of, reverse, start
+from undiffuse.samplers.particles import Particles
 from undiffuse.schedules import grids
 
 
@@ -18,8 +18,8 @@ from undiffuse.schedules import grids
 class Evidence:
     """log Z in nats with its standard error, draws of the posterior, and how even the weights were.
 
-    `x_0` (G K, *shape), group after group; `log_z` (G,) of the groups; `size` the smallest effective size
-    on the way, as a share of a group, averaged over groups.
+    `x_0` (G K, *shape), each group a sample of its own; `log_z` (G,) of the groups; `size` the smallest
+    effective size on the way, as a share of a group, averaged over groups.
     """
 
     log_evidence: float
@@ -51,28 +51,16 @@ def evidence(
     grid, seed = grids.uniform(1000) if grid is None else grid, root(generator)
     sampler = Particles(particles, threshold)
     sampler.check(product)
-    weights = next(product.parameters(), torch.zeros(()))
     clouds, done = [], []
     for group in range(groups):  # one at a time: a group's draws depend on its number alone
         streams = Streams(seed, "particles", rows=range(group * particles, (group + 1) * particles))
-        like = torch.zeros(particles, *shape, dtype=weights.dtype, device=weights.device)
+        like = like_of(product, (particles, *shape))
         walk = reverse(product, start(product, like, streams), sampler=sampler, grid=grid, generator=streams)
-        x_0, cloud = _last(walk, tick)
+        x_0, cloud = last(walk, tick)
         done.append(x_0)
         clouds.append(cloud)
     log_z = torch.cat([cloud.log_z for cloud in clouds])
-    size = torch.stack([torch.stack(cloud.sizes).min() for cloud in clouds]).mean() / particles
+    size = torch.cat([cloud.size for cloud in clouds]).mean() / particles
     mean = log_z.logsumexp(0) - math.log(groups)
     share = (log_z - mean).exp()
     return Evidence(float(mean), float(share.std() / math.sqrt(groups)), float(size), log_z, torch.cat(done))
-
-
-def _last(walk: Walk, tick: Callable[[], object]) -> tuple[Tensor, Cloud]:
-    """The walk's last x and state."""
-    x: Tensor = torch.empty(0)
-    while True:
-        try:
-            _, x = next(walk)
-            tick()
-        except StopIteration as end:
-            return x, end.value

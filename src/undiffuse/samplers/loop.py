@@ -53,11 +53,30 @@ def reverse(
     return state
 
 
+def last(
+    walk: Iterator[tuple[float, Tensor]], tick: Callable[[], object] = lambda: None
+) -> tuple[Tensor, Any]:
+    """A walk's x_0, and the sampler's last state; `tick` is called after every step."""
+    x = torch.empty(0)
+    while True:
+        try:
+            _, x = next(walk)
+        except StopIteration as end:
+            return x, end.value
+        tick()
+
+
 def place(grid: Tensor, t: float) -> int:
     """Which time of the grid is nearest to t. Raises ValueError unless 0 < t <= 1."""
     if not 0 < t <= 1:
         raise ValueError(f"t={t:g}: a latent time lies above 0, and at most at 1")
     return int((grid - t).abs().argmin())
+
+
+def like_of(model: ReverseProcess, shape: tuple[int, ...]) -> Tensor:
+    """Zeros where the model's weights are, and of their dtype."""
+    weights = next(model.parameters(), torch.zeros(()))
+    return torch.zeros(shape, dtype=weights.dtype, device=weights.device)
 
 
 def start(model: ReverseProcess, like: Tensor, generator: Generator) -> Tensor:
@@ -83,10 +102,8 @@ def sample(
     """
     done = []
     for states in _blocks(model, shape, generator, sampler, grid, first, block):
-        for _, x in states:  # noqa: B007 - the last state is the sample
-            tick()
-        done.append(x)
-    return _rows(done, shape, first) if done else _like(model, (0, *shape[1:]))
+        done.append(last(states, tick)[0])
+    return _rows(done, shape, first) if done else like_of(model, (0, *shape[1:]))
 
 
 def trajectory(
@@ -126,7 +143,7 @@ def _blocks(
     """The walks of all blocks that hold a wanted row; nothing is computed until they are walked."""
     seed, size = root(generator), block or micro_batch(shape[1:])
     sampler, grid = sampler or Ancestral(), uniform(1000) if grid is None else grid
-    like = _like(model, (size, *shape[1:]))
+    like = like_of(model, (size, *shape[1:]))
     for begin in range(first // size * size, first + shape[0], size):
         streams = Streams(seed, "sample", rows=range(begin, begin + size))
         x_1 = start(model, like, streams)
@@ -137,9 +154,3 @@ def _rows(blocks: list[Tensor], shape: tuple[int, ...], first: int) -> Tensor:
     """The wanted rows of the blocks' union."""
     skip = first % len(blocks[0])
     return torch.cat(blocks)[skip : skip + shape[0]]
-
-
-def _like(model: ReverseProcess, shape: tuple[int, ...]) -> Tensor:
-    """Zeros where the model's weights are."""
-    weights = next(model.parameters(), torch.zeros(()))
-    return torch.zeros(shape, dtype=weights.dtype, device=weights.device)

@@ -8,7 +8,7 @@ from torch import Tensor
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams
 from undiffuse.samplers.base import Sampler
-from undiffuse.samplers.loop import place, reverse
+from undiffuse.samplers.loop import last, place, reverse
 from undiffuse.tensors import micro_batch
 
 
@@ -35,9 +35,8 @@ def onward(
         missing = size - len(part)
         filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
         streams = Streams(*key, rows=numbers + numbers[-1:] * missing)
-        for _, x in reverse(model, filled, sampler=sampler, grid=grid, generator=streams, t=t):  # noqa: B007
-            tick()
-        done.append(x[: len(part)])
+        walk = reverse(model, filled, sampler=sampler, grid=grid, generator=streams, t=t)
+        done.append(last(walk, tick)[0][: len(part)])
     return torch.cat(done) if done else x_t
 
 

@@ -14,7 +14,7 @@ is drawn anew from itself (systematic resampling), and at the end always: what i
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,11 +28,11 @@ from undiffuse.tensors import total
 
 @dataclass(frozen=True)
 class Cloud:
-    """G groups of K: log-weights (G, K) but for r_t(x_t), what log Z has gained (G,), and effective sizes."""
+    """G groups of K: log-weights (G, K) but for r_t(x_t), log Z so far and least effective sizes (G,)."""
 
     log_w: Tensor
     log_z: Tensor
-    sizes: tuple[Tensor, ...] = field(default=())
+    size: Tensor
 
 
 class Particles(Sampler):
@@ -77,7 +77,7 @@ class Particles(Sampler):
         base, step, log_r = look.base.rows(chosen), look.step.rows(chosen), log_r[chosen.to(log_r.device)]
         x_s = step.sample(generator)
         gained = total(base.log_prob(x_s)) - total(step.log_prob(x_s)) - log_r
-        return x_s, self._with(cloud, gained)
+        return x_s, replace(cloud, log_w=cloud.log_w + gained.cpu().view(cloud.log_w.shape))
 
     def finish(
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Cloud | None, generator: Generator
@@ -96,11 +96,8 @@ class Particles(Sampler):
             raise ValueError(f"{len(x_1)} rows are no whole number of groups of {self.particles} particles")
         gained = total(model.model.prior(x_1).log_prob(x_1)) - total(model.prior(x_1).log_prob(x_1))
         groups = len(x_1) // self.particles
-        cloud = Cloud(torch.zeros(groups, self.particles).double(), torch.zeros(groups).double())
-        return self._with(cloud, gained)
-
-    def _with(self, cloud: Cloud, gained: Tensor) -> Cloud:
-        return Cloud(cloud.log_w + gained.cpu().view(cloud.log_w.shape), cloud.log_z, cloud.sizes)
+        zeros = torch.zeros(groups, dtype=torch.float64)
+        return Cloud(gained.cpu().view(groups, -1), zeros, zeros + self.particles)
 
     def _draw(
         self, cloud: Cloud, gained: Tensor, threshold: float, generator: Generator
@@ -117,7 +114,7 @@ class Particles(Sampler):
         chosen = torch.where(anew[:, None], systematic(log_w.softmax(1), u), own)
         chosen = (chosen + self.particles * torch.arange(len(log_w))[:, None]).flatten()
         log_z = cloud.log_z + torch.where(anew, mean, 0.0)
-        return Cloud(log_w.masked_fill(anew[:, None], 0), log_z, (*cloud.sizes, size)), chosen
+        return Cloud(log_w.masked_fill(anew[:, None], 0), log_z, cloud.size.minimum(size)), chosen
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:
