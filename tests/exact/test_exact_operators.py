@@ -178,3 +178,12 @@ def test_roots_of_singular_matrices():
 def test_what_is_no_covariance_is_refused(bad: float):
     with pytest.raises(FloatingPointError, match="covariance"):
         stable_root(bad * torch.eye(3).double().expand(2, 3, 3))
+
+
+def test_what_rounding_leaves_of_a_covariance_is_certain():
+    """Nothing but an error of -1e-16 is left of variances near 1: a root near zero, on any machine."""
+    left = torch.tensor([[-1.1e-16, 0.0], [0.0, 0.0]]).double().expand(3, 2, 2)
+    root = stable_root(left, torch.eye(2).double().expand(3, 2, 2))
+    assert root.isfinite().all() and float(root.abs().max()) <= 1e-5
+    with pytest.raises(FloatingPointError, match="covariance"):
+        stable_root(left)

@@ -53,7 +53,7 @@ class Measured(Observation):
         found = Measured(self.operator, self.value, self.std / power**0.5).update(belief)[0]
         if found.matrix is None:
             return shifted(p, found.mean - belief.mean)
-        return Correlated(found.mean, stable_root(found.matrix).to(found.mean))
+        return Correlated(found.mean, stable_root(found.matrix, belief.matrix).to(found.mean))
 
     def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
         """The belief once y is known, and log E[r], (B,).

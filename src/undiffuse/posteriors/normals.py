@@ -41,12 +41,14 @@ def conjugate_gradients(
     return found
 
 
-def stable_root(var: Tensor) -> Tensor:
+def stable_root(var: Tensor, before: Tensor | None = None) -> Tensor:
     """Cholesky's factor of symmetric matrices (B, n, n) >= 0, of a tiny bit more where they are singular.
 
+    Tiny beside `before`, what var was before something was taken from it: var itself may be all rounding.
     Raises FloatingPointError for what is no covariance.
     """
-    scale = var.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-300)[..., None, None]
+    whole = var if before is None else before
+    scale = whole.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-300)[..., None, None]
     unit = torch.eye(var.shape[-1], dtype=var.dtype, device=var.device)
     root, failed = torch.linalg.cholesky_ex(var)
     more = 1e-12
