@@ -124,6 +124,12 @@ class Denoiser(ReverseProcess):
             return self
         return self.given(self.condition[index.to(self.condition.device)])
 
+    def under(self, kernel: Kernel) -> "Denoiser":
+        """The same network, shared, as the model of another kernel; what its parts refuse is the caller's."""
+        model = copy(self)
+        model._modules = self._modules | {"kernel": kernel}
+        return model
+
     def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
         x = self.kernel.features(x_t)
@@ -150,15 +156,16 @@ class Denoiser(ReverseProcess):
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around x_0-hat, in float64: a certain prediction leaves little to the other symbols."""
-        return self._decode_from(*self.output(x_t, t), x_t, t)
+        return self.decode_from(*self.output(x_t, t), x_t, t)
 
     def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
         """x_0-hat and the step, or the decoder, of one output of the network."""
         out, raw = self.output(x_t, t)
-        p = self._decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
+        p = self.decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
         return self._x_0(out, x_t, t), p
 
-    def _decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
+    def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
+        """The decoder around the x_0-hat that this output of the network means, in float64."""
         x_t = x_t.double()
         var = self.variance.last_step(self.kernel, raw, x_t, t) if self.decoder.learned else None
         return self.decoder(self._x_0(out.double(), x_t, t), x_t, t, self.kernel, var)

@@ -1,5 +1,6 @@
 """Bounds on the log-likelihood and on entropies: nats inside, bits outside."""
 
+from undiffuse.bounds.chains import Best, Costs, costs
 from undiffuse.bounds.entropy import StepEntropies, count_entropy_calls, step_entropies
 from undiffuse.bounds.estimate import Estimate
 from undiffuse.bounds.evaluate import Report, blocks, count_calls, evaluate
@@ -8,6 +9,8 @@ from undiffuse.bounds.optimal import check_fixed, optimal_variance, widened
 from undiffuse.bounds.progressive import Progressive, count_progressive_calls, progressive, receive
 
 __all__ = [
+    "Best",
+    "Costs",
     "Estimate",
     "Nelbo",
     "Progressive",
@@ -15,6 +18,7 @@ __all__ = [
     "StepEntropies",
     "blocks",
     "check_fixed",
+    "costs",
     "count_calls",
     "count_entropy_calls",
     "count_progressive_calls",

@@ -68,8 +68,8 @@ def spread(model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: 
     kernel = model.kernel
     assert isinstance(kernel, Gaussian)
     x_t = terms.noisy(model, x_0, t, generator)
-    q, p = kernel.bridge(x_0, x_t, s, t), model.step(x_t, t, s)
-    return q.var + total((q.mean - p.mean).square()) / dims(tuple(x_0.shape[1:]))
+    away = total((kernel.bridge(x_0, x_t, s, t).mean - model.step(x_t, t, s).mean).square())
+    return kernel.coefficients(s, t).var + away / dims(tuple(x_0.shape[1:]))
 
 
 def widened(model: Denoiser, table: Table) -> Denoiser:

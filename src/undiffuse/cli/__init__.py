@@ -5,7 +5,9 @@ import sys
 import typer
 
 from undiffuse.cli import (
+    compress,
     datasets,
+    decompress,
     denoise,
     evaluate,
     export,
@@ -13,7 +15,9 @@ from undiffuse.cli import (
     impute,
     info,
     inpaint,
+    inspect_,
     interpolate,
+    rate_distortion,
     recipes,
     reproduce,
     restore,
@@ -32,11 +36,13 @@ app = typer.Typer(
 )
 VERBS = (
     *(train, sample, inpaint, denoise, restore, impute, interpolate, evaluate),
+    *(compress, decompress, inspect_, rate_distortion),
     *(info, reproduce, recipes, datasets, import_, export),
 )
 for command in VERBS:
     app.command(epilog=command.EXAMPLES)(command.command)
-    app.registered_commands[-1].name = command.__name__.rpartition(".")[2].rstrip("_")  # import_
+    name = command.__name__.rpartition(".")[2].rstrip("_")  # import_, inspect_
+    app.registered_commands[-1].name = name.replace("_", "-")
 
 
 @app.callback(epilog="Start with: undiffuse train digits --out runs/first")

@@ -6,5 +6,15 @@ from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.distributions.discretized import Discretized
 from undiffuse.distributions.normal import Normal
+from undiffuse.distributions.uniform import Smoothed, Uniform
 
-__all__ = ["Bernoulli", "Categorical", "Correlated", "Discretized", "Distribution", "Normal"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Correlated",
+    "Discretized",
+    "Distribution",
+    "Normal",
+    "Smoothed",
+    "Uniform",
+]

@@ -77,7 +77,7 @@ class Discretized(Distribution):
         upper = ((2 * k + 1) / (self.levels - 1) - 1 - loc) / std
         lower = ((2 * k - 1) / (self.levels - 1) - 1 - loc) / std
         upper, lower = upper.clamp(-FARTHEST, FARTHEST), lower.clamp(-FARTHEST, FARTHEST)
-        inside = torch.where(k >= self.levels - 1, log_ndtr(-lower), _log_between(lower, upper))
+        inside = torch.where(k >= self.levels - 1, log_ndtr(-lower), log_between(lower, upper))
         return torch.where(k <= 0, log_ndtr(upper), inside)
 
     def entropy(self) -> Tensor:
@@ -135,7 +135,7 @@ def check_levels(levels: int) -> None:
         raise ValueError(f"levels={levels}: data has from 2 to 65536 levels (256 for bytes)")
 
 
-def _log_between(lower: Tensor, upper: Tensor) -> Tensor:
+def log_between(lower: Tensor, upper: Tensor) -> Tensor:
     """log(Phi(upper) - Phi(lower)) for lower < upper."""
     right = lower + upper > 0
     a, b = torch.where(right, -upper, lower), torch.where(right, -lower, upper)

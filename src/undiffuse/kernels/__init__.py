@@ -5,12 +5,24 @@ from undiffuse.kernels.binomial import Binomial
 from undiffuse.kernels.categorical import Absorbing, Categorical
 from undiffuse.kernels.discrete import Discrete
 from undiffuse.kernels.gaussian import Bridge, Gaussian
+from undiffuse.kernels.universal import Universal
 
 KERNELS: dict[str, type[Kernel]] = {
     "gaussian": Gaussian,
+    "universal": Universal,
     "binomial": Binomial,
     "categorical": Categorical,
     "absorbing": Absorbing,
 }
 
-__all__ = ["KERNELS", "Absorbing", "Binomial", "Bridge", "Categorical", "Discrete", "Gaussian", "Kernel"]
+__all__ = [
+    "KERNELS",
+    "Absorbing",
+    "Binomial",
+    "Bridge",
+    "Categorical",
+    "Discrete",
+    "Gaussian",
+    "Kernel",
+    "Universal",
+]

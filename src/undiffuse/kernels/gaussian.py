@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Normal
+from undiffuse.distributions import Distribution, Normal
 from undiffuse.kernels.base import Kernel
 from undiffuse.schedules import Schedule, log_kept
 from undiffuse.tensors import like
@@ -54,7 +54,7 @@ class Gaussian(Kernel):
         alpha_t, sigma_t = self.alpha_sigma(t)
         return Normal(like(alpha_t, x_0) * x_0, like(sigma_t.square(), x_0))
 
-    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Normal:
+    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:
         """N(a x_0 + b x_t, var)."""
         c = self.coefficients(s, t)
         return Normal(like(c.a, x_t) * x_0 + like(c.b, x_t) * x_t, like(c.var, x_t))
@@ -62,6 +62,10 @@ class Gaussian(Kernel):
     def prior(self, like: Tensor) -> Normal:
         """N(0, 1)."""
         return Normal(torch.zeros_like(like), torch.ones((), dtype=like.dtype))
+
+    def around(self, mean: Tensor, var: Tensor, s: Tensor, t: Tensor) -> Distribution:
+        """What a model's step from t to s of this mean and variance is: N(mean, var)."""
+        return Normal(mean, var)
 
     def coefficients(self, s: Tensor, t: Tensor) -> Bridge:
         """The bridge's coefficients for steps from t down to s."""

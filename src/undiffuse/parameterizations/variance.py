@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Distribution, Normal
-from undiffuse.kernels import Bridge, Gaussian, Kernel
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
 from undiffuse.tensors import like
 
 
@@ -39,7 +39,8 @@ class Variance(ABC):
         """p(x_s | x_t): the bridge to the prediction x_0, with this variance."""
         bridge = kernel.coefficients(s, t)
         mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
-        return Normal(mean, self(bridge, raw, x_t, s, t))
+        found: Distribution = kernel.around(mean, self(bridge, raw, x_t, s, t), s, t)
+        return found
 
     def last_step(self, kernel: Any, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
         """The variance of the step from t to 0, where there is one (`last`)."""
@@ -55,7 +56,12 @@ class Posterior(Variance):
     """beta-tilde, the variance of q(x_s | x_t, x_0): the step is the bridge itself, of any kernel."""
 
     def check(self, kernel: Kernel) -> None:
-        """Every kernel has a bridge."""
+        """Refuse bridges that no model's step can be, since they end."""
+        if isinstance(kernel, Universal):
+            raise ValueError(
+                "variance=posterior: a step of kernel=universal is wider than the bridge; use forward, "
+                "interpolated or free"
+            )
 
     def step(
         self, kernel: Kernel, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor

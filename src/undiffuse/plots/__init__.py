@@ -10,6 +10,7 @@ from undiffuse.plots.entropy import save_entropy
 from undiffuse.plots.grid import save_grid, tile
 from undiffuse.plots.monitors import save_monitors
 from undiffuse.plots.progressive import save_progressive, save_received
+from undiffuse.plots.rate import save_rate_distortion
 from undiffuse.plots.scatter import save_points, save_trajectories
 from undiffuse.plots.schedules import save_schedules
 from undiffuse.plots.stages import save_stages
@@ -26,6 +27,7 @@ __all__ = [
     "save_monitors",
     "save_points",
     "save_progressive",
+    "save_rate_distortion",
     "save_received",
     "save_scatter_film",
     "save_schedules",

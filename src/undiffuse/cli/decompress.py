@@ -1,0 +1,53 @@
+"""undiffuse decompress."""
+
+from typing import Annotated
+
+import typer
+
+from undiffuse.cli.console import Device, RunFolder, device_of, printable, ticking
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse decompress runs/first photos.und -o restored
+
+undiffuse decompress runs/first photos.und -o coarse --bits 0.4
+
+The second reads 0.4 bits a pixel and colour of a file that was made with --lossy; one that was cut off is
+read as far as it goes.
+"""
+
+
+def command(
+    run: RunFolder,
+    file: Annotated[str, typer.Argument(metavar="FILE.und", help="The compressed file.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="New folder for what was in it.")] = "restored",
+    bits: Annotated[
+        float | None, typer.Option("--bits", help="Read so many bits per dimension of a progressive file.")
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--max-values", help="Refuse files of more data values. Default: 67,108,864."),
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Decompress a .und file with the run it was made with: the same pictures or arrays, bit for bit."""
+    from undiffuse import codec
+    from undiffuse.recipes import archive, load
+
+    target = archive.check_target(out)
+    trained = load(run, device_of(device))
+    with archive.naming(file):
+        data = archive.read_file(file)
+        header, parts = codec.unpack(data, most or codec.VALUES, bits)
+        with ticking("decompress", codec.count_decoding(header, len(parts))) as tick:
+            raw = codec.decompress(
+                trained.model, data, bits=bits, grid=trained.grid, values=most or codec.VALUES, tick=tick
+            )
+        found = archive.restore(header, raw)
+    if len(parts) < len(header.chunks):
+        typer.echo(f"{len(parts)} of {len(header.chunks)} chunks: the best that they say", err=True)
+    for path in archive.write(found, target)[:10]:
+        typer.echo(printable(str(path)))
+    if len(found) > 10:
+        typer.echo(f"and {len(found) - 10:,} more")

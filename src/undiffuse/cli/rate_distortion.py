@@ -1,0 +1,59 @@
+"""undiffuse rate-distortion."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from undiffuse.cli.console import Device, RunFolder, device_of, printable, show, table, ticking
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse rate-distortion runs/first
+
+undiffuse rate-distortion runs/first --test 64 --steps 8 --method channel
+"""
+
+
+def command(
+    run: RunFolder,
+    test: Annotated[int, typer.Option("--test", help="How many of the run's test examples.")] = 32,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps of the chain. Default: few.")] = None,
+    method: Annotated[str, typer.Option("--method", help="universal or channel.")] = "universal",
+    out: Annotated[str | None, typer.Option("--out", "-o", help="The .png to draw. Default: in RUN.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
+    from undiffuse import codec, plots
+    from undiffuse.recipes import archive, load, weighing
+
+    if method not in codec.METHODS or not codec.METHODS[method].progressive:
+        raise ValueError(f"--method {method}: progressive are universal and channel")
+    trained = load(run, device_of(device))
+    raw = archive.test_examples(trained, test).raw
+    with ticking("choose steps", codec.candidates(method, trained.grid, steps)) as tick:
+        trade = codec.choose(trained.model, raw, method=method, grid=trained.grid, steps=steps, tick=tick)
+    plan = trade.plan(steps)
+    length = len(plan.places)
+    with ticking("compress", codec.count_calls(method, trained.shape, length, len(raw))) as tick:
+        data = codec.compress(trained.model, raw, method=method, grid=trained.grid, plan=plan, tick=tick)
+    curves = {}
+    with ticking("decompress", length + 1) as tick:
+        curves[f"{method}, real bytes"] = weighing.real_curve(trained, raw, data, tick)
+    with ticking("bound", weighing.curve_calls(trained, plan, raw)) as tick:
+        curves["its bound"] = weighing.bound_curve(trained, plan, raw, method, tick)
+    if weighing.is_picture(trained):
+        curves |= {kind: weighing.lossy_curve(trained, raw, kind) for kind in ("JPEG", "WebP")}
+    rows = table("", ">bits/dim", ">RMSE on [0, 255]")
+    for name, points in curves.items():
+        for rate, error in sorted(points):
+            rows.add_row(name, f"{rate:.4f}", f"{error:.3f}")
+    show(rows)
+    path = Path(out) if out else trained.folder / "rate-distortion.png"
+    columns = {
+        name: ([rate for rate, _ in points], [error for _, error in points])
+        for name, points in curves.items()
+    }
+    plots.save_rate_distortion(columns, path, measure="RMSE on [0, 255]")
+    typer.echo(printable(str(path)))

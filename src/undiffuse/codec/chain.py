@@ -1,0 +1,130 @@
+"""A model's chain as an entropy coder meets it: states of whole numbers, and laws from one to the next.
+
+    forward  q(x_t | x_s)      from the data up, and   reverse  p(x_s | x_t)   back down,   prior p(x_1)
+
+Latents of Gaussian chains are cut into cells, `resolution` of them to the narrowest standard deviation that a
+law over them has. A cell's middle is what the network sees, which widens the noise by width^2 / 12; that and
+no more is lost by cutting, since both laws are integrated over the same cells. Everything is worked out in
+float64.
+"""
+
+import math
+from collections.abc import Iterator
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse.codec.alphabet import Alphabet, Symbols, lattice, levels
+from undiffuse.codec.coder import Law
+from undiffuse.codec.rounding import Rounding
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Discrete, Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.parameterizations import DiscretizedDecoder, Table
+from undiffuse.schedules.grids import Grid
+from undiffuse.tensors import dims
+
+TAILS = 8.0  # standard deviations of noise that a lattice holds beyond the data
+OCTAVE = 16  # codes to a doubling of a variance
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which chain: `places` in a base grid of `base` times, and the steps' variances as codes above
+    beta-tilde.
+
+    A code c is a variance of 2^(c/16) beta-tilde, 0 to 255; without codes the model's own variance holds.
+    """
+
+    base: int
+    places: tuple[int, ...]
+    codes: tuple[int, ...] | None = None
+    resolution: int = 3
+
+    def grid(self, base: Tensor) -> Grid:
+        """The latent times. Raises ValueError for another base grid."""
+        if len(base) != self.base:
+            raise ValueError(f"the file's chain is of {self.base} steps, this model's of {len(base)}")
+        return Grid(base[list(self.places)])
+
+
+class Chain:
+    """The states 0 (data) to T of a model on a plan's grid, for examples of this shape."""
+
+    def __init__(self, model: Denoiser, shape: tuple[int, ...], plan: Plan, base: Tensor) -> None:
+        self.shape, self.grid = shape, plan.grid(base)
+        self.model = planned(exact(model), self.grid, plan)
+        self.alphabets = list(self._alphabets(plan.resolution))
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    def forward(self, i: int, lower: np.ndarray, rounding: Rounding, call: int) -> Law:
+        """q(state i | state i - 1), whose values are given in any shape."""
+        x, kernel = self.tensor(lower), self.model.kernel
+        law = kernel.marginal(x, self.grid[0]) if i == 1 else kernel.transition(x, *self.grid[i - 2 : i])
+        return self.alphabets[i].law(law, rounding, call)
+
+    def reverse(self, i: int, upper: np.ndarray, rounding: Rounding, call: int) -> Law:
+        """p(state i - 1 | state i): a call of the network."""
+        return self.alphabets[i - 1].law(self.back(i, self.tensor(upper)), rounding, call)
+
+    def back(self, i: int, x: Tensor) -> Distribution:
+        """The model's law of state i - 1 at x, state i."""
+        with torch.no_grad():
+            if i == 1:
+                return self.model.decode(x, self.grid[0])
+            return self.model.step(x, self.grid[i - 1], self.grid[i - 2])
+
+    def prior(self, count: int, rounding: Rounding, call: int) -> Law:
+        """p(state T) of `count` examples."""
+        like = self.tensor(np.zeros((count, dims(self.shape))))
+        return self.alphabets[-1].law(self.model.prior(like), rounding, call)
+
+    def tensor(self, values: np.ndarray) -> Tensor:
+        """Examples of these values, where the model is."""
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        return torch.from_numpy(values).view(-1, *self.shape).to(device)
+
+    def _alphabets(self, resolution: int) -> Iterator[Alphabet]:
+        kernel = self.model.kernel
+        if isinstance(kernel, Discrete):
+            yield from (Symbols(kernel.channels) for _ in range(len(self) + 1))
+            return
+        assert isinstance(kernel, Gaussian) and isinstance(self.model.decoder, DiscretizedDecoder)
+        yield levels(self.model.decoder.levels)
+        alpha, sigma = kernel.alpha_sigma(self.grid)
+        for i, narrowest in enumerate(self._narrowest(kernel)):
+            share, exponent = math.frexp(narrowest / resolution)
+            width = math.ldexp(round(share * 1024), exponent - 10)  # the same on every machine
+            yield lattice(width, float(alpha[i] + TAILS * sigma[i]))
+
+    def _narrowest(self, kernel: Gaussian) -> Iterator[float]:
+        """The smallest standard deviation that a law over each latent has."""
+        start = torch.zeros(1, dtype=torch.float64)
+        steps = kernel.coefficients(torch.cat([start, self.grid[:-1]]), self.grid)
+        into = steps.beta.sqrt()  # of the step forward
+        out = torch.cat([steps.var[1:].sqrt(), torch.ones(1, dtype=torch.float64)])  # of the step back
+        yield from torch.minimum(into, out).tolist()
+
+
+def exact(model: Denoiser) -> Denoiser:
+    """The model in float64, its predictions the same on every machine but for the last digits."""
+    return deepcopy(model).double().eval()
+
+
+def planned(model: Denoiser, grid: Tensor, plan: Plan) -> Denoiser:
+    """The model with the plan's variances, on the plan's grid."""
+    if plan.codes is None or len(grid) == 1:
+        return model
+    kernel: Any = model.kernel
+    least = torch.stack([kernel.coefficients(s, t).var for s, t in pairwise(grid)])
+    values = least * torch.exp2(torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE)
+    planned = copy(model)
+    planned.variance = Table.on(grid, torch.cat([values[:1], values]))
+    return planned

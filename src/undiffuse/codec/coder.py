@@ -1,0 +1,151 @@
+"""Entropy coders, from constriction: a stack of bits (ANS) and a queue (range coder).
+
+Both take whole numbers together with a `Law` for each: a family of distributions over them, and arrays of its
+parameters, which must be the same to the last bit where they are decoded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from undiffuse.random import digest
+
+WORD = 32
+
+
+@dataclass(frozen=True)
+class Law:
+    """Distributions over whole numbers: a family of constriction's, and one array a parameter.
+
+    With a `base` the family is of numbers relative to it, from -reach to reach; what lies there or beyond is
+    written out among `ends`. So a narrow law stays narrow: the coder gives every number that its family knows
+    a 2^-24 at least, and among very many of them that is no longer little.
+    """
+
+    family: Any
+    parameters: tuple[np.ndarray, ...]
+    base: np.ndarray | None = None
+    reach: int = 0
+    ends: tuple[int, int] = (0, 0)
+
+    def split(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the family codes, and the numbers that are written out, less the lower end."""
+        if self.base is None:
+            return numbers, numbers[:0]
+        near = np.clip(numbers - self.base, -self.reach, self.reach)
+        return near, numbers[np.abs(near) == self.reach] - self.ends[0]
+
+    def join(self, near: np.ndarray, written: Callable[[int], np.ndarray]) -> np.ndarray:
+        """The numbers; `written` gives so many that were written out."""
+        if self.base is None:
+            return near
+        far = np.abs(near) == self.reach
+        numbers: np.ndarray = near + self.base
+        if far.any():
+            numbers[far] = written(int(far.sum())) + self.ends[0]
+        return numbers
+
+    @property
+    def span(self) -> Any:
+        """The law of what is written out."""
+        return constriction().model.Uniform(self.ends[1] - self.ends[0] + 1)
+
+
+class Stack:
+    """Asymmetric numeral systems (Duda 2009): what is pushed last is popped first.
+
+    Popping from random bits draws from the law, and pushing the same numbers brings the bits back. Below what
+    is pushed lie `spare` words of a fixed pseudo-random stream, for what is popped before anything is pushed.
+    """
+
+    def __init__(self, words: np.ndarray, spare: int) -> None:
+        self._below = filler(spare)
+        self._coder = constriction().stack.AnsCoder(np.concatenate([self._below, words]))
+
+    def push(self, law: Law, numbers: np.ndarray) -> None:
+        """Write the numbers."""
+        near, far = law.split(numbers)
+        if len(far):
+            self._coder.encode_reverse(far, law.span)
+        self._coder.encode_reverse(near, law.family, *law.parameters)
+
+    def pop(self, law: Law) -> np.ndarray:
+        """Read as many numbers, int32. Raises ValueError if nothing is left to read."""
+        near: np.ndarray = self._coder.decode(law.family, *law.parameters)
+        numbers = law.join(near, lambda count: self._coder.decode(law.span, count))
+        if self._coder.is_empty():
+            raise ValueError("more is read than was written")
+        return numbers
+
+    def bits(self) -> int:
+        """How many there are, the spare ones included."""
+        return int(self._coder.num_valid_bits())
+
+    def words(self) -> tuple[np.ndarray, int]:
+        """All that has been written, and how many of the spare words lie untouched below it."""
+        words: np.ndarray = self._coder.get_compressed()
+        kept = min(len(words), len(self._below))
+        changed = np.flatnonzero(words[:kept] != self._below[:kept])
+        untouched = int(changed[0]) if len(changed) else kept
+        return words[untouched:], untouched
+
+    def restored(self) -> bool:
+        """Whether spare words, and nothing else, are there: everything has been read."""
+        words: np.ndarray = self._coder.get_compressed()
+        return len(words) >= len(self._below) and np.array_equal(words, filler(len(words)))
+
+
+class QueueWriter:
+    """A range coder (Martin 1979): what is pushed first is popped first."""
+
+    def __init__(self) -> None:
+        self._coder = constriction().queue.RangeEncoder()
+
+    def push(self, law: Law, numbers: np.ndarray) -> None:
+        """Write the numbers."""
+        near, far = law.split(numbers)
+        self._coder.encode(near, law.family, *law.parameters)
+        if len(far):
+            self._coder.encode(far, law.span)
+
+    def words(self) -> np.ndarray:
+        """What has been written."""
+        words: np.ndarray = self._coder.get_compressed()
+        return words
+
+
+class QueueReader:
+    """Reads what a `QueueWriter` wrote."""
+
+    def __init__(self, words: np.ndarray) -> None:
+        self._coder = constriction().queue.RangeDecoder(words)
+
+    def pop(self, law: Law) -> np.ndarray:
+        """Read as many numbers, int32. Raises ValueError for words that cannot have been written."""
+        try:
+            near: np.ndarray = self._coder.decode(law.family, *law.parameters)
+            return law.join(near, lambda count: self._coder.decode(law.span, count))
+        except AssertionError as error:
+            raise ValueError("the words are not of this model") from error
+
+    def end(self) -> None:
+        """Raise ValueError if words are left that nothing was read from."""
+        if not self._coder.maybe_exhausted():
+            raise ValueError("more words follow than were written")
+
+
+def filler(words: int) -> np.ndarray:
+    """The first of the fixed pseudo-random words; none is zero, which the coder would not keep on top."""
+    drawn = np.random.Philox(key=digest("und", "spare")).random_raw((words + 1) // 2)
+    return np.maximum(drawn.astype("<u8").view("<u4")[:words].astype(np.uint32), 1)
+
+
+def constriction() -> Any:
+    """The package's streams, or an ImportError that says how to get it."""
+    try:
+        from constriction import stream
+    except ImportError as error:
+        raise ImportError("compression needs an entropy coder: pip install 'undiffuse[codec]'") from error
+    return stream

@@ -1,0 +1,178 @@
+"""Examples to a file and back: the model's chain, a method, the header, and what must agree."""
+
+import torch
+from torch import Tensor
+
+from undiffuse.codec.alphabet import numbers_of
+from undiffuse.codec.chain import Chain, Plan
+from undiffuse.codec.channel import Channel
+from undiffuse.codec.chunk import Chunk
+from undiffuse.codec.container import VALUES, Header, digest_of, pack, unpack
+from undiffuse.codec.identity import canary, model_hash
+from undiffuse.codec.lossless import Lossless
+from undiffuse.codec.method import Method, Tick
+from undiffuse.codec.planning import Trade, trade
+from undiffuse.codec.universal import Universal
+from undiffuse.data import Levels, Space, Symbols
+from undiffuse.kernels import Discrete
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.parameterizations import DiscretizedDecoder
+from undiffuse.schedules import grids
+
+METHODS: dict[str, Method] = {"lossless": Lossless(), "universal": Universal(), "channel": Channel()}
+PLANNED = 16  # examples that choose the chain
+
+
+def compress(
+    model: ReverseProcess,
+    x: Tensor,
+    *,
+    method: str = "lossless",
+    grid: Tensor | None = None,
+    steps: int | None = None,
+    plan: Plan | None = None,
+    extra: bytes = b"",
+    tick: Tick = lambda: None,
+) -> bytes:
+    """A file of the examples x (N, *shape), whole numbers: levels, symbols or bits.
+
+    `method` is one of `METHODS`. `grid` is the model's chain (its table's, or 1000 even steps). It is thinned
+    to `steps` times, the best for these examples; by default the fewest that come close to the lowest bound;
+    or as a `plan` says. `tick` is called after every network call. Raises ValueError for no examples, for
+    numbers that are not the model's, and for a model that has no probabilities of any.
+    """
+    how, known, base = _method(method), coded(model), base_grid(model, grid)
+    if not len(x):
+        raise ValueError("there are no examples to compress")
+    space(known).encode(x)
+    plan = plan or choose(model, x, method=method, grid=base, steps=steps, tick=tick).plan(steps)
+    chain = Chain(how.model(known), tuple(x.shape[1:]), plan, base)
+    numbers = numbers_of(x).reshape(len(x), -1)
+    chunks = how.encode(chain, numbers, tick)
+    packed = [chunk.pack() for chunk in chunks]
+    header = Header(
+        coder=how.number,
+        model=model_hash(known),
+        canary=canary(chain),
+        shape=chain.shape,
+        levels=_levels(known),
+        plan=plan,
+        count=len(x),
+        digest=digest_of(numbers),
+        chunks=tuple((chunk.count, len(each)) for chunk, each in zip(chunks, packed, strict=True)),
+        extra=extra,
+    )
+    return pack(header, packed)
+
+
+def decompress(
+    model: ReverseProcess,
+    data: bytes,
+    *,
+    bits: float | None = None,
+    grid: Tensor | None = None,
+    values: int = VALUES,
+    tick: Tick = lambda: None,
+) -> Tensor:
+    """The examples (N, *shape) of a file, uint8 for up to 256 levels, else int32.
+
+    A progressive file may be cut off anywhere behind its header, or be read for `bits` per dimension only:
+    then these are what the bits say best. Raises ValueError, in one line, for a file that is damaged, of
+    another model, of more than so many data values, or that this machine's arithmetic cannot read.
+    """
+    known, base = coded(model), base_grid(model, grid)
+    header, parts = unpack(data, values, bits)
+    how = next(each for each in METHODS.values() if each.number == header.coder)
+    _check_model(known, header)
+    chain = Chain(how.model(known), header.shape, header.plan, base)
+    if canary(chain) != header.canary:
+        raise ValueError(
+            "this machine's arithmetic gives the model other predictions than those the file was made with, "
+            "or the model has another kernel or parameterization"
+        )
+    chunks = [Chunk.unpack(count, part) for (count, _), part in zip(header.chunks, parts, strict=False)]
+    numbers = how.decode(chain, chunks, header.count, tick)
+    if len(parts) == len(header.chunks) and digest_of(numbers) != header.digest:
+        raise ValueError("damaged: what was decoded is not what was compressed")
+    return space(known).decode(chain.tensor(chain.alphabets[0].values(numbers)).cpu())
+
+
+def choose(
+    model: ReverseProcess,
+    x: Tensor,
+    *,
+    method: str = "lossless",
+    grid: Tensor | None = None,
+    steps: int | None = None,
+    tick: Tick = lambda: None,
+) -> Trade:
+    """What chains of every number of steps cost, on a few of the examples x (N, *shape)."""
+    how = _method(method)
+    known = how.model(coded(model))
+    few = x[torch.linspace(0, len(x) - 1, min(PLANNED, len(x))).round().long()]
+    x_0 = space(known).encode(few)
+    like = next(known.parameters(), x_0)
+    base = base_grid(model, grid)
+    return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
+
+
+def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
+    """How many times of the grid `choose` looks at: its network calls, and ticks."""
+    return min(len(grid), max(_method(method).candidates, steps or 0))
+
+
+def count_calls(method: str, shape: tuple[int, ...], steps: int, count: int) -> int:
+    """Network calls, and ticks, of so many examples of this shape on a chain of so many steps."""
+    return _method(method).calls(steps, shape, count)
+
+
+def count_decoding(header: Header, arrived: int) -> int:
+    """Network calls, and ticks, of decoding a file of which so many chunks are there."""
+    name = next(name for name, each in METHODS.items() if each.number == header.coder)
+    calls = count_calls(name, header.shape, len(header.plan.places), header.count)
+    return calls * arrived // len(header.chunks)
+
+
+def coded(model: ReverseProcess) -> Denoiser:
+    """The model, if there are probabilities of whole numbers in it. ValueError if not."""
+    if not isinstance(model, Denoiser):
+        raise ValueError("only a model of one network can be coded with: no product, and no guidance")
+    if not isinstance(model.kernel, Discrete) and not isinstance(model.decoder, DiscretizedDecoder):
+        raise ValueError(
+            "this model is of continuous data, which no number of bits gives back exactly: train on data "
+            "with levels (decoder=discretized)"
+        )
+    return model
+
+
+def space(model: Denoiser) -> Space:
+    """Which whole numbers the model's data are."""
+    if isinstance(model.kernel, Discrete):
+        return Symbols(model.kernel.symbols)
+    return Levels(_levels(model))
+
+
+def base_grid(model: ReverseProcess, grid: Tensor | None) -> Tensor:
+    """The chain that is thinned: the one given, or the model's table, or 1000 even steps."""
+    return grids.uniform(model.kernel.schedule.steps or 1000) if grid is None else grids.check_grid(grid)
+
+
+def _levels(model: Denoiser) -> int:
+    if isinstance(model.kernel, Discrete):
+        return model.kernel.symbols
+    assert isinstance(model.decoder, DiscretizedDecoder)
+    return model.decoder.levels
+
+
+def _check_model(model: Denoiser, header: Header) -> None:
+    found = model_hash(model)
+    if (found, _levels(model)) != (header.model, header.levels):
+        raise ValueError(
+            f"the file was made with another model, {header.model.hex()[:12]}; this one is {found.hex()[:12]}"
+        )
+
+
+def _method(name: str) -> Method:
+    if name not in METHODS:
+        raise ValueError(f"method={name!r}: there are {', '.join(METHODS)}")
+    return METHODS[name]

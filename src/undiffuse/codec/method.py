@@ -1,0 +1,47 @@
+"""What a way of coding examples with a chain can do; one a file beside this one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from undiffuse.codec.chain import Chain
+from undiffuse.codec.chunk import Chunk
+from undiffuse.model import Denoiser
+from undiffuse.tensors import micro_batch
+
+Tick = Callable[[], object]
+
+
+class Method(ABC):
+    """Examples' numbers (N, D), int32, to chunks and back. `number` names it in files."""
+
+    number: int
+    progressive: bool  # whether the first chunks are good for something without the rest
+    candidates = 64  # times of the chain that its best ones are chosen from
+
+    def model(self, model: Denoiser) -> Denoiser:
+        """The model whose chain is coded. Raises ValueError for one that this method cannot code."""
+        return model
+
+    @abstractmethod
+    def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
+        """The chunks; `tick` is called after every network call."""
+
+    @abstractmethod
+    def decode(self, chain: Chain, chunks: list[Chunk], count: int, tick: Tick) -> np.ndarray:
+        """The numbers of `count` examples. Of the first chunks alone, if it is progressive, what they say
+        best.
+
+        Raises ValueError for chunks that no encoder made.
+        """
+
+    @abstractmethod
+    def calls(self, steps: int, shape: tuple[int, ...], count: int) -> int:
+        """Network calls of so many examples, to code or to decode all of them."""
+
+
+def batches(shape: tuple[int, ...], count: int) -> Iterator[slice]:
+    """The rows that go through the network together."""
+    size = micro_batch(shape)
+    return (slice(start, min(count, start + size)) for start in range(0, count, size))

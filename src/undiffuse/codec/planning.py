@@ -1,0 +1,65 @@
+"""Which chain a file is coded on: the times that a few of its examples say are best.
+
+`trade` is the lowest bound of every number of steps; what coding takes grows with that number. A plan has the
+fewest steps whose bound is within `CLOSE` of the lowest.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from undiffuse.bounds import Best, costs
+from undiffuse.codec.chain import OCTAVE, Plan
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.random import keyed
+from undiffuse.tensors import dims
+
+CLOSE = 1.03
+
+
+@dataclass(frozen=True, eq=False)
+class Trade:
+    """The best chain of every number of steps; `bits[k - 1]` is the bound of k steps, per dimension."""
+
+    base: int
+    places: Tensor
+    best: list[Best]
+    bits: tuple[float, ...]
+    varied: bool
+
+    def plan(self, steps: int | None, resolution: int = 3) -> Plan:
+        """The plan of so many steps, or of the fewest that are close to the best."""
+        if steps is None:
+            steps = next(k for k, bits in enumerate(self.bits, 1) if bits <= CLOSE * min(self.bits))
+        if not 1 <= steps <= len(self.best):
+            raise ValueError(f"steps={steps}: this chain can be thinned to 1 to {len(self.best)} steps")
+        found = self.best[steps - 1]
+        codes = tuple(_code(ratio) for ratio in found.ratios) if self.varied else None
+        return Plan(self.base, tuple(self.places[list(found.places)].tolist()), codes, resolution)
+
+
+def trade(
+    model: Denoiser,
+    x_0: Tensor,
+    grid: Tensor,
+    count: int,
+    tick: Callable[[], object] = lambda: None,
+) -> Trade:
+    """What a chain of every number of steps costs, on x_0 (B, *shape); `tick` after every network call.
+
+    Its times are among `count` of the grid's, evenly spread.
+    """
+    places = torch.linspace(0, len(grid) - 1, count, dtype=torch.float64).round().long()
+    found = costs(model, x_0, grid=grid[places], generator=keyed("und", "plan"), tick=tick)
+    best = found.best(len(places))
+    scale = 1 / (dims(tuple(x_0.shape[1:])) * math.log(2))
+    varied = isinstance(model.kernel, Gaussian) and not model.variance.learned
+    return Trade(len(grid), places, best, tuple(each.nats * scale for each in best), varied)
+
+
+def _code(ratio: float) -> int:
+    return min(255, max(0, round(OCTAVE * math.log2(ratio))))

@@ -1,0 +1,108 @@
+"""Progressive coding: the chain from its noisy end down, one chunk a step, then the data (Ho et al. 2020,
+4.3).
+
+Encoder and decoder share x_1 and all further randomness, fixed pseudo-random numbers. From the latents that
+have arrived the decoder predicts E[x_0 | x_t], which is what a file that ends there shows; the last chunk is
+the data themselves, by the model's last step, so that the whole file is exact.
+"""
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse.codec.alphabet import numbers_of
+from undiffuse.codec.chain import Chain
+from undiffuse.codec.chunk import Chunk
+from undiffuse.codec.coder import QueueReader, QueueWriter
+from undiffuse.codec.method import Method, Tick, batches
+from undiffuse.codec.rounding import Follower, Recorder, Rounding
+from undiffuse.data import Levels
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.random import digest
+from undiffuse.tensors import dims
+
+
+class Progressive(Method):
+    """Sends a draw of every step q(x_s | x_t, x_0) by the model's p(x_s | x_t)."""
+
+    progressive = True
+
+    def model(self, model: Denoiser) -> Denoiser:
+        """Gaussian chains only."""
+        if not isinstance(model.kernel, Gaussian):
+            raise ValueError(
+                f"a {type(model.kernel).__name__.lower()} chain has no pictures on the way to send: compress "
+                "symbols without --lossy"
+            )
+        return super().model(model)
+
+    @abstractmethod
+    def send(
+        self, chain: Chain, i: int, x: Tensor, x_0: Tensor, out: QueueWriter, rounding: Rounding, call: int
+    ) -> Tensor:
+        """Write a draw of state i - 1, given state i and the data (B, *shape); return it."""
+
+    @abstractmethod
+    def receive(
+        self, chain: Chain, i: int, x: Tensor, read: QueueReader, rounding: Rounding, call: int
+    ) -> Tensor:
+        """Read the same draw."""
+
+    def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
+        """A chunk for each state from T - 1 down to 0."""
+        x_0, x, chunks = chain.tensor(chain.alphabets[0].values(numbers)), start(chain, len(numbers)), []
+        for i in range(len(chain), 0, -1):
+            out, rounding = QueueWriter(), Recorder()
+            for call, rows in enumerate(batches(chain.shape, len(x))):
+                if i == 1:
+                    out.push(chain.reverse(1, _array(x[rows]), rounding, call), numbers[rows].ravel())
+                else:
+                    x[rows] = self.send(chain, i, x[rows], x_0[rows], out, rounding, call)
+                tick()
+            chunks.append(Chunk(len(x), out.words(), 0, rounding.sides))
+        return chunks
+
+    def decode(self, chain: Chain, chunks: list[Chunk], count: int, tick: Tick) -> np.ndarray:
+        """The data, or the prediction at the last state that arrived."""
+        x, numbers = start(chain, count), []
+        for i, chunk in zip(range(len(chain), 0, -1), chunks, strict=False):
+            read, rounding = QueueReader(chunk.words), Follower(chunk.sides)
+            for call, rows in enumerate(batches(chain.shape, count)):
+                if i == 1:
+                    numbers.append(read.pop(chain.reverse(1, _array(x[rows]), rounding, call)))
+                else:
+                    x[rows] = self.receive(chain, i, x[rows], read, rounding, call)
+                tick()
+            read.end()
+        if not numbers:
+            numbers = [predicted(chain, len(chunks), x[rows]) for rows in batches(chain.shape, count)]
+        return np.concatenate(numbers).reshape(count, -1)
+
+    def calls(self, steps: int, shape: tuple[int, ...], count: int) -> int:
+        """One a step and batch."""
+        return steps * len(list(batches(shape, count)))
+
+
+def start(chain: Chain, count: int) -> Tensor:
+    """x_1, which both sides know."""
+    drawn = shared("start").standard_normal((count, dims(chain.shape)))
+    return chain.tensor(drawn)
+
+
+def shared(*key: str | int) -> np.random.Generator:
+    """Pseudo-random numbers that both sides know."""
+    return np.random.Generator(np.random.Philox(key=digest("und", *key)))
+
+
+def predicted(chain: Chain, arrived: int, x: Tensor) -> np.ndarray:
+    """The nearest levels to E[x_0 | x_t] at the state after so many chunks."""
+    with torch.no_grad():
+        x_0 = chain.model.predict(x, chain.grid[len(chain) - 1 - arrived])
+    return numbers_of(Levels(chain.alphabets[0].ends[1] + 1).decode(x_0))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.cpu().numpy()

@@ -1,0 +1,202 @@
+"""Files of a run's examples, compressed: from pictures and arrays to a .und file and back.
+
+Pictures of another size than the run's are cut into tiles, the last ones filled up with their own edge; the
+file keeps names and sizes, and gives back the same pictures.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from undiffuse import codec
+from undiffuse.data import read_image, read_npy
+from undiffuse.files import folder
+from undiffuse.recipes.example import PICTURES
+from undiffuse.recipes.recipe import load_data
+from undiffuse.recipes.run import Run
+
+NAME = 100  # characters of a picture's name that are kept
+
+Tick = Callable[[], object]
+Sizes = list[tuple[str, int, int]]  # name, height and width of every picture
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Raw examples (N, *shape) of some files, and what gives the pictures back; an array has no `sizes`."""
+
+    raw: Tensor
+    sizes: Sizes
+
+    @property
+    def extra(self) -> bytes:
+        """What the file keeps of the sizes."""
+        return json.dumps(self.sizes, separators=(",", ":")).encode() if self.sizes else b""
+
+
+def gather(run: Run, paths: Sequence[str]) -> Gathered:
+    """The examples in one .npy file, or in pictures of any size with the run's channels.
+
+    Raises FileNotFoundError or ValueError, naming the file, for what is no data of the run.
+    """
+    if not paths:
+        raise ValueError("there is nothing to compress: name pictures, or an .npy file")
+    if len(paths) == 1 and paths[0].endswith(".npy"):
+        return Gathered(_array(run, Path(paths[0])), [])
+    pictures = [(Path(path), _picture(run, Path(path))) for path in paths]
+    sizes = [(path.stem[:NAME], *image.shape[1:]) for path, image in pictures]
+    return Gathered(torch.cat([_tiles(image, run.shape) for _, image in pictures]), sizes)
+
+
+def test_examples(run: Run, count: int) -> Gathered:
+    """The first `count` of the run's test data."""
+    test = load_data(run.recipe).test
+    if not 1 <= count <= len(test):
+        raise ValueError(f"--test {count}: the run has 1 to {len(test)} test examples")
+    return Gathered(test[:count], [])
+
+
+def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
+    """(name, picture (C, H, W)) of every picture, or one array (N, *shape) named data.
+
+    Raises ValueError for sizes that are not those of the examples.
+    """
+    if not header.extra:
+        return [("data", raw)]
+    names, place, found = set[str](), 0, []
+    for name, height, width in _sizes(header):
+        down, across = (-(-side // own) for side, own in zip((height, width), raw.shape[2:], strict=True))
+        tiles = raw[place : place + down * across]
+        if len(tiles) != down * across:
+            raise ValueError("the file's pictures are larger than its examples")
+        place += down * across
+        found.append((_free(name, names), _joined(tiles, down, across)[:, :height, :width]))
+    return found
+
+
+def check_target(path: str) -> Path:
+    """The folder to write. Raises FileExistsError if there is one."""
+    target = Path(path)
+    if target.exists():
+        raise FileExistsError(f"{target}: exists already; choose a new folder")
+    return target
+
+
+def write(found: "list[tuple[str, Tensor]]", target: Path) -> list[Path]:
+    """A new folder of pictures as .png, or of one array as .npy; complete or not at all."""
+    with folder(target) as temporary:
+        names = [_save(raw, temporary / name) for name, raw in found]
+    return [target / name for name in names]
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a .und file. Raises FileNotFoundError if there is none."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return Path(path).read_bytes()
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """What is wrong with a file's bytes, said with the file's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _array(run: Run, path: Path) -> Tensor:
+    array = np.array(read_npy(path))
+    if array.shape == run.shape:
+        array = array[None]
+    if array.shape[1:] != run.shape or not len(array):
+        raise ValueError(f"{path}: shape {array.shape}, this run compresses examples of shape {run.shape}")
+    if run.levels is None or not np.isfinite(array).all() or (array != np.floor(array)).any():
+        raise ValueError(f"{path}: values that are no whole numbers: only levels and symbols are compressed")
+    if array.min() < 0 or array.max() >= run.levels:
+        raise ValueError(
+            f"{path}: values {array.min():g} to {array.max():g}, this run has 0 to {run.levels - 1}"
+        )
+    return torch.from_numpy(array.astype(np.uint8 if run.levels <= 256 else np.int32))
+
+
+def _picture(run: Run, path: Path) -> Tensor:
+    if path.suffix.lower() not in PICTURES:
+        raise ValueError(f"{path}: compressed are .png and .jpg pictures, or one .npy file")
+    if len(run.shape) != 3 or run.levels != 256:
+        levels = "continuous values" if run.levels is None else f"{run.levels} levels"
+        raise ValueError(
+            f"{path}: a picture has 256 levels, this run examples {run.shape} of {levels}: give an .npy file"
+        )
+    image = torch.from_numpy(read_image(path))
+    if len(image) != run.shape[0]:
+        raise ValueError(f"{path}: {len(image)} channels, this run has {run.shape[0]}; convert it first")
+    return image
+
+
+def _tiles(image: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(C, H, W) as tiles (N, C, h, w), row by row."""
+    h, w = shape[1:]
+    down, across = -(-image.shape[1] // h), -(-image.shape[2] // w)
+    rows = torch.arange(down * h).clamp(max=image.shape[1] - 1)
+    columns = torch.arange(across * w).clamp(max=image.shape[2] - 1)
+    filled = image[:, rows][:, :, columns]
+    return filled.view(len(image), down, h, across, w).permute(1, 3, 0, 2, 4).reshape(-1, *shape)
+
+
+def _joined(tiles: Tensor, down: int, across: int) -> Tensor:
+    """The picture of the tiles."""
+    _, channels, h, w = tiles.shape
+    grid = tiles.view(down, across, channels, h, w).permute(2, 0, 3, 1, 4)
+    return grid.reshape(channels, down * h, across * w)
+
+
+def _sizes(header: codec.Header) -> Sizes:
+    try:
+        sizes = [(str(name)[:NAME], int(h), int(w)) for name, h, w in json.loads(header.extra)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError("the file's list of pictures cannot be read") from error
+    if len(header.shape) != 3 or any(min(h, w) < 1 for _, h, w in sizes):
+        raise ValueError("the file's list of pictures is not of pictures")
+    return sizes
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name for a file of this folder and no other, whatever the archive says; each once."""
+    safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "picture"
+    number, found = 2, safe
+    while found.lower() in taken:
+        found, number = f"{safe}-{number}", number + 1
+    taken.add(found.lower())
+    return found
+
+
+def _save(raw: Tensor, stem: Path) -> str:
+    """A picture (C, H, W) as .png, else an array as .npy; its name."""
+    if raw.ndim != 3:
+        path = stem.with_name(f"{stem.name}.npy")
+        np.save(path, raw.numpy(), allow_pickle=False)
+        return path.name
+    path, pixels = stem.with_name(f"{stem.name}.png"), raw.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
+    return path.name
+
+
+def compress(
+    run: Run, raw: Tensor, *, steps: int | None = None, method: str = "lossless", tick: Tick = lambda: None
+) -> bytes:
+    """A .und file of raw examples (N, *shape), on the run's chain (`codec.compress`)."""
+    run.check(raw)
+    return codec.compress(run.model, raw, method=method, grid=run.grid, steps=steps, tick=tick)
+
+
+def decompress(run: Run, data: bytes, *, bits: float | None = None, tick: Tick = lambda: None) -> Tensor:
+    """The raw examples of a .und file, or what `bits` per dimension say of them (`codec.decompress`)."""
+    return codec.decompress(run.model, data, bits=bits, grid=run.grid, tick=tick)
