@@ -77,10 +77,10 @@ class Streams:
         """The next (calls, rows, size): one generator, set to each row's key and the chunk's counter."""
         out = np.empty((len(self), calls * size))
         fill = self._generator.standard_normal if kind == "normal" else self._generator.random
+        self._fresh["state"]["counter"][:] = 0, 0, 0, self._chunks
         for row, line in zip(self._rows, out, strict=True):
             key = (self._base + row) % 2**128
             self._fresh["state"]["key"][:] = key % 2**64, key >> 64
-            self._fresh["state"]["counter"][:] = 0, 0, 0, self._chunks
             self._bits.state = self._fresh
             fill(out=line)
         self._chunks += 1
@@ -109,11 +109,12 @@ def uniform(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Uniform noise on [0, 1) of this shape."""
+    """Uniform noise on [0, 1) of this shape; what the dtype would round to 1 is the number below it."""
     if isinstance(generator, Streams):
-        return generator.draw("uniform", shape).to(device, dtype)
-    noise = torch.rand(shape, generator=generator, device=generator.device, dtype=_exact(generator))
-    return noise.to(device, dtype)
+        noise = generator.draw("uniform", shape)
+    else:
+        noise = torch.rand(shape, generator=generator, device=generator.device, dtype=_exact(generator))
+    return noise.to(device, dtype).clamp(max=1 - torch.finfo(dtype).eps / 2)
 
 
 def _exact(generator: torch.Generator) -> torch.dtype:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from oracles import normals
+from undiffuse.distributions import Bernoulli
 from undiffuse.random import CHUNK, Streams, digest, keyed, normal, root, uniform
 from undiffuse.tensors import dims, like, micro_batch, total
 
@@ -84,6 +85,20 @@ def test_draws_are_cast_not_redrawn(dtype):
         assert torch.equal(kind((4, 9), keyed(2), dtype), exact.to(dtype))
         exact = kind((4, 9), Streams(2, rows=range(4)))
         assert torch.equal(kind((4, 9), Streams(2, rows=range(4)), dtype), exact.to(dtype))
+
+
+class Topmost(Streams):
+    def draw(self, kind: str, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.full(shape, 1 - 2.0**-53, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_uniform_number_stays_below_one(dtype):
+    """In every precision: what is certain happens, and what is impossible does not."""
+    u = uniform((1, 1), Topmost(rows=range(1)), dtype)
+    assert u.item() == 1 - torch.finfo(dtype).eps / 2 < 1
+    sure = Bernoulli(torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype))
+    assert sure.sample(Topmost(rows=range(1))).item() == 1
 
 
 def test_a_row_is_philox_keyed_by_digest_plus_row():
