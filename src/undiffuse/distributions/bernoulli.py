@@ -48,7 +48,7 @@ class Bernoulli(Distribution):
     def sample(self, generator: Generator) -> Tensor:
         """0 or 1, in the probabilities' dtype: 1 where a uniform number falls below p."""
         u = uniform(tuple(self.shape), generator, self.one.dtype, self.one.device)
-        return (u < self.one).to(self.one.dtype)
+        return u.lt_(self.one.detach())
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of the bits x in {0, 1}."""

@@ -46,8 +46,8 @@ class Binomial(Discrete):
         unseen, other = 1 - x_t, 1 - x_0
 
         def mixed(j: int) -> Tensor:  # nothing is subtracted, so small probabilities keep their digits
-            zero, one = (unseen * share[2 * k + j] + x_t * share[4 + 2 * k + j] for k in (0, 1))
-            return zero * other + one * x_0
+            zero, one = (torch.addcmul(unseen * share[2 * k + j], x_t, share[4 + 2 * k + j]) for k in (0, 1))
+            return torch.addcmul(zero * other, one, x_0)
 
         return Bernoulli(mixed(1), mixed(0))
 
