@@ -190,8 +190,6 @@ def their_methods() -> dict[str, Method]:
         return theirs.PGDMSampler(exact, case.each, a, lambda y: y @ back.mT, eta=1.0, **settings)(x_1)
 
     def dps(exact: Exact, case: Case, a: Callable, settings: dict, x_1: Tensor) -> Tensor:
-        parts = x_1.split(1 if False else case.rows)
-        del parts
         zeta = math.sqrt(len(x_1))  # its norm is that of the whole batch
         return theirs.DPSSampler(exact, case.each, a, zeta=zeta, **settings)(x_1)
 
@@ -255,15 +253,59 @@ def case_of(dims: int, std: float, rows: int) -> tuple[Case, list[Tensor]]:
     return Case(mixture, a, y, std, rows), [mixture.posterior(a, v, std, 16 * rows, generator) for v in y]
 
 
-def report(name: str, steps: int, found: list[float], began: float) -> float:
-    """The mean and its standard error, printed."""
-    values = torch.tensor(found)
-    mean, error = float(values.mean()), float(values.std() / math.sqrt(len(values)))
-    print(
-        f"  {name:34s} {steps:4d} steps  {mean:7.4f} +- {error:.4f}  {time.perf_counter() - began:5.1f} s",
-        flush=True,
-    )
-    return mean
+@dataclass
+class Found:
+    """The mean distance over the observations, with its standard error."""
+
+    mean: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} +- {self.error:.3f}"
+
+
+def report(name: str, steps: int, distances: list[float], began: float) -> Found:
+    """Printed as it comes."""
+    values, seconds = torch.tensor(distances), time.perf_counter() - began
+    found = Found(float(values.mean()), float(values.std() / math.sqrt(len(values))))
+    print(f"  {name:34s} {steps:4d} steps  {found}  {seconds:5.1f} s", flush=True)
+    return found
+
+
+def measured(dims: int, std: float, methods: dict[str, Method], rows: int, calls: int) -> dict[str, Found]:
+    """Every method's distance in one case, and that of exact draws."""
+    case, exact = case_of(dims, std, rows)
+    print(f"{dims}-D, std {std:g}")
+    generator, began = keyed("floor"), time.perf_counter()
+    again = [case.mixture.posterior(case.a, y, std, rows, generator) for y in case.y]
+    floor = [distance(x, e) for x, e in zip(again, exact, strict=True)]
+    found = {"exact draws": report("exact draws", 0, floor, began)}
+    for name, run in methods.items():
+        steps, began = steps_for(run, case, calls), time.perf_counter()
+        x = run(case, steps).nan_to_num(1e3).clamp(-1e3, 1e3)
+        each = [distance(part, e) for part, e in zip(x.split(rows), exact, strict=True)]
+        found[name] = report(name, steps, each, began)
+    return found
+
+
+def kind_of(name: str) -> str:
+    """azula's methods, whatever their settings and schedule."""
+    return name.split(",")[0].rstrip(" 124") if name.startswith("azula") else name
+
+
+def row_of(found: dict[str, Found]) -> dict[str, Found]:
+    """Of every kind the method with the least distance."""
+    ranked = sorted(found.items(), key=lambda each: -each[1].mean)
+    best = {kind_of(name): value for name, value in ranked}
+    return {kind_of(name): best[kind_of(name)] for name in found}
+
+
+def print_table(rows: dict[str, dict[str, Found]]) -> None:
+    """As Markdown."""
+    kinds = list(next(iter(rows.values())))
+    print("\n| " + " | ".join(["", *kinds]) + " |\n" + "|---" * (1 + len(kinds)) + "|")
+    for case, row in rows.items():
+        print(f"| {case} | " + " | ".join(str(row[kind]) for kind in kinds) + " |")
 
 
 def main() -> None:
@@ -276,20 +318,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="the names of methods")
     words = parser.parse_args()
     methods = our_methods() | (their_methods() if azula else {})
-    for dims in words.dims:
-        for std in STDS:
-            case, exact = case_of(dims, std, words.rows)
-            print(f"{dims}-D, std {std:g}")
-            generator, began = keyed("floor"), time.perf_counter()
-            again = [case.mixture.posterior(case.a, y, std, words.rows, generator) for y in case.y]
-            report("exact draws", 0, [distance(x, e) for x, e in zip(again, exact, strict=True)], began)
-            for name, run in methods.items():
-                if words.only and name not in words.only:
-                    continue
-                steps, began = steps_for(run, case, words.calls), time.perf_counter()
-                x = run(case, steps).nan_to_num(1e3).clamp(-1e3, 1e3)
-                found = [distance(part, e) for part, e in zip(x.split(words.rows), exact, strict=True)]
-                report(name, steps, found, began)
+    methods = {name: run for name, run in methods.items() if not words.only or name in words.only}
+    print_table(
+        {
+            f"{dims}-D, std {std:g}": row_of(measured(dims, std, methods, words.rows, words.calls))
+            for dims in words.dims
+            for std in STDS
+        }
+    )
 
 
 if __name__ == "__main__":
