@@ -24,7 +24,7 @@ from undiffuse.cli import (
     sample,
     train,
 )
-from undiffuse.cli.console import failed
+from undiffuse.cli.console import explained, failed
 
 app = typer.Typer(
     name="undiffuse",
@@ -54,7 +54,11 @@ def about(
 
 
 def main() -> None:
-    """The `undiffuse` command. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """The `undiffuse` command.
+
+    Exit codes: 0 done, 1 failed, 2 bad input, 71 out of memory, 74 a file could not be written, 75 the run
+    is in use, 130 and 143 interrupted.
+    """
     arguments = sys.argv[1:]
     if "--version" in arguments:
         from undiffuse import __version__
@@ -68,11 +72,8 @@ def main() -> None:
         if leaving.code == 130:
             failed("interrupted", 130)
         raise
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        sys.exit(failed(error, 2))
-    except (ArithmeticError, RuntimeError, MemoryError) as error:
-        if debug:
-            raise
-        sys.exit(failed(error, 1))
+        text, code = explained(error)
+        sys.exit(failed(text, code))

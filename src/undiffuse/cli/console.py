@@ -1,5 +1,6 @@
 """What the verbs share: progress with an estimated end, devices, one-line errors."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     import torch
     from rich.progress import Progress
 
+MEMORY = (
+    "train with train.accumulate=2 (the same batch in two parts), 4, .., a smaller train.batch or a smaller "
+    "network; a run goes on from its last checkpoint with another train.accumulate in its recipe.yaml"
+)
 DEVICES = "auto, cpu, cuda or cuda:N"
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
 Seed = Annotated[int, typer.Option("--seed", help="Keys every random draw.")]
@@ -24,6 +29,16 @@ def failed(error: Any, code: int) -> int:
     line = " ".join(text.split()) or type(error).__name__
     typer.echo(f"undiffuse: {printable(line)}", err=True)
     return code
+
+
+def explained(error: Exception) -> "tuple[Any, int]":
+    """What to say of an error, and the exit code: its own, 2 for bad input, 1 for what went wrong here."""
+    asked = re.search(r"allocate ([\d.]+ ?\w*)", str(error))
+    if isinstance(error, MemoryError) or (asked and isinstance(error, RuntimeError)):
+        need = f": {asked[1]} could not be had" if asked else ""
+        return f"out of memory{need}; {MEMORY}", 71  # EX_OSERR of sysexits.h
+    bad_input = isinstance(error, (ValueError, OSError, ImportError))
+    return error, int(getattr(error, "exit_code", 2 if bad_input else 1))
 
 
 def printable(text: str) -> str:

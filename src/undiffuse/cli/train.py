@@ -34,7 +34,10 @@ def command(
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as train.steps=500."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", help="New folder for the run. Default: runs/RECIPE.")
+        str | None,
+        typer.Option(
+            "--out", help="Folder of the run, new or begun with the same recipe. Default: a new runs/RECIPE."
+        ),
     ] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Continue the run in this folder.")
@@ -45,9 +48,26 @@ def command(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")
     ] = None,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            "--replay",
+            metavar="STEP",
+            help="With --resume: only repeat this step (from 0), in memory, and say what is not finite.",
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Refuse to go on where this machine rounds otherwise.")
+    ] = False,
+    allow_data_change: Annotated[
+        bool, typer.Option("--allow-data-change", help="Go on although values of the data have changed.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
-    """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own."""
+    """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own.
+
+    The same command again goes on where it stopped.
+    """
     from undiffuse.recipes import Experiment, override, read
 
     if (recipe is None) == (resume is None):
@@ -58,16 +78,39 @@ def command(
             raise ValueError(
                 "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
             )
-        experiment = Experiment.open(resume, where)
+        if replay is not None:
+            _replay(resume, replay, where)
+            return
+        experiment = Experiment.open(resume, where, exact=exact, other_data=allow_data_change)
     else:
         assert recipe is not None
+        if replay is not None:
+            raise ValueError(f"--replay {replay}: a step of which run? give --resume RUN")
         changes = list(overrides or [])
         changes += [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
         changes += [f"seed={seed}"] if seed is not None else []
         target = out or _free(Path("runs") / Path(recipe).stem)
-        experiment = Experiment.create(target, override(read(recipe), changes), where)
+        experiment = Experiment.create(
+            target, override(read(recipe), changes), where, exact=exact, other_data=allow_data_change
+        )
     _announce(experiment)
     _follow(experiment)
+
+
+def _replay(folder: str, step: int, device: Any) -> None:
+    """Repeat one step and say what it met."""
+    from undiffuse.recipes import replay
+
+    found = replay(folder, step, device)
+    typer.echo(
+        f"step {step}, from the checkpoint of step {found.begin:,}: loss {found.loss}, "
+        f"gradient norm {found.norm}"
+    )
+    if found.bad is None:
+        typer.echo("everything is finite")
+    else:
+        typer.echo(f"first bad tensor: {printable(found.bad)}")
+        typer.echo(f"first module whose output is not finite: {printable(found.module or 'none')}")
 
 
 def _free(path: Path) -> Path:
@@ -87,18 +130,27 @@ def _announce(experiment: "Experiment") -> None:
         f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
         f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
     )
-    if run.step:
+    for warning in experiment.warnings:
+        typer.echo(f"warning: {printable(warning)}", err=True)
+    if run.step >= experiment.settings.steps:
+        typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")
+    elif run.step:
         typer.echo(f"continuing after step {run.step:,}")
 
 
 def _follow(experiment: "Experiment") -> None:
     """Train with a bar."""
+    from undiffuse.training import Signals
+
     total, done = experiment.settings.steps, experiment.run.step
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
-    with progress("loss", "test") as bar:
+    with progress("loss", "test") as bar, Signals() as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
-        for event in experiment.train():
+        for event in experiment.train(signals):
+            if event.progress.skipped:
+                bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
+                continue
             loss = event.progress.loss
             average = loss if average is None else 0.98 * average + 0.02 * loss
             if event.test:

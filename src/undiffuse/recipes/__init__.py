@@ -52,6 +52,7 @@ from undiffuse.recipes.progressive import (
 )
 from undiffuse.recipes.reading import override, read, shipped
 from undiffuse.recipes.recipe import Plan, load_data
+from undiffuse.recipes.replay import Replayed, replay
 from undiffuse.recipes.reproduce import (
     PaperRow,
     Reproduced,
@@ -77,6 +78,7 @@ __all__ = [
     "Plan",
     "Posterior",
     "RecipeError",
+    "Replayed",
     "Reproduced",
     "Run",
     "Way",
@@ -125,6 +127,7 @@ __all__ = [
     "read_metrics",
     "read_seen",
     "read_table",
+    "replay",
     "save_animation",
     "save_distances",
     "save_entropies",

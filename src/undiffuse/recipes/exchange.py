@@ -20,7 +20,7 @@ from undiffuse.files import write_json, write_text
 from undiffuse.interop import chain, chain_config, layers, unet_arguments, unet_config
 from undiffuse.model import Denoiser
 from undiffuse.networks import UNet
-from undiffuse.recipes.experiment import absolute
+from undiffuse.recipes.begin import absolute, recipe_hash
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override
@@ -128,7 +128,8 @@ def _write(out: Path, plan: Plan, facts: Mapping[str, Any], model: Denoiser) -> 
         raise ValueError(f"trained_betas: a recipe of {len(recipe):,} bytes; they are at most {LARGEST:,}")
     settings: Settings = plan["train"].build()
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    start = checkpoint.Checkpoint(0, weights, weights, {}, {"settings": asdict(settings), "times": {}})
+    state = {"settings": asdict(settings), "recipe": plan.describe(), "times": {}, "pending": []}
+    start = checkpoint.Checkpoint(0, weights, weights, {}, state, {"recipe": recipe_hash(plan)})
     with new_folder(out) as temporary:
         write_text(temporary / "recipe.yaml", recipe)
         write_json(temporary / "run.json", facts)

@@ -1,13 +1,18 @@
 """run.json: what the data of a run were, so that it can be used without them and resumed only on the same."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from undiffuse import __version__
 from undiffuse.data import Space, Splits
 
 FORMAT = 1
+HASHED = 2**26  # bytes of data that are hashed: all of smaller sets, examples at even distances of larger
 
 
 def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
@@ -19,6 +24,7 @@ def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
         "levels": splits.levels,
         "classes": splits.classes,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
+        "sha256": hash_of(splits),
         "space": space.state(),
         "shades": _shades(splits),
     }
@@ -48,8 +54,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> None:
-    """Raise ValueError if the data are not those that run.json describes."""
+def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> bool:
+    """Whether the data have the content that run.json describes.
+
+    Raises ValueError if there are other numbers of them, or of another shape or levels.
+    """
     examples = {"train": len(splits.train), "test": len(splits.test)}
     then = (facts["examples"], tuple(facts["shape"]), facts["levels"])
     now = (examples, splits.shape, splits.levels)
@@ -59,6 +68,26 @@ def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> None:
             f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
             f"{words.format(*then)}"
         )
+    return bool(facts.get("sha256") == hash_of(splits))
+
+
+def hash_of(splits: Splits) -> str:
+    """SHA-256 of the data's type, shape and values, within `HASHED` bytes of each split."""
+    digest = hashlib.sha256()
+    for part in (splits.train, splits.test, splits.train_labels, splits.test_labels):
+        if part is None:
+            continue
+        digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+        digest.update(_spread(part).contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _spread(part: Tensor) -> Tensor:
+    """All examples, or those at even distances, the first and the last among them."""
+    count = max(2, HASHED // max(1, part[:1].numel() * part.element_size()))
+    if len(part) <= count:
+        return part
+    return part[torch.linspace(0, len(part) - 1, count, dtype=torch.float64).round().long()]
 
 
 def _shades(splits: Splits) -> tuple[float, float]:

@@ -1,11 +1,11 @@
 """metrics.jsonl: what training reported, one JSON object a line."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from undiffuse.files import write_text
+from undiffuse.files import append, sync, write_text
 from undiffuse.recipes.evaluation import Evaluation
 from undiffuse.training import Progress
 
@@ -18,13 +18,19 @@ class Event:
     test: Evaluation | None = None
     files: tuple[Path, ...] = ()
 
+    def with_files(self, *files: Path) -> "Event":
+        """The event, and these files."""
+        return replace(self, files=(*self.files, *files))
+
 
 class Log:
-    """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last."""
+    """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last.
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        self.losses: list[float] = []
+    `pending` are the losses since then, which a checkpoint keeps: a run that goes on writes the same rows.
+    """
+
+    def __init__(self, path: Path, step: int, pending: list[float]) -> None:
+        self.path, self.losses = path, list(pending)
         if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
             rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -32,19 +38,36 @@ class Log:
 
     def add(self, event: Event, due: bool) -> None:
         """Count a step in; write a row if one is due or the model was evaluated."""
-        self.losses.append(event.progress.loss)
-        if not (due or event.test):
+        progress = event.progress
+        if progress.skipped is None:
+            self.losses.append(progress.loss)
+        if not (due or event.test) or not self.losses:
             return
-        row = asdict(event.progress) | {"loss": sum(self.losses) / len(self.losses)}
+        row = {name: getattr(progress, name) for name in ("step", "loss", "grad_norm", "lr", "seconds")}
+        row |= {"loss": sum(self.losses) / len(self.losses)}
+        if progress.skipped:
+            row["grad_norm"] = None
         if event.test:
             total = event.test.report.total  # bits per dimension of x_0
             row |= {"test_bits": total.mean, "test_bits_se": total.se}
         self.losses.clear()
-        with self.path.open("a") as handle:
-            handle.write(json.dumps(row) + "\n")
+        append(self.path, json.dumps(row, allow_nan=False) + "\n")
+
+    def sync(self) -> None:
+        """Flush the rows to the disk, so that no checkpoint is ahead of them."""
+        if self.path.exists():
+            sync(self.path)
+
+
+def record(folder: Path, step: int, event: str, **facts: Any) -> None:
+    """A line of events.jsonl: what happened to a run, which no rerun repeats."""
+    append(folder / "events.jsonl", json.dumps({"step": step, "event": event, **facts}) + "\n")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line that was cut off by a crash is left out."""
     text = (folder / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    try:
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+    except ValueError as error:
+        raise ValueError(f"{folder / 'metrics.jsonl'}: damaged, a line is no JSON: {error}") from error

@@ -3,18 +3,31 @@
 from undiffuse.training import checkpoint
 from undiffuse.training.batches import Batches, LabelBatches
 from undiffuse.training.ema import EMA
+from undiffuse.training.fingerprint import canary, fingerprint
+from undiffuse.training.gate import NonFiniteError
+from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
+from undiffuse.training.scan import recover
 from undiffuse.training.settings import Settings
+from undiffuse.training.signals import Signals, Stopped
 
 __all__ = [
     "EMA",
     "Batches",
+    "BusyError",
     "LabelBatches",
+    "Lock",
+    "NonFiniteError",
     "Progress",
     "Settings",
+    "Signals",
     "State",
+    "Stopped",
+    "canary",
     "checkpoint",
+    "fingerprint",
+    "recover",
     "restore",
     "state_of",
     "train",

@@ -2,60 +2,77 @@
 
     step-00001000/  weights.safetensors  average.safetensors  optimizer.safetensors  state.json  MANIFEST.json
 
-The manifest is written last and holds the SHA-256 of every other file; a checkpoint is loaded only if all
-of them agree. There is no random state to save: every draw is keyed by the step (`undiffuse.random`).
+The manifest is written last: size and SHA-256 of every other file, where the checkpoint comes from, and a
+seal over all of that. A checkpoint is loaded only if every byte agrees. There is no random state to save:
+every draw is keyed by the step (`undiffuse.random`).
 """
 
 import hashlib
 import json
-import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from undiffuse.files import folder, write_json
+from undiffuse import tensorfile
+from undiffuse.files import folder, remove, write_json
+from undiffuse.training.gate import first_bad
 
-FORMAT = 1
+FORMAT = 2
 GROUPS = ("weights", "average", "optimizer")
+FILES = (*(f"{group}.safetensors" for group in GROUPS), "state.json")
+MANIFEST = "MANIFEST.json"
+LARGEST = 2**22  # bytes of a JSON file: the times' history is the longest
 Tensors = dict[str, Tensor]
+
+
+class FormatError(ValueError):
+    """A checkpoint of another version: whole, but not for this one."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training run at one step."""
+    """A training run at one step; `origin` goes into the manifest: recipe, data, numerics."""
 
     step: int
     weights: Tensors
     average: Tensors
     optimizer: Tensors
     state: dict[str, Any]
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def save(root: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write step-N under `root` and remove all but the newest `keep`; never the one just written.
+    """Write step-N under `root`, then remove all but the newest `keep`; never the one just written.
 
-    Raises ValueError if a tensor is not finite.
+    Raises ValueError if a tensor is not finite, WriteError if the disk is full or fails.
     """
     path = root / f"step-{checkpoint.step:08d}"
     groups = {name: getattr(checkpoint, name) for name in GROUPS}
-    _check_finite(groups)
+    bad = first_bad(groups)
+    if bad:
+        raise ValueError(f"{bad} is not finite; nothing was saved")
     if path.exists():
         return path
     with folder(path) as temporary:
-        for name, tensors in groups.items():
-            save_file(_plain(tensors), temporary / f"{name}.safetensors")
-        state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state}
-        write_json(temporary / "state.json", state)
-        hashes = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
-        write_json(temporary / "MANIFEST.json", {"sha256": hashes})
+        _write(temporary, checkpoint, groups)
     for old in steps(root)[:-keep]:
-        shutil.rmtree(old)
+        remove(old)
     return path
+
+
+def _write(path: Path, checkpoint: Checkpoint, groups: Mapping[str, Tensors]) -> None:
+    hashes = {}
+    for name, tensors in groups.items():
+        hashes[f"{name}.safetensors"] = tensorfile.write(path / f"{name}.safetensors", tensors)
+    write_json(path / "state.json", {"step": checkpoint.step, **checkpoint.state})
+    hashes["state.json"] = _sha256(path / "state.json")
+    files = {name: {"bytes": (path / name).stat().st_size, "sha256": h} for name, h in hashes.items()}
+    manifest = {"format": FORMAT, "step": checkpoint.step, "files": files, **checkpoint.origin}
+    write_json(path / MANIFEST, manifest | {"seal": _seal(manifest)})
 
 
 def steps(root: Path) -> list[Path]:
@@ -73,58 +90,66 @@ def latest(root: Path) -> Path:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """The checkpoint in this folder, verified. Raises ValueError if it is damaged."""
-    verify(path)
-    state = _load_state(path)
-    groups = {name: _load(path, name, device) for name in GROUPS}
-    return Checkpoint(step=state["step"], state=state, **groups)
+    """The checkpoint in this folder, verified. Raises ValueError if it is damaged, or not finite."""
+    manifest = verify(path)
+    state = json.loads((path / "state.json").read_text())
+    weights, average, optimizer = (_load(path, name, device) for name in GROUPS)
+    bad = first_bad({"weights": weights, "average": average, "optimizer": optimizer})
+    if bad:
+        raise ValueError(f"{path}: {bad} is not finite")
+    origin = {key: value for key, value in manifest.items() if key not in ("format", "step", "files", "seal")}
+    return Checkpoint(state["step"], weights, average, optimizer, state, origin)
 
 
 def load_average(path: Path, device: torch.device | str = "cpu") -> Tensors:
     """Only the averaged weights, verified."""
     verify(path, only=("average.safetensors", "state.json"))
-    _load_state(path)
     return _load(path, "average", device)
 
 
-def verify(path: Path, only: tuple[str, ...] | None = None) -> None:
-    """Raise ValueError naming the first file that is not what the manifest says."""
+def verify(path: Path, only: tuple[str, ...] = FILES) -> dict[str, Any]:
+    """The manifest. Raises ValueError naming the first file that is not what it says."""
+    manifest = _manifest(path)
+    for name in only:
+        file, said = path / name, manifest["files"][name]
+        if not file.is_file() or file.stat().st_size != said["bytes"]:
+            raise ValueError(f"{file}: damaged or missing, it should have {said['bytes']:,} bytes")
+        found = _sha256(file)
+        if found != said["sha256"]:
+            raise ValueError(f"{file}: damaged, its SHA-256 is {found[:12]}.., not {said['sha256'][:12]}..")
+    if only is FILES:
+        more = {file.name for file in path.iterdir()} - {*FILES, MANIFEST}
+        if more:
+            raise ValueError(f"{path / min(more)}: not a file of a checkpoint")
+    return manifest
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """MANIFEST.json, every byte as it was written. Raises FormatError for another version's."""
+    file = path / MANIFEST
     try:
-        hashes = dict(json.loads((path / "MANIFEST.json").read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged checkpoint, its MANIFEST.json cannot be read") from error
-    for name in (*(f"{group}.safetensors" for group in GROUPS), "state.json"):
-        hashes.setdefault(name, None)
-    for name, expected in hashes.items():
-        if only is None or name in only:
-            file = path / name
-            if not file.is_file() or _sha256(file) != expected:
-                raise ValueError(f"{file}: damaged or missing, its SHA-256 is not the manifest's")
+        text = file.read_text() if file.stat().st_size <= LARGEST else ""
+        manifest = json.loads(text)
+        seal = manifest.pop("seal") if set(manifest) != {"sha256"} else ""  # what version 1 wrote
+        whole = text == json.dumps(manifest | {"seal": seal}, indent=2) + "\n" and seal == _seal(manifest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file}: damaged or missing, it cannot be read") from error
+    if seal and not whole:
+        raise ValueError(f"{file}: damaged, its seal does not fit")
+    if manifest.get("format") != FORMAT:
+        found = manifest.get("format", 1)
+        raise FormatError(f"{path}: checkpoint format {found!r}, this version reads {FORMAT}")
+    if set(manifest["files"]) != set(FILES):
+        raise ValueError(f"{file}: lists other files than a checkpoint has")
+    return dict(manifest)
 
 
-def _load_state(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((path / "state.json").read_text())
-    if state.get("format") != FORMAT:
-        raise ValueError(f"{path}: checkpoint format {state.get('format')!r}, this version reads {FORMAT}")
-    return state
+def _seal(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
 
 
 def _load(path: Path, name: str, device: torch.device | str) -> Tensors:
-    try:
-        return load_file(path / f"{name}.safetensors", device=str(device))
-    except SafetensorError as error:
-        raise ValueError(f"{path / name}.safetensors: not a safetensors file ({error})") from error
-
-
-def _plain(tensors: Tensors) -> Tensors:
-    return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-
-
-def _check_finite(groups: dict[str, Tensors]) -> None:
-    for group, tensors in groups.items():
-        for name, t in tensors.items():
-            if t.is_floating_point() and not bool(t.isfinite().all()):
-                raise ValueError(f"{group}: {name} is not finite; nothing was saved")
+    return tensorfile.read(path / f"{name}.safetensors", device)
 
 
 def _sha256(file: Path) -> str:

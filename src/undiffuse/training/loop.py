@@ -1,5 +1,6 @@
 """The training loop: a generator of reports, one a step. Everything else watches it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,19 +13,24 @@ from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.training.ema import EMA
-from undiffuse.training.optimizer import learning_rate, optimizer_of
+from undiffuse.training.gate import NonFiniteError, Watch, first_bad
+from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
 from undiffuse.training.settings import Settings
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What one step did. `step` counts the steps done; `seconds` is the step's own time."""
+    """What one step did. `step` counts the steps done; `seconds` is the step's own time.
+
+    A step whose loss or gradient was not finite and that was left out has the error in `skipped`.
+    """
 
     step: int
     loss: float
     grad_norm: float
     lr: float
     seconds: float
+    skipped: NonFiniteError | None = None
 
 
 class State:
@@ -36,6 +42,24 @@ class State:
         self.optimizer = optimizer_of(model, settings)
         self.ema = EMA(model, settings.ema)
         self.step = 0
+        self.skips = 0  # steps left out in a row
+        self._watch: Watch | None = None
+
+    def groups(self) -> dict[str, dict[str, Tensor]]:
+        """Everything that training changes, by name."""
+        weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        optimizer = state_of(self.optimizer, self.model)
+        return {"weights": weights, "average": self.ema.average, "optimizer": optimizer}
+
+    def finite(self) -> bool:
+        """Whether all of it is."""
+        if self._watch is None:
+            groups = self.groups()
+            self._watch = Watch([t for tensors in groups.values() for t in tensors.values()])
+            if not groups["optimizer"]:  # its tensors come with the first update
+                watch, self._watch = self._watch, None
+                return watch.finite() or first_bad(groups) is None
+        return self._watch.finite() or first_bad(self.groups()) is None
 
 
 def train(
@@ -47,13 +71,15 @@ def train(
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
-    Step n sees the examples `batches(n)`, with `labels(n)` if there are any.
-    Raises FloatingPointError, before the weights are touched, if the loss or the gradient is not finite.
+    Step n sees the examples `batches(n)`, with `labels(n)` if there are any. Step n draws by keys of n
+    alone, so that a state and its step number are all there is to save.
+    Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
+    with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row.
     """
     settings, model = state.settings, state.model
     device = next(model.parameters()).device
     while state.step < settings.steps:
-        began = time.perf_counter()
+        began, rate = time.perf_counter(), learning_rate(state.step, settings)
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
@@ -63,14 +89,34 @@ def train(
             given = model if labels is None else model.given(labels(state.step).to(device))
             loss = _backward(given, objective, x_0, generator, settings)
         norm = _clip(model, settings.clip)
-        _check_finite(state.step, loss, norm)
-        rate = learning_rate(state.step, settings)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.optimizer.step()
-        state.ema.update(state.step)
+        bad = _checked(state, x_0, loss, norm)
+        if bad is None:
+            _update(state, rate)
+        state.skips = 0 if bad is None else state.skips + 1
         state.step += 1
-        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began)
+        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, bad)
+
+
+def _update(state: State, rate: float) -> None:
+    """One step of the optimizer and of the average."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    state.ema.update(state.step)
+
+
+def _checked(state: State, x_0: Tensor, loss: float, norm: float) -> NonFiniteError | None:
+    """None if the update may be made, an error if the step is to be left out; else the error is raised."""
+    whole = state.finite()
+    if whole and math.isfinite(loss) and math.isfinite(norm):
+        return None
+    gradients = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
+    where = {"batch": {"x_0": x_0}} | state.groups() | {"gradient": gradients}
+    bad = first_bad(where) or "none: the loss itself"
+    error = NonFiniteError(state.step, loss, norm, bad, not whole)
+    if state.settings.non_finite == "skip" and whole and state.skips < state.settings.skip_limit:
+        return error
+    raise error
 
 
 @contextmanager
@@ -102,11 +148,3 @@ def _clip(model: Denoiser, limit: float) -> float:
     """The gradient's norm, before it is clipped at `limit` (0: not clipped)."""
     bound = limit if limit > 0 else float("inf")
     return float(torch.nn.utils.clip_grad_norm_(model.parameters(), bound))
-
-
-def _check_finite(step: int, loss: float, norm: float) -> None:
-    if not (abs(loss) < float("inf") and norm < float("inf")):
-        raise FloatingPointError(
-            f"step {step}: loss {loss}, gradient norm {norm}; the weights were left as they were. "
-            "Try a smaller train.lr, a longer train.warmup, or train.precision=fp32"
-        )

@@ -16,7 +16,8 @@ class Settings:
     `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
-    drawn (0: never).
+    drawn (0: never). A batch with a loss or gradient that is not finite ends the run, or is left out
+    (`non_finite` stop or skip), `skip_limit` in a row at most.
     """
 
     steps: int = 1000
@@ -35,6 +36,8 @@ class Settings:
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
+    non_finite: Literal["stop", "skip"] = "stop"
+    skip_limit: int = 10
     log_every: int = 10
     sample_every: int = 0
     sample_steps: int = 50
@@ -46,7 +49,7 @@ class Settings:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1}
+        at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1, "skip_limit": 1}
         at_least |= {"evaluate_examples": 2, "evaluate_terms": 1, "sample_steps": 1}
         at_least |= dict.fromkeys(
             (

@@ -1,0 +1,167 @@
+"""How a run begins, and how it goes on: its folder, its one writer, its recipe and its data."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from undiffuse.data import Space, Splits
+from undiffuse.files import sweep, write_json, write_text
+from undiffuse.random import keyed
+from undiffuse.recipes.facts import facts_of
+from undiffuse.recipes.parts import RecipeError
+from undiffuse.recipes.reading import read
+from undiffuse.recipes.recipe import Plan, load_data
+from undiffuse.tensorfile import TENSORS
+from undiffuse.training import Batches, Lock, Settings, State, restore
+from undiffuse.training.checkpoint import Checkpoint
+
+NOTHING = object()
+FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
+    *("about", "data.path", "sampler", "evaluate_terms"),
+    *("train.accumulate", "train.keep", "train.log_every", "train.checkpoint_every", "train.steps"),
+    *("train.sample_every", "train.sample_steps", "train.figures_every", "train.evaluate_every"),
+    *("train.evaluate_examples", "train.evaluate_terms", "train.non_finite", "train.skip_limit"),
+)
+
+
+def begun(folder: Path) -> bool:
+    """Whether there is a run; run.json is the last of what a new one writes."""
+    return (folder / "run.json").is_file()
+
+
+def begin(folder: Path, plan: Plan) -> Lock:
+    """Look at the data, build every part, then write recipe.yaml and run.json; returns the run's lock.
+
+    Raises what does not fit before anything is written, FileExistsError for a folder in use, BusyError.
+    """
+    _check_unused(folder, plan)
+    splits = load_data(plan)
+    space = plan.space(splits)  # first: what the data are decides what else fits
+    _check(plan, splits, space)
+    lock = Lock(folder)
+    if not begun(folder):  # another process may have been here since
+        sweep(folder)
+        write_text(folder / "recipe.yaml", _text(plan))
+        write_json(folder / "run.json", facts_of(splits, space))
+    return lock
+
+
+def check_recipe(folder: Path, plan: Plan) -> None:
+    """Raise FileExistsError naming the keys in which the recipe differs from that of the run in the
+    folder.
+    """
+    other = differences(Plan(read(str(folder / "recipe.yaml"))).describe(), plan.describe())
+    if other:
+        raise FileExistsError(
+            f"{folder}: a run of another recipe ({', '.join(other)}); choose another folder, or "
+            f"continue that "
+            f"run: undiffuse train --resume {folder}"
+        )
+
+
+def check_origin(folder: Path, plan: Plan, saved: Checkpoint) -> None:
+    """Raise ValueError if recipe.yaml asks for another model or training than the checkpoint's."""
+    if saved.origin.get("recipe") == recipe_hash(plan):
+        return
+    other = [each for each in differences(saved.state["recipe"], plan.describe()) if _binding(each)]
+    raise ValueError(
+        f"{folder / 'recipe.yaml'}: changed since step {saved.step:,} ({', '.join(other)}); undo that, "
+        f"or start "
+        "a new run"
+    )
+
+
+def recipe_hash(plan: Plan) -> str:
+    """SHA-256 of every key that is not free to change."""
+    keys = {key: value for key, value in _leaves(plan.describe(), "") if _binding(key)}
+    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """`key=now, was then` for every key in which recipe b differs from a."""
+    then, now = dict(_leaves(a, "")), dict(_leaves(b, ""))
+    return [
+        f"{key}={_said(now.get(key, NOTHING))}, was {_said(then.get(key, NOTHING))}"
+        for key in [*then, *(key for key in now if key not in then)]
+        if then.get(key, NOTHING) != now.get(key, NOTHING)
+    ]
+
+
+def put_back(state: State, saved: Checkpoint) -> None:
+    """The training state of a checkpoint. Raises ValueError for one of another model."""
+    shapes = {name: p.shape for name, p in state.model.named_parameters()}
+    other = shapes.items() ^ {name: w.shape for name, w in saved.weights.items()}.items()
+    if other:
+        raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
+    with torch.no_grad():
+        for name, parameter in state.model.named_parameters():
+            parameter.copy_(saved.weights[name])
+            state.ema.average[name].copy_(saved.average[name])
+    restore(state.optimizer, state.model, saved.optimizer)
+    state.step, state.skips = saved.step, saved.state.get("skips", 0)
+
+
+def absolute(node: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with data.path made absolute, so that the run can be continued from anywhere."""
+    data = node.get("data")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        return node | {"data": data | {"path": str(Path(data["path"]).expanduser().absolute())}}
+    return node
+
+
+def _text(plan: Plan) -> str:
+    return yaml.safe_dump(plan.describe(), sort_keys=False)
+
+
+def _check_unused(folder: Path, plan: Plan) -> None:
+    """Raise FileExistsError unless the folder is empty, or holds what an interrupted start of this left."""
+    used = FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
+    if folder.exists() and not folder.is_dir():
+        raise used
+    for file in folder.iterdir() if folder.exists() else ():
+        own = file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".tmp"))
+        if not own and not (file.name == "recipe.yaml" and file.read_text(errors="replace") == _text(plan)):
+            if begun(folder):  # by another process, a moment ago: the lock will tell
+                return
+            raise used
+
+
+def _check(plan: Plan, splits: Splits, space: Space) -> None:
+    """Build every part, and let one example through: what does not fit says so before anything is written."""
+    settings: Settings = plan["train"].build()
+    if settings.evaluate_every and len(splits.test) < 2:
+        raise RecipeError(
+            f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
+            "there is 1; raise data.test, or set train.evaluate_every=0"
+        )
+    model = plan.denoiser(splits.shape, splits.levels, splits.classes).eval()
+    if 3 * len(list(model.parameters())) > TENSORS:
+        raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
+    plan["sampler"].build().check(model)
+    batches = Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)
+    with torch.no_grad():
+        plan.objective(model.kernel)(model, batches(0), keyed(plan["seed"], "check"))
+
+
+def _binding(key: str) -> bool:
+    """Whether a key, or a difference in it, is one that a run may not go on with."""
+    name = key.partition("=")[0]
+    return not any(name == free or name.startswith(f"{free}.") for free in FREE)
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, plain value) of a described recipe."""
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _said(value: Any) -> str:
+    return "absent" if value is NOTHING else str(value)[:60]

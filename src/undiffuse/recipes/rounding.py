@@ -1,0 +1,29 @@
+"""Whether this machine rounds as the one that wrote a checkpoint; its number of threads is taken over."""
+
+import torch
+
+from undiffuse.training import canary
+from undiffuse.training.checkpoint import Checkpoint
+from undiffuse.training.fingerprint import fingerprint
+
+
+def same_rounding(saved: Checkpoint, device: torch.device | str, exact: bool) -> list[str]:
+    """Set the checkpoint's number of threads; a warning if the canary sings differently all the same.
+
+    Raises ValueError instead if `exact`.
+    """
+    then = saved.origin.get("numerics")
+    if then is None:
+        return []
+    if torch.get_num_threads() != then["threads"]:
+        torch.set_num_threads(then["threads"])
+    if canary(device) == then["canary"]:
+        return []
+    now = fingerprint(device)
+    other = [f"{key} {now[key]}, was {then[key]}" for key in now if key != "canary" and now[key] != then[key]]
+    text = (
+        f"from step {saved.step:,} on not bit for bit what it would have been: this machine rounds otherwise"
+    )
+    if exact:
+        raise ValueError(f"--exact: {text} ({', '.join(other) or 'flags'})")
+    return [f"{text} ({', '.join(other) or 'flags of oneDNN or MKL'})"]

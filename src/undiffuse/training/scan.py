@@ -1,0 +1,61 @@
+"""What a start does with a run's checkpoints: leftovers go, damaged ones are set aside, a whole one is loaded.
+
+Never a silent restart: if there were checkpoints and none of them is whole, that is an error.
+"""
+
+from pathlib import Path
+
+import torch
+
+from undiffuse.files import sweep, sync, write_text
+from undiffuse.training import checkpoint
+from undiffuse.training.checkpoint import Checkpoint, FormatError
+
+REASON = "REASON.txt"
+
+
+def recover(
+    root: Path, device: torch.device | str = "cpu", until: int | None = None
+) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint under `root`, None if there never was one; and why others were set aside.
+
+    `until`: those of later steps are not looked at. Only the writer of a run may call it (`training.lock`).
+    A damaged step-N becomes bad-step-N. Raises ValueError if none is whole, FormatError for one of another
+    version.
+    """
+    sweep(root)
+    reasons: list[str] = []
+    for path in reversed(checkpoint.steps(root)):
+        if until is not None and int(path.name.removeprefix("step-")) > until:
+            continue
+        try:
+            return checkpoint.load(path, device), reasons
+        except FormatError:
+            raise
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            reasons.append(_set_aside(path, error))
+    bad = sorted(root.glob("bad-*"))
+    if bad:
+        why = reasons[0] if reasons else (_reason(bad[-1]) or "no reason was left")
+        raise ValueError(
+            f"{root}: none of its checkpoints is whole, and nothing was started over "
+            f"({bad[-1].name}: {why}); restore one, or train into a new folder"
+        )
+    return None, reasons
+
+
+def _set_aside(path: Path, error: Exception) -> str:
+    """Rename it, with a line that says why."""
+    number, target = 2, path.with_name(f"bad-{path.name}")
+    while target.exists():
+        number, target = number + 1, path.with_name(f"bad-{path.name}-{number}")
+    path.rename(target)
+    sync(path.parent)
+    reason = " ".join(str(error).split())
+    write_text(target / REASON, f"{reason}\n")
+    return reason
+
+
+def _reason(path: Path) -> str:
+    file = path / REASON
+    return file.read_text(errors="replace").strip()[:300] if file.is_file() else ""
