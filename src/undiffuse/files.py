@@ -40,7 +40,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, raw = _temporary(path), None
     try:
-        raw = _Raw(temporary, "xb")
+        raw = _Raw(temporary, "xb", opener=_opened)
         with io.BufferedWriter(raw) as file:
             yield cast(BinaryIO, file)
             file.flush()
@@ -96,7 +96,7 @@ def append(path: Path, text: str) -> None:
     """Add text to a file; after a crash its last line may be cut off. Raises WriteError."""
     raw = None
     try:
-        with (raw := _Raw(path, "ab")) as file:
+        with (raw := _Raw(path, "ab", opener=_opened)) as file:
             file.write_all(text.encode())
     except OSError as error:
         raise WriteError(path, raw.asked if raw else 0, error) from error
@@ -146,6 +146,10 @@ class _Raw(io.FileIO):
         view = memoryview(data).cast("B")
         while view:
             view = view[self.write(view) :]
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o666)
 
 
 def _temporary(path: Path) -> Path:
