@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from tools.faults.subject import WORDS, Bench, Check, digest
 from tools.faults import child
+from tools.faults.subject import WORDS, Bench, Check, digest
 from undiffuse.training import checkpoint
 
 NAMES = (*checkpoint.FILES, checkpoint.MANIFEST)
@@ -73,7 +73,9 @@ def older(bench: Bench) -> Check:
     for path in checkpoint.steps(run / "checkpoints"):
         (path / "state.json").write_bytes(b"")
     last = bench.train(run)
-    check.expect(last.code == 2 and "nothing was started over" in last.text, f"all damaged: {last.text[-300:]}")
+    check.expect(
+        last.code == 2 and "nothing was started over" in last.text, f"all damaged: {last.text[-300:]}"
+    )
     return check
 
 

@@ -1,4 +1,6 @@
-"""Full disks and failing calls (F4, F5): a whole checkpoint always remains, the message names file and bytes."""
+"""Full disks and failing calls (F4, F5): a whole checkpoint always remains, the message names
+file and bytes.
+"""
 
 import errno
 import os
@@ -19,7 +21,9 @@ TOLD = re.compile(r"undiffuse: .*/.*: .*[\d,]+ bytes were needed, [\d,]+ are fre
 
 def failures(bench: Bench) -> Check:
     """The Nth call fails, for every N and every error; the same command then ends with the same bits."""
-    check = Check("failures", "failing calls: one line says which file, exit 74, and the same bits afterwards")
+    check = Check(
+        "failures", "failing calls: one line says which file, exit 74, and the same bits afterwards"
+    )
     whole, names = bench.whole(), calls(bench)
     cases = [(n, error) for n in range(1, len(names) + 1) for error in ERRORS]
     if not bench.full:
@@ -57,7 +61,9 @@ def full(bench: Bench) -> Check:
     count = bench.count(4, 32)
     for i in range(count):
         size = 4096 * (10 + (40 * i) // count)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True)
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True
+        )
         if made.returncode:
             check.notes.append("skipped: no tmpfs may be mounted here")
             return check
@@ -79,7 +85,9 @@ def _room(bench: Bench, check: Check, whole: str, size: int, run: Path, limited:
         subprocess.run(["mount", "-o", "remount,size=16m", run.parent], check=True)
     last = bench.train(run)
     good = clean and not tmp and last.code == 0 and digest(run) == whole
-    check.expect(good, f"{size:,} bytes, {len(steps)} checkpoints, {tmp}: {failed.text[-300:]}{last.text[-300:]}")
+    check.expect(
+        good, f"{size:,} bytes, {len(steps)} checkpoints, {tmp}: {failed.text[-300:]}{last.text[-300:]}"
+    )
 
 
 def _limit(size: int) -> None:

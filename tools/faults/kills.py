@@ -1,4 +1,6 @@
-"""SIGKILL at random times, and before every call that touches the disk (F1, F2); the order of flushes (F3)."""
+"""SIGKILL at random times, and before every call that touches the disk (F1, F2); the order of
+flushes (F3).
+"""
 
 import os
 import signal
@@ -37,7 +39,11 @@ def points(bench: Bench) -> Check:
     """Killed before the Nth call that touches the disk, or half through it if it writes."""
     check = Check("points", "kills at calls that touch the disk: the rest of the run has the same bits")
     whole, names = bench.whole(), calls(bench)
-    cases = [(n, half) for n, name in enumerate(names, 1) for half in ((False, True) if name == "write" else (False,))]
+    cases = [
+        (n, half)
+        for n, name in enumerate(names, 1)
+        for half in ((False, True) if name == "write" else (False,))
+    ]
     if not bench.full:
         cases = bench.choose.sample(cases, 24)
     for number, half in cases:
@@ -59,9 +65,7 @@ def flushes(bench: Bench) -> Check:
     dirty: set[str] = set()
     lines = [line.split("\t") for line in log.read_text().splitlines()]
     for i, (name, path, _target) in enumerate(lines):
-        if name == "write":
-            dirty.add(path)
-        elif name == "mkdir":
+        if name == "write" or name == "mkdir":
             dirty.add(path)
         elif name == "fsync":
             dirty.discard(path)

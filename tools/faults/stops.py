@@ -61,7 +61,10 @@ def starts(bench: Bench) -> Check:
     for _ in range(bench.count(2, 20)):
         run = bench.fresh()
         bench.train(run, patch=_one_step)  # begun, and stopped at once
-        many = [child.start(bench.folder / f"out{i}", "train", *WORDS, "--out", run, patch=_slow) for i in range(16)]
+        many = [
+            child.start(bench.folder / f"out{i}", "train", *WORDS, "--out", run, patch=_slow)
+            for i in range(16)
+        ]
         codes = [started.wait() for started in many]
         ran = [started.pid for started in many if started.code == 0]
         busy = [started for started in many if started.code == 75]

@@ -19,7 +19,13 @@ from undiffuse.training import checkpoint
 WORDS = (
     *("swiss-roll", "data.train=200", "data.test=40", "network.hidden=8", "network.layers=1"),
     *("grid.steps=12", "train.batch=16", "train.warmup=2", "train.steps=12", "train.checkpoint_every=2"),
-    *("train.log_every=3", "train.evaluate_every=6", "train.evaluate_examples=8", "train.evaluate_terms=2", "train.sample_every=0"),
+    *(
+        "train.log_every=3",
+        "train.evaluate_every=6",
+        "train.evaluate_examples=8",
+        "train.evaluate_terms=2",
+        "train.sample_every=0",
+    ),
 )
 
 
@@ -43,7 +49,8 @@ class Check:
 
     def __str__(self) -> str:
         notes = f" ({'; '.join(self.notes)})" if self.notes else ""
-        return f"{'ok ' if self.held == self.tried else 'BAD'} {self.name}: {self.held:,}/{self.tried:,} {self.goal}{notes}"
+        mark = "ok " if self.held == self.tried else "BAD"
+        return f"{mark} {self.name}: {self.held:,}/{self.tried:,} {self.goal}{notes}"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from undiffuse.bounds.chains import Best, Costs, costs
 from undiffuse.bounds.entropy import StepEntropies, count_entropy_calls, step_entropies
-from undiffuse.bounds.estimate import Estimate
-from undiffuse.bounds.evaluate import Report, blocks, count_calls, evaluate
+from undiffuse.bounds.estimate import Estimate, Moments
+from undiffuse.bounds.evaluate import Partial, Report, blocks, count_calls, evaluate
 from undiffuse.bounds.nelbo import Nelbo, nelbo
 from undiffuse.bounds.optimal import check_fixed, optimal_variance, widened
 from undiffuse.bounds.progressive import Progressive, count_progressive_calls, progressive, receive
@@ -12,7 +12,9 @@ __all__ = [
     "Best",
     "Costs",
     "Estimate",
+    "Moments",
     "Nelbo",
+    "Partial",
     "Progressive",
     "Report",
     "StepEntropies",

@@ -65,11 +65,15 @@ def streamed(
     name: str,
     encode: Callable[[Tensor], Tensor],
     block: int | None,
+    done: int = 0,
 ) -> Iterator[tuple[ReverseProcess, Tensor, int, Streams]]:
-    """The model of some rows of the data (N, *shape), their x_0, how many of them count, and their noise."""
+    """The model of some rows of the data (N, *shape), their x_0, how many of them count, and their noise.
+
+    The first `done` rows, whole blocks, are left out.
+    """
     size = block or micro_batch(tuple(data.shape[1:]))
     device = next(model.parameters(), torch.zeros(())).device
-    for begin in range(0, len(data), size):
+    for begin in range(done, len(data), size):
         rows = torch.arange(begin, begin + size)
         count = min(size, len(data) - begin)
         last = rows.clamp(max=len(data) - 1)  # the last block repeats its last row: every block has one size

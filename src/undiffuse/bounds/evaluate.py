@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -42,6 +42,19 @@ class Report:
     per_step_se: Tensor  # (T - 1,)
 
 
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """What has been gathered of the first `done` examples: enough to go on, to the last bit."""
+
+    scalars: Moments = field(default_factory=Moments)
+    steps: Moments = field(default_factory=Moments)
+
+    @property
+    def done(self) -> int:
+        """Examples."""
+        return self.scalars.count
+
+
 def blocks(
     model: ReverseProcess,
     data: Tensor,
@@ -51,10 +64,13 @@ def blocks(
     terms: int | None = None,
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
+    done: int = 0,
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
-    """(x_0, bound) of the data (N, *shape), block by block; `encode` makes x_0 of raw rows."""
-    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block):
+    """(x_0, bound) of the data (N, *shape), block by block, from row `done` on; `encode` makes x_0
+    of raw rows.
+    """
+    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block, done):
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
         yield x_0[:count], part.first(count)
 
@@ -69,16 +85,22 @@ def evaluate(
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
     tick: Callable[[], object] = lambda: None,
+    partial: Partial | None = None,
+    kept: Callable[[Partial], object] = lambda partial: None,
 ) -> Report:
-    """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples."""
+    """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples.
+
+    `kept` is called with what is gathered so far after every block; handed in as `partial`, it is gone on
+    from.
+    """
     check_examples(data)
-    scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
-    scalars, steps = Moments(), Moments()
-    parts = blocks(model, data, grid=grid, seed=seed, terms=terms, encode=encode, block=block, tick=tick)
-    for x_0, part in parts:
-        scalars.add(torch.stack(_columns(model, x_0, part), 1) * scale)
-        steps.add(part.steps * scale)
-    named = dict(zip(COLUMNS, scalars.estimates(), strict=True))
+    scale, now = 1 / (dims(tuple(data.shape[1:])) * math.log(2)), partial or Partial()
+    how = {"grid": grid, "seed": seed, "terms": terms, "encode": encode, "block": block, "tick": tick}
+    for x_0, part in blocks(model, data, done=now.done, **how):  # type: ignore[arg-type]
+        now.scalars.add(torch.stack(_columns(model, x_0, part), 1) * scale)
+        now.steps.add(part.steps * scale)
+        kept(now)
+    named, steps = dict(zip(COLUMNS, now.scalars.estimates(), strict=True)), now.steps
     return Report(examples=len(data), grid=grid, per_step=steps.mean, per_step_se=steps.se, **named)
 
 

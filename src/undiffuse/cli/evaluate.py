@@ -113,7 +113,7 @@ def command(
     """The bound on -log2 p of held-out data: mean, standard error, and every step's part."""
     from undiffuse.cli.evaluating import report_progressive, report_variance
     from undiffuse.cli.scoring import print_distances, print_parzen
-    from undiffuse.recipes import evaluate, load, plan_calls, save_evaluation
+    from undiffuse.recipes import evaluate, hash_of, load, plan_calls, resumed, save_evaluation
 
     trained = load(run, device_of(device))
     more = entropy or progressive or optimal_variance or split != "test"
@@ -141,10 +141,13 @@ def command(
             raise ValueError("--optimal-variance compares two bounds; --entropy and --progressive go without")
         report_variance(trained, data, split, examples, seed, steps, terms)
         return
-    with ticking("evaluate", plan_calls(trained, len(data), steps, terms)) as tick:
-        result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick)
+    key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms))
+    with resumed(trained, *key) as resume:
+        left = len(data) - (resume["partial"].done if resume["partial"] else 0)
+        with ticking("evaluate", plan_calls(trained, left, steps, terms)) as tick:
+            result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
+        paths = save_evaluation(result, trained.folder, split)
     _print(result)
-    paths = save_evaluation(result, trained.folder, split)
     if entropy:
         paths += _entropy(trained, data, seed, steps, split)
     if progressive:

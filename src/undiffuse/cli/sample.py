@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, ticking
+from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, progress, ticking
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ EXAMPLES = """
 [bold]Examples[/bold]
 
 undiffuse sample runs/first -n 64
+
+undiffuse sample runs/first -n 50000  (in shards; again, and it makes those that are missing)
 
 undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
 
@@ -88,7 +90,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
-    from undiffuse.recipes import check_range, load
+    from undiffuse.recipes import LARGE, check_range, load
 
     trained = conditioned(load(run, device_of(device)), label, guidance, clip)
     walk = _sampler(sampler, eta)
@@ -105,7 +107,9 @@ def command(
     (walk or trained.sampler).check(trained.model)
     check_range(n, first)
     how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
-    if share_from:
+    if n > LARGE and target is None and not (share_from or figures.paths or slices):
+        paths = _shards(trained, n, seed, how, stem)
+    elif share_from:
         paths = share(trained, n, share_from, states, seed, how, stem, target)
     else:
         raw = (watch if figures.paths else _draw)(trained, n, seed, how, figures)
@@ -166,6 +170,24 @@ def _draw(trained: "Run", n: int, seed: int, how: dict[str, Any], _: Figures) ->
     total = count_steps(n, trained.shape, trained.thinned(how["steps"]), how["first"])
     with ticking("sample", total) as tick:
         return trained.sample(n, seed, tick=tick, **how)
+
+
+def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path) -> "list[Path]":
+    """A folder of shards; again, only those that are missing."""
+    from undiffuse.recipes import draw_shards
+
+    with progress() as bar:
+        task = bar.add_task("sample", total=n)
+        paths = draw_shards(
+            trained,
+            n,
+            seed,
+            folder,
+            folder.name.split("-"),
+            drawn=lambda count: bar.advance(task, count),
+            **how,
+        )
+    return [paths[-1]]
 
 
 def _slices(trained: "Run", seed: int, stem: Path) -> Path:

@@ -6,9 +6,10 @@ from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_
 from undiffuse.recipes.example import pick_example, read_example, read_seen
 from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
-from undiffuse.recipes.facts import read_facts
+from undiffuse.recipes.facts import hash_of, read_facts
 from undiffuse.recipes.figures import save_schedule, save_slices
 from undiffuse.recipes.holes import read_mask, read_table
+from undiffuse.recipes.jobs import LARGE, draw_shards, resumed
 from undiffuse.recipes.loading import load
 from undiffuse.recipes.log import Event, read_metrics
 from undiffuse.recipes.observed import (
@@ -67,6 +68,7 @@ from undiffuse.recipes.sheet import save_posterior, save_sheet
 
 __all__ = [
     "FORMATS",
+    "LARGE",
     "METHODS",
     "Compared",
     "Comparison",
@@ -91,12 +93,14 @@ __all__ = [
     "contest",
     "count_draws",
     "distances_of",
+    "draw_shards",
     "entropy_stretches",
     "evaluate",
     "export_run",
     "finish",
     "fit_variance",
     "has_picture",
+    "hash_of",
     "import_run",
     "impute",
     "known",
@@ -128,6 +132,7 @@ __all__ = [
     "read_seen",
     "read_table",
     "replay",
+    "resumed",
     "save_animation",
     "save_distances",
     "save_entropies",

@@ -109,9 +109,10 @@ def evaluate(
     steps: int | None = None,
     terms: int | None = None,
     tick: Callable[[], object] = lambda: None,
+    **resume: Any,
 ) -> Evaluation:
-    """The bound of the run on raw examples (N, *shape)."""
-    report = run.evaluate(raw, seed, steps=steps, terms=terms, tick=tick)
+    """The bound of the run on raw examples (N, *shape); `resume` as in `Run.evaluate`."""
+    report = run.evaluate(raw, seed, steps=steps, terms=terms, tick=tick, **resume)
     symbols = run.model.kernel.symbols is not None
     return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step)
 

@@ -24,7 +24,7 @@ def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
         "levels": splits.levels,
         "classes": splits.classes,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
-        "sha256": hash_of(splits),
+        "sha256": hash_of(*_parts(splits)),
         "space": space.state(),
         "shades": _shades(splits),
     }
@@ -68,18 +68,22 @@ def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> bool:
             f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
             f"{words.format(*then)}"
         )
-    return bool(facts.get("sha256") == hash_of(splits))
+    return bool(facts.get("sha256") == hash_of(*_parts(splits)))
 
 
-def hash_of(splits: Splits) -> str:
-    """SHA-256 of the data's type, shape and values, within `HASHED` bytes of each split."""
+def hash_of(*parts: Tensor | None) -> str:
+    """SHA-256 of the type, shape and values of data and labels, within `HASHED` bytes of each."""
     digest = hashlib.sha256()
-    for part in (splits.train, splits.test, splits.train_labels, splits.test_labels):
+    for part in parts:
         if part is None:
             continue
         digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
         digest.update(_spread(part).contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _parts(splits: Splits) -> tuple[Tensor | None, ...]:
+    return splits.train, splits.test, splits.train_labels, splits.test_labels
 
 
 def _spread(part: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -228,8 +229,12 @@ class Run:
         steps: int | None = None,
         terms: int | None = None,
         tick: Callable[[], object] = lambda: None,
+        **resume: Any,
     ) -> bounds.Report:
-        """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units)."""
+        """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
+
+        `resume` are `partial` and `kept` of `bounds.evaluate`.
+        """
         self.check(raw)
         return bounds.evaluate(
             self.model,
@@ -239,6 +244,7 @@ class Run:
             terms=terms,
             encode=self.space.encode,
             tick=tick,
+            **resume,
         )
 
     def step_entropies(

@@ -1,4 +1,5 @@
-"""What a start does with a run's checkpoints: leftovers go, damaged ones are set aside, a whole one is loaded.
+"""What a start does with a run's checkpoints: leftovers go, damaged ones are set aside, a whole one is
+loaded.
 
 Never a silent restart: if there were checkpoints and none of them is whole, that is an error.
 """

@@ -1,0 +1,152 @@
+"""Many samples as shards of a folder: each appears complete, a rerun draws the missing ones, a manifest ends
+it.
+
+    samples/seed0-from0-n50000/  job.json  shard-00000.npy  shard-00001.npy ..  MANIFEST.json
+
+Sample i of a seed is the same whatever it is drawn with, so the shards are too.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from undiffuse import tensorfile
+from undiffuse.bounds import Partial
+from undiffuse.data import read_npy
+from undiffuse.files import atomic, sweep, write_json
+from undiffuse.random import digest
+from undiffuse.recipes.output import save_npy
+from undiffuse.recipes.run import Run
+
+SHARD = 1024  # samples
+LARGE = 4 * SHARD  # more than these are drawn in shards
+MANIFEST = "MANIFEST.json"
+PAUSE = 10.0  # seconds between two writings of a partial result
+Tick = Callable[[], object]
+
+
+def draw_shards(
+    run: Run, n: int, seed: int, folder: Path, words: list[str], *, drawn: Callable[[int], object], **how: Any
+) -> list[Path]:
+    """Draw samples `first` .. `first + n - 1` into shards; those that are there already are kept.
+
+    `words` say what is drawn, `drawn` is called with the samples of every shard that is done. Raises
+    ValueError if the folder holds samples of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    first = how.pop("first", 0)
+    _check_same(folder, {"words": words, "weights": weights_of(run), "step": run.step})
+    known, paths = _hashes(folder), []
+    for number, begin in enumerate(range(0, n, SHARD)):
+        count = min(SHARD, n - begin)
+        path = folder / f"shard-{number:05d}.npy"
+        if not _whole(path, (count, *run.shape), known.get(path.name)):
+            save_npy(run.sample(count, seed, first=first + begin, **how), path)
+        paths.append(path)
+        drawn(count)
+    shards = {path.name: _sha256(path) for path in paths}
+    write_json(folder / MANIFEST, {"samples": n, "first": first, "seed": seed, "sha256": shards})
+    return [*paths, folder / MANIFEST]
+
+
+@contextmanager
+def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
+    """`partial` and `kept` for `Run.evaluate`: what an earlier call of this key, cut off, had gathered.
+
+    Its file, partial-*.safetensors in the run's folder, goes when the result is there.
+    """
+    path = run.folder / f"partial-{digest(weights_of(run), *key):032x}.safetensors"
+    last = time.monotonic()
+
+    def kept(partial: Partial) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PAUSE:
+            _store(path, partial)
+            last = time.monotonic()
+
+    yield {"partial": _stored(path), "kept": kept}
+    path.unlink(missing_ok=True)
+
+
+def _store(path: Path, partial: Partial) -> None:
+    named = {"scalars": partial.scalars, "steps": partial.steps}
+    tensors = {"count": torch.tensor(partial.done)}
+    for name, moments in named.items():
+        tensors |= {f"{name}.mean": moments.mean, f"{name}.squares": moments.squares}
+    with atomic(path) as file:
+        file.write(save({**tensors, "sum": _checksum(tensors)}))
+
+
+def _stored(path: Path) -> Partial | None:
+    """None if there is none, or it is damaged."""
+    try:
+        tensors = tensorfile.read(path)
+        if not torch.equal(tensors.pop("sum"), _checksum(tensors)):
+            return None
+        partial = Partial()
+        for name, moments in (("scalars", partial.scalars), ("steps", partial.steps)):
+            moments.count = int(tensors["count"])
+            moments.mean, moments.squares = tensors[f"{name}.mean"], tensors[f"{name}.squares"]
+        return partial
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _checksum(tensors: dict[str, Tensor]) -> Tensor:
+    values = b"".join(tensors[name].contiguous().numpy().tobytes() for name in sorted(tensors))
+    return torch.frombuffer(bytearray(hashlib.sha256(values).digest()), dtype=torch.uint8)
+
+
+def weights_of(run: Run) -> str:
+    """A name of the run's weights: 32 hex digits of their bytes."""
+    values = hashlib.sha256()
+    for name, weight in run.model.named_parameters():
+        values.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+    return f"{digest(values.hexdigest()):032x}"
+
+
+def _check_same(folder: Path, job: dict[str, Any]) -> None:
+    """Write job.json, or raise ValueError if it names another job."""
+    file = folder / "job.json"
+    try:
+        found = json.loads(file.read_text()) if file.exists() else job
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged; remove the folder to draw its samples again") from error
+    if found != job:
+        raise ValueError(
+            f"{folder}: holds samples of other weights (step {found.get('step')}, now {job['step']}); "
+            f"remove the "
+            "folder to draw them again"
+        )
+    if not file.exists():
+        write_json(file, job)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The shards' hashes, if the job was once complete."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _whole(path: Path, shape: tuple[int, ...], sha256: str | None) -> bool:
+    """Whether the shard is there, of this shape, and as it was written."""
+    try:
+        return read_npy(path).shape == shape and sha256 in (None, _sha256(path))
+    except (OSError, ValueError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
