@@ -78,11 +78,17 @@ def folder(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder; one that a crash leaves half removed has another name, and `sweep` finds it."""
+    """Remove a folder; one that is left half removed has another name, and `sweep` finds it.
+
+    Raises WriteError if it cannot be renamed.
+    """
     doomed = path.with_name(f".del-{path.name}")
-    os.rename(path, doomed)  # noqa: PTH104
-    sync(path.parent)
-    shutil.rmtree(doomed)
+    try:
+        os.rename(path, doomed)  # noqa: PTH104
+        sync(path.parent)
+    except OSError as error:
+        raise WriteError(path, 0, error) from error
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sweep(path: Path) -> None:

@@ -1,8 +1,5 @@
-"""SIGKILL at random times, and before every call that touches the disk (F1, F2); the order of
-flushes (F3).
-"""
+"""SIGKILL at random times and before every call that touches the disk; the order of flushes (F1 to F3)."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -93,7 +90,7 @@ def _writer(log: Path) -> Any:
 
     def act(call: int, name: str, arguments: tuple[Any, ...]) -> None:
         first = arguments[0]
-        path = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
+        path = str(Path(f"/proc/self/fd/{first}").readlink() if isinstance(first, int) else first)
         target = str(arguments[1]) if name in ("rename", "replace") else ""
         with log.open("a") as file:
             file.write(f"{name}\t{path}\t{target}\n")

@@ -72,7 +72,7 @@ class Bench:
 
     def train(self, out: Path, *words: object, patch: child.Patch = lambda: None) -> child.Child:
         """The subject, to its end."""
-        return child.run(self.folder / "out", "train", *WORDS, *words, "--out", out, patch=patch)
+        return child.run(self.fresh("out"), "train", *WORDS, *words, "--out", out, patch=patch)
 
     def whole(self) -> str:
         """The hash of the uninterrupted run, trained once."""

@@ -67,9 +67,7 @@ def blocks(
     done: int = 0,
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
-    """(x_0, bound) of the data (N, *shape), block by block, from row `done` on; `encode` makes x_0
-    of raw rows.
-    """
+    """(x_0, bound) of the data (N, *shape) from row `done` on, block by block; `encode` makes x_0 of rows."""
     for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block, done):
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
         yield x_0[:count], part.first(count)
