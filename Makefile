@@ -17,8 +17,8 @@ test: $(VENV)/.tested
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.linted
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests tools benchmarks docs
+	$(BIN)/ruff format --check src tests tools benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -59,7 +59,7 @@ def older(bench: Bench) -> Check:
     """A damaged newest checkpoint: it is set aside, the one before is used, and the end is the same."""
     check = Check("older", "damaged checkpoints set aside, the older used, the same bits at the end")
     whole = bench.whole()
-    for _ in range(bench.count(4, 60)):
+    for _ in range(bench.count(2, 60)):
         run = Path(shutil.copytree(bench.folder / "whole", bench.fresh()))
         newest = checkpoint.latest(run / "checkpoints")
         file = newest / bench.choose.choice(NAMES)
@@ -84,7 +84,7 @@ def clocks(bench: Bench) -> Check:
     check = Check("clocks", "shuffles of every file's time change nothing")
     whole, run = bench.whole(), bench.fresh()
     child.run(bench.folder / "out", "train", *WORDS, "--out", run)
-    for _ in range(bench.count(2, 50)):
+    for _ in range(bench.count(1, 50)):
         for path in (run / "checkpoints").rglob("*"):
             then = bench.choose.uniform(0, 4e9)
             os.utime(path, (then, then))

@@ -26,7 +26,7 @@ def failures(bench: Bench) -> Check:
     whole, names = bench.whole(), calls(bench)
     cases = [(n, error) for n in range(1, len(names) + 1) for error in ERRORS]
     if not bench.full:
-        cases = bench.choose.sample(cases, 24)
+        cases = bench.choose.sample(cases, 12)
     for number, error in cases:
         run = bench.fresh()
         failed = bench.train(run, patch=Seam(failing(number, error)).install)
@@ -46,7 +46,7 @@ def sizes(bench: Bench) -> Check:
     whole = bench.whole()
     newest = checkpoint.latest(bench.folder / "whole" / "checkpoints")
     most = max(file.stat().st_size for file in newest.iterdir())
-    count = bench.count(4, 32)
+    count = bench.count(3, 32)
     for i in range(count):
         size = LEAST + (most - LEAST) * i // count
         _room(bench, check, whole, size, bench.fresh(), limited=True)
@@ -58,7 +58,7 @@ def full(bench: Bench) -> Check:
     check = Check("full", "sizes of a disk: a whole checkpoint stays, and the same bits once there is room")
     whole, disk = bench.whole(), bench.folder / "disk"
     disk.mkdir(exist_ok=True)
-    count = bench.count(4, 32)
+    count = bench.count(3, 32)
     for i in range(count):
         size = 4096 * (10 + (40 * i) // count)
         made = subprocess.run(

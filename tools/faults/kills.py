@@ -42,7 +42,7 @@ def points(bench: Bench) -> Check:
         for half in ((False, True) if name == "write" else (False,))
     ]
     if not bench.full:
-        cases = bench.choose.sample(cases, 24)
+        cases = bench.choose.sample(cases, 12)
     for number, half in cases:
         run = bench.fresh()
         killed = bench.train(run, patch=Seam(killing(number, half)).install)

@@ -13,7 +13,7 @@ def signals(bench: Bench) -> Check:
     """SIGTERM and SIGINT at random times: saved at that step, the same bits after going on."""
     check = Check("signals", "signals: saved at that very step, exit 143 or 130, the same bits afterwards")
     whole, slowest = bench.whole(), 0.0
-    for i in range(bench.count(8, 200)):
+    for i in range(bench.count(4, 200)):
         number, run = (signal.SIGTERM, signal.SIGINT)[i % 2], bench.fresh()
         started = child.start(bench.folder / "out", "train", *WORDS, "--out", run)
         while not (run / "metrics.jsonl").exists() and started.poll() is None:
@@ -58,7 +58,7 @@ def starts(bench: Bench) -> Check:
     """Sixteen starts in one folder: one trains, the others say who does, and leave with 75."""
     check = Check("starts", "rounds of 16 starts: one trains, fifteen leave with 75 naming it")
     whole = bench.whole()
-    for _ in range(bench.count(2, 20)):
+    for _ in range(bench.count(1, 20)):
         run = bench.fresh()
         bench.train(run, patch=_one_step)  # begun, and stopped at once
         many = [

@@ -24,7 +24,7 @@ def sampling(bench: Bench) -> Check:
     done = child.run(bench.folder / "out", *words)
     length, whole = time.perf_counter() - began, _bytes(folder)
     check.expect(done.code == 0 and len(whole) == 7, done.text[-300:])
-    for _ in range(bench.count(4, 200)):
+    for _ in range(bench.count(2, 200)):
         shutil.rmtree(folder)
         for _ in range(3):
             started = child.start(bench.folder / "out", *words)
@@ -48,7 +48,7 @@ def evaluating(bench: Bench) -> Check:
     length, numbers = time.perf_counter() - began, (run / "evaluation-test.json").read_bytes()
     report = whole.text[whole.text.rindex("bits per dimension:") :]
     resumed = 0
-    for _ in range(bench.count(4, 100)):
+    for _ in range(bench.count(2, 100)):
         (run / "evaluation-test.json").unlink()
         started = child.start(bench.folder / "out", *words, patch=_often)
         time.sleep(bench.choose.uniform(0, length))

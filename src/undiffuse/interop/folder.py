@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from undiffuse import tensorfile
 from undiffuse.files import folder, sync, write_json
 from undiffuse.interop.layers import renamed
 
@@ -64,6 +65,7 @@ def load(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises ValueError naming the first that is missing, too many, or of another shape or type.
     """
+    tensorfile.check(path)
     try:
         with safe_open(path, "pt") as file:
             names = {renamed(name): name for name in file.keys()}  # noqa: SIM118 - no mapping

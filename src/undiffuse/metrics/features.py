@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from undiffuse import tensorfile
 from undiffuse.files import atomic
 from undiffuse.metrics.inception import InceptionV3
 
@@ -151,6 +152,7 @@ def load_features(path: str | Path) -> Extractor:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; benchmarks/classifier.py writes one")
+    tensorfile.check(path)
     try:
         with safe_open(path, "pt") as file:
             said = (file.metadata() or {}).get(KEY)

@@ -10,6 +10,7 @@ import yaml
 from undiffuse.recipes.parts import RecipeError, nearest
 
 LARGEST = 64 * 1024
+DEEPEST = 8  # mappings and lists in one another
 DEFAULTS: dict[str, Any] = {
     "kernel": {"kind": "gaussian", "schedule": {"kind": "cosine"}},
     "grid": {"kind": "uniform"},
@@ -96,9 +97,17 @@ def _read_text(text: bytes, name: str) -> dict[str, Any]:
         node = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name}: not a recipe: {' '.join(str(error).split())}") from error
+    if _deeper(node, DEEPEST):
+        raise RecipeError(f"{name}: not a recipe: more than {DEEPEST} levels of keys and lists")
     if not isinstance(node, dict):
         raise RecipeError(f"{name}: a recipe is keys and values, such as `data: digits`")
     return node
+
+
+def _deeper(node: Any, levels: int) -> bool:
+    """Whether mappings and lists lie deeper in one another than so many levels."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else None
+    return inner is not None and (levels == 0 or any(_deeper(each, levels - 1) for each in inner))
 
 
 def _read_value(text: str, assignment: str) -> Any:

@@ -6,6 +6,7 @@ split over threads; its hash is compared when a run goes on.
 """
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ def fingerprint(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 def canary(device: torch.device | str = "cpu") -> str:
     """SHA-256 of a fixed pass through convolution, normalisation, attention-like products and sums."""
+    flags = (torch.backends.mkldnn.enabled, torch.are_deterministic_algorithms_enabled())
+    return _sing(str(device), torch.get_num_threads(), flags)
+
+
+@cache
+def _sing(device: str, threads: int, flags: tuple[bool, ...]) -> str:
+    """Once for everything that a process can change."""
     x, first, last = (
         normal(shape, keyed("canary", name), torch.float32, device).requires_grad_()
         for name, shape in (("x", (8, 16, 32, 32)), ("first", (16, 16, 3, 3)), ("last", (1024, 96)))

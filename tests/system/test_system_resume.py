@@ -1,0 +1,252 @@
+"""The same command again; signals; full disks; bad numbers; large jobs."""
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from shell import CHAIN, POINTS, good, refused, train, tree, undiffuse
+
+from undiffuse.recipes import Experiment, jobs, load
+from undiffuse.recipes import experiment as module
+from undiffuse.training import checkpoint, loop
+
+WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]
+
+
+def bits(run: Path) -> dict[str, bytes]:
+    newest = checkpoint.latest(run / "checkpoints")
+    return {name: (newest / name).read_bytes() for name in checkpoint.FILES}
+
+
+def test_the_same_command_goes_on(tmp_path: Path):
+    whole, part = train(tmp_path / "whole"), tmp_path / "part"
+    good(*WORDS, part, "train.checkpoint_every=4")
+    shutil.rmtree(part / "checkpoints/step-00000006")
+    assert "continuing after step 4\n" in good(*WORDS, part, "train.checkpoint_every=4")
+    a, b = bits(whole), bits(part)
+    assert [a[f"{group}.safetensors"] for group in checkpoint.GROUPS] == [
+        b[f"{group}.safetensors"] for group in checkpoint.GROUPS
+    ]
+
+
+def test_a_finished_run_says_so(runs: Path, copy: Callable[[str], Path]):
+    run = copy("points")
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert "already trained: 6 of 6 steps\n" in good("train", "--resume", run)
+    after = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert before == after
+
+
+def test_another_recipe_is_refused_by_its_keys(runs: Path, copy: Callable[[str], Path]):
+    run = train(copy("points").with_name("mine"))
+    before = tree(run)
+    message = refused(*WORDS, run, "train.lr=0.5", "network.hidden=9")
+    assert "a run of another recipe (" in message
+    assert "network.hidden=9, was 8" in message
+    assert "train.lr=0.5, was " in message
+    assert tree(run) == before
+
+
+def test_a_recipe_that_was_changed_under_a_checkpoint(copy: Callable[[str], Path]):
+    run = copy("points")
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(re.sub(r"ema: [\d.]+", "ema: 0.5", text))
+    assert re.search(r"changed since step 6 \(train\.ema=0\.5, was ", refused("train", "--resume", run))
+    (run / "recipe.yaml").write_text(text.replace("steps: 6", "steps: 8").replace("keep: 2", "keep: 3"))
+    assert "continuing after step 6" in good("train", "--resume", run)
+
+
+def test_an_interrupted_start_is_no_obstacle(tmp_path: Path):
+    run = train(tmp_path / "run")
+    recipe = (run / "recipe.yaml").read_bytes()
+    shutil.rmtree(run)
+    run.mkdir()
+    (run / "recipe.yaml").write_bytes(recipe)
+    (run / ".run.json.999999999-ab.tmp").write_bytes(b"{")
+    train(run)
+    assert not any(".tmp" in name for name in tree(run))
+
+
+def test_a_run_in_use(runs: Path, copy: Callable[[str], Path]):
+    run = copy("points")
+    held = Experiment.open(run)
+    for words in (["--resume", run], [*WORDS[1:], run]):
+        assert "in use by process" in refused("train", *words, code=75)
+    good("sample", run, "-n", 2, "--steps", 2)  # readers take no lock
+    del held
+    good("train", "--resume", run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int):
+    real = module.train
+
+    def signalled(*arguments):
+        for progress in real(*arguments):
+            if progress.step == 3:
+                signal.raise_signal(number)
+            yield progress
+
+    monkeypatch.setattr(module, "train", signalled)
+    message = refused_last(*WORDS, tmp_path / "run", code=code)
+    assert re.search(r"after step 3: saved; go on with: undiffuse train --resume ", message)
+    assert checkpoint.latest(tmp_path / "run/checkpoints").name == "step-00000003"
+    monkeypatch.setattr(module, "train", real)
+    good("train", "--resume", tmp_path / "run")
+    assert bits(tmp_path / "run") == bits(train(tmp_path / "whole"))
+
+
+def refused_last(*arguments: object, code: int) -> str:
+    """The last line of what a command that must fail printed; a bar came before."""
+    result = undiffuse(*arguments)
+    assert result.code == code, result
+    assert "Traceback" not in result.err
+    return result.err.strip().rpartition("undiffuse: ")[2]
+
+
+def test_a_bad_number_stops_and_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = loop._backward
+
+    def bad(model, objective, x_0, generator, to):
+        loss = real(model, objective, x_0, generator, to)
+        seen.append(loss)
+        return torch.inf if len(seen) == 3 else loss
+
+    seen: list[float] = []
+    monkeypatch.setattr(loop, "_backward", bad)
+    message = refused_last(*WORDS, "run", code=1)
+    assert re.search(r"step 2: loss inf, .*undiffuse train --resume run --replay 2$", message)
+    monkeypatch.setattr(loop, "_backward", real)
+    assert checkpoint.latest(Path("run/checkpoints")).name == "step-00000002"
+    found = good("train", "--resume", "run", "--replay", 2)
+    assert "step 2, from the checkpoint of step 2: loss " in found
+    assert "everything is finite" in found
+    assert "steps 0 to 5" in refused("train", "--resume", "run", "--replay", 6)
+    assert "give --resume RUN" in refused(*WORDS, "new", "--replay", 1)
+
+
+def test_replay_names_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    good(*WORDS, "run", "train.checkpoint_every=3")
+    real = Experiment.steps
+
+    def poisoned(self):
+        with torch.no_grad():
+            next(self.run.model.parameters()).view(-1)[0] = torch.nan
+        return real(self)
+
+    monkeypatch.setattr(Experiment, "steps", poisoned)
+    found = good("train", "--resume", "run", "--replay", 3)
+    assert "first bad tensor: weights: network." in found
+    assert re.search(r"first module whose output is not finite: \w+", found)
+
+
+def test_skipped_steps_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = loop._backward
+    seen: list[float] = []
+
+    def bad(*given):
+        seen.append(real(*given))
+        return torch.nan if len(seen) == 2 else seen[-1]
+
+    monkeypatch.setattr(loop, "_backward", bad)
+    good(*WORDS, "run", "train.non_finite=skip", "train.log_every=1")
+    (event,) = (json.loads(line) for line in Path("run/events.jsonl").read_text().splitlines())
+    assert (event["step"], event["event"], event["in_a_row"]) == (2, "skipped", 1)
+    rows = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 3, 4, 5, 6]
+
+
+def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):
+    def full(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 123456 bytes.")
+
+    monkeypatch.setattr(loop, "_backward", full)
+    message = refused_last(*WORDS, "run", code=71)
+    assert message.startswith("out of memory: 123456 bytes could not be had; train with train.accumulate=2")
+
+
+def test_threads_are_taken_over_and_another_canary_is_told(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    run, threads = copy("points"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        Experiment.open(run)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr("undiffuse.recipes.rounding.canary", lambda device: "another song")
+    assert "--exact: from step 6 on not bit for bit" in refused("train", "--resume", run, "--exact")
+    assert "warning: from step 6 on not bit for bit" in undiffuse("train", "--resume", run).err
+    assert json.loads((run / "events.jsonl").read_text())["event"] == "warning"
+
+
+def test_large_requests_are_shards(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs, "SHARD", 8)
+    monkeypatch.setattr("undiffuse.recipes.LARGE", 16)
+    run = copy("points")
+    words = ("sample", run, "-n", 20, "--seed", 3, "--first", 5)
+    printed = good(*words)
+    folder = run / "samples" / "seed3-from5-n20"
+    names = [*(f"shard-0000{i}.npy" for i in range(3)), "MANIFEST.json"]
+    assert printed == f"{folder / 'MANIFEST.json'}\n"
+    assert tree(folder) == {*names, "job.json"}
+    drawn = np.concatenate([np.load(folder / name) for name in names[:3]])
+    assert np.array_equal(drawn, load(run).sample(20, 3, first=5).numpy())
+    before = {name: (folder / name).read_bytes() for name in names}
+    times = {name: (folder / name).stat().st_mtime_ns for name in names}
+    (folder / names[1]).write_bytes(before[names[1]][:-1] + b"x")  # as long, but not as it was written
+    (folder / names[2]).unlink()
+    good(*words)
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert (folder / names[0]).stat().st_mtime_ns == times[names[0]]
+    (folder / "job.json").write_text('{"step": 1}')
+    assert "samples of other weights (step 1, now 6)" in refused(*words)
+
+
+def test_an_evaluation_goes_on_where_it_was_cut_off(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    run = copy("points")
+    monkeypatch.setattr(jobs, "PAUSE", 0.0)
+    monkeypatch.setattr("undiffuse.bounds.estimate.micro_batch", lambda shape: 8)
+    whole = good("evaluate", run)
+    numbers, real, seen = (run / "evaluation-test.json").read_bytes(), jobs._store, []
+
+    def cut(path, partial):
+        real(path, partial)
+        seen.append(partial.done)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "_store", cut)
+    assert undiffuse("evaluate", run).code == 130
+    (partial,) = run.glob("partial-*.safetensors")
+    assert good("evaluate", run) == whole
+    assert (run / "evaluation-test.json").read_bytes() == numbers
+    assert seen == [8, 16, 24, 32, 40]
+    assert not partial.exists()
+
+
+def test_a_damaged_partial_result_is_not_used(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    run = copy("points")
+    with jobs.resumed(load(run), "key") as resume:
+        assert resume["partial"] is None
+    with pytest.raises(RuntimeError), jobs.resumed(load(run), "key") as resume:
+        monkeypatch.setattr(jobs, "PAUSE", 0.0)
+        moments = jobs.Partial()
+        for each in (moments.scalars, moments.steps):
+            each.add(torch.ones(3, 2))
+        resume["kept"](moments)
+        raise RuntimeError
+    (file,) = run.glob("partial-*.safetensors")
+    data = file.read_bytes()
+    assert jobs._stored(file).done == 3
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert jobs._stored(file) is None

@@ -1,0 +1,247 @@
+"""What no file of the package may do, and what no file that it reads may make it do."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+import undiffuse
+from undiffuse.data import read_npy
+from undiffuse.data.pictures import read_image
+from undiffuse.recipes import RecipeError, read
+
+SOURCES = sorted(Path(undiffuse.__file__).parent.rglob("*.py"))
+MODULES = {
+    "pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "socket",
+    "http",
+    "urllib",
+    "requests",
+}
+MODULES |= {"telnetlib", "ftplib", "smtplib", "ctypes", "webbrowser"}
+CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
+METHODS = {
+    ("torch", "load"),
+    ("torch", "save"),
+    ("np", "load"),
+    ("yaml", "unsafe_load"),
+    ("yaml", "full_load"),
+    ("importlib", "import_module"),
+    ("os", "system"),
+    ("os", "popen"),
+    ("subprocess", "getoutput"),
+    ("Image", "open"),
+}
+ALLOWED = {  # readers of pictures and masks, PNG and JPEG alone; the lock asks for the host's name
+    ("data/pictures.py", "Image.open"),
+    ("recipes/holes.py", "Image.open"),
+    ("training/lock.py", "import socket"),
+}
+
+
+def _forbidden(path: Path) -> list[tuple[str, str]]:
+    """(file, what) of everything in it that must not be there."""
+    name, found = path.relative_to(SOURCES[0].parent).as_posix(), []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            heads = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found += [f"import {head}" for head in heads if head.partition(".")[0] in MODULES]
+        if isinstance(node, ast.Call):
+            call = node.func
+            if isinstance(call, ast.Name) and call.id in CALLS:
+                found.append(call.id)
+            if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name):
+                found += [f"{m}.{f}" for m, f in METHODS if (call.value.id, call.attr) == (m, f)]
+            found += [k.arg for k in node.keywords if k.arg == "shell"]
+            found += [k.arg for k in node.keywords if k.arg == "allow_pickle" and _true(k.value)]
+    return [(name, each) for each in found]
+
+
+def _true(node: ast.expr) -> bool:
+    return not (isinstance(node, ast.Constant) and node.value is False)
+
+
+def test_no_pickle_no_eval_no_network_in_the_package():
+    found = {each for path in SOURCES for each in _forbidden(path)}
+    assert found <= ALLOWED
+    assert len(SOURCES) > 150
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "eval('1')",
+        "torch.load(x)",
+        "f(shell=True)",
+        "import http.client",
+    ],
+)
+def test_the_gate_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str):
+    monkeypatch.setitem(globals(), "SOURCES", [tmp_path / "a.py"])
+    (tmp_path / "a.py").write_text(f"def f(x):\n    {line}\n")
+    assert _forbidden(tmp_path / "a.py")
+
+
+RECIPES = {
+    "a tag": "data: !!python/object/apply:os.system [touch canary]\n",
+    "another tag": "data: !!python/name:os.system\n",
+    "an anchor": "a: &x [1]\ndata: digits\n",
+    "an alias": "data: *x\n",
+    "laughs": "a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "a merge": "a: &x {kind: digits}\ndata:\n  <<: *x\n",
+    "a target": "data: digits\n_target_: os.system\n",
+    "a target in a part": "data: {kind: digits, _target_: os.system}\n",
+    "a module for a kind": "data: os.system\n",
+    "a reduce": "data: {kind: digits, __reduce__: 1}\n",
+    "deep lists": "data: " + "[" * 9 + "]" * 9 + "\n",
+    "very deep lists": "data: " + "[" * 30_000 + "\n",
+    "deep mappings": "".join(f"{'  ' * i}a:\n" for i in range(9)) + f"{'  ' * 9}b: 1\n",
+    "large": "about: " + "x" * 2**16 + "\n",
+    "not UTF-8": b"about: \xff\n",
+    "a NUL": "about: a\0b\n",
+    "a list": "[1, 2]\n",
+    "nothing": "",
+    "a key twice": "seed: 1\nseed: 2\n",
+    "two documents": "seed: 1\n---\nseed: 2\n",
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_hostile_recipes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    from undiffuse.recipes import Plan
+
+    monkeypatch.chdir(tmp_path)
+    content = RECIPES[name]
+    Path("a.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RecipeError) as error:
+        Plan(read("a.yaml"))
+    assert len(str(error.value)) < 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
+NPY = b"\x93NUMPY\1\0"
+
+
+def npy(header: str, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header.encode()
+    return NPY + (len(text) if length is None else length).to_bytes(2, "little") + text + data
+
+
+def head(descr: str = "'<f4'", shape: str = "(1,)", more: str = "") -> str:
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, {more}}}\n"
+
+
+ARRAYS = {
+    "empty": b"",
+    "a pickle": b"\x80\x04cos\nsystem\n",
+    "objects": npy(head("'|O'"), b"\0" * 8),
+    "a structure": npy(head("[('a', '<f4')]"), b"\0" * 4),
+    "code in the header": npy("__import__('os').system('touch canary')\n"),
+    "a call in the shape": npy(head(shape="(int('1'),)"), b"\0" * 4),
+    "32 GiB": npy(head(shape="(8589934592,)")),
+    "overflow": npy(head(shape="(4294967296, 4294967296)")),
+    "negative": npy(head(shape="(-1,)"), b"\0" * 4),
+    "too few bytes": npy(head(shape="(2,)"), b"\0" * 4),
+    "too many bytes": npy(head(), b"\0" * 8),
+    "nothing in it": npy(head(shape="(0,)")),
+    "no dimensions": npy(head(shape="()"), b"\0" * 4),
+    "nine dimensions": npy(head(shape=f"({'1, ' * 9})"), b"\0" * 4),
+    "text": npy(head("'<U1'"), b"\0" * 4),
+    "complex": npy(head("'<c8'"), b"\0" * 8),
+    "dates": npy(head("'<M8[s]'"), b"\0" * 8),
+    "a long header": NPY + (60_000).to_bytes(2, "little") + b" " * 60_000,
+    "a header that is cut": npy(head(), length=5000),
+    "version 9": b"\x93NUMPY\x09\0" + bytes(20),
+    "an extra key": npy(head(more="'x': 1"), b"\0" * 4),
+    "a key twice": npy(head(more="'shape': (9,)"), b"\0" * 4),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_hostile_arrays_are_refused(tmp_path: Path, name: str):
+    file = tmp_path / "a.npy"
+    file.write_bytes(ARRAYS[name])
+    with pytest.raises(ValueError, match=r"a\.npy"):
+        read_npy(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def picture(**changes: object) -> bytes:
+    import io
+
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(file, **({"format": "PNG"} | changes))  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _long_text() -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for i in range(3):
+        info.add_text(f"k{i}", "x" * 2**26, zip=True)
+    return info
+
+
+PNG = picture()
+PICTURES = {
+    "empty": b"",
+    "a bomb": PNG[:16] + (50_000).to_bytes(4, "big") * 2 + PNG[24:],
+    "nothing wide": PNG[:16] + bytes(8) + PNG[24:],
+    "a GIF": picture(format="GIF"),
+    "a TIFF": picture(format="TIFF"),
+    "a BMP": picture(format="BMP"),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(canary) run\n",
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+    "HTML": b"<html><script>1</script></html>",
+    "cut": PNG[:-100],
+    "text of 192 MB in it": picture(pnginfo=_long_text()),
+    "a flipped chunk": PNG[:60] + bytes([PNG[60] ^ 1]) + PNG[61:],
+    "a JPEG that is cut": picture(format="JPEG")[:200],
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_hostile_images_are_refused(tmp_path: Path, name: str):
+    file = tmp_path / "a.png"
+    file.write_bytes(PICTURES[name])
+    with pytest.raises(ValueError, match=r"a\.png"):
+        read_image(file)
+
+
+def test_damaged_images_are_refused_or_images(tmp_path: Path):
+    generator, file = np.random.default_rng(0), tmp_path / "a.png"
+    for kind in ("PNG", "JPEG"):
+        data = np.frombuffer(picture(format=kind), np.uint8)
+        for _ in range(150):
+            mutant = data.copy()
+            mutant[generator.integers(len(data), size=2)] = generator.integers(256, size=2)
+            file.write_bytes(mutant.tobytes())
+            try:
+                image = read_image(file)
+            except ValueError:
+                continue
+            assert image.size <= 2**25 * 3
+
+
+def test_the_lower_bounds_are_at_fixed_releases():
+    import re
+    import tomllib
+
+    file = SOURCES[0].parents[2] / "pyproject.toml"
+    if not file.exists():
+        pytest.skip("no checkout")
+    wanted = {"torch": (2, 10), "pillow": (12, 2), "pyyaml": (6, 0), "safetensors": (0, 6)}
+    said = {}
+    for line in tomllib.loads(file.read_text())["project"]["dependencies"]:
+        name, _, bound = line.partition(">=")
+        said[name] = tuple(int(n) for n in re.findall(r"\d+", bound))
+    assert all(said[name] >= least for name, least in wanted.items())
