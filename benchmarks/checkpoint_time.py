@@ -1,4 +1,4 @@
-"""Seconds to save a checkpoint of 36 million parameters, beside plain safetensors and torch.save, flushed too.
+"""Seconds to save a checkpoint of 36 million parameters, beside safetensors and torch.save, flushed too.
 
     python benchmarks/checkpoint_time.py
 
