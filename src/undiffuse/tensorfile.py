@@ -10,6 +10,8 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,9 @@ SIZES = {code: dtype.itemsize for dtype, code in CODES.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write and flush a new file; returns its SHA-256. Nothing is copied but what is not contiguous.
+    """Write and flush a new file; returns its SHA-256, worked out beside the writing.
+
+    Nothing is copied but what is not contiguous.
 
     Raises WriteError with the bytes that the file needs, ValueError for too many tensors.
     """
@@ -50,10 +54,11 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            _put(handle, memoryview(head), digest)
-            for name in names:
-                _put(handle, _bytes(tensors[name]), digest)
-            os.fsync(handle)
+            with ThreadPoolExecutor(1) as beside:
+                for data in chain((memoryview(head),), (_bytes(tensors[name]) for name in names)):
+                    beside.submit(digest.update, data)
+                    _put(handle, data)
+                os.fsync(handle)
         finally:
             os.close(handle)
     except OSError as error:
@@ -103,8 +108,7 @@ def _bytes(tensor: Tensor) -> memoryview:
     return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
-def _put(handle: int, data: memoryview, digest: Any) -> None:
-    digest.update(data)
+def _put(handle: int, data: memoryview) -> None:
     while data:
         data = data[os.write(handle, data) :]
 

@@ -50,7 +50,7 @@ def poisoned(at: tuple[int, ...]):
 
 
 def test_stop_is_the_rule():
-    with pytest.raises(NonFiniteError, match=r"step 1: loss nan.*gradient: first.*train\.non_finite=skip"):
+    with pytest.raises(NonFiniteError, match=r"step 1: loss nan.*gradient: network.*train\.non_finite=skip"):
         steps(new_state(), poisoned((1,)))
 
 

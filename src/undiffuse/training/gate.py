@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 REMEDY = "Try a smaller train.lr, a longer train.warmup, train.precision=fp32, or train.non_finite=skip"
-SMALL = 2**15  # elements: smaller tensors are summed together
+SMALL = 2**12  # elements: smaller tensors are summed together
 
 
 class NonFiniteError(FloatingPointError):
