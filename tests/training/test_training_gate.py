@@ -76,7 +76,15 @@ def test_skips_in_a_row_are_counted_from_the_state():
         next(train(state, batches(), poisoned((0,)), seed=5))
 
 
-def test_signals_set_flags_and_are_given_back():
+@pytest.fixture
+def foreground():
+    """SIGINT as at a terminal: jobs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_signals_set_flags_and_are_given_back(foreground: None):
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
     with Signals() as signals:
         assert (signals.stop, signals.save) == (None, False)

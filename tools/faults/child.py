@@ -81,6 +81,7 @@ def _be(output: Path, words: list[str], patch: Patch) -> None:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         sys.argv = ["undiffuse", *words]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         patch()
         main()
         code = 0

@@ -31,7 +31,8 @@ class Signals:
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
             for number in LEAVE:
-                self._before[number] = signal.signal(number, self._leave)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup: leave it so
+                    self._before[number] = signal.signal(number, self._leave)
             if hasattr(signal, "SIGUSR1"):
                 self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._save)
         return self
@@ -42,7 +43,7 @@ class Signals:
 
     def _leave(self, number: int, _: FrameType | None) -> None:
         self.stop = number
-        for each in LEAVE:
+        for each in self._before.keys() & set(LEAVE):
             signal.signal(each, signal.SIG_DFL)
 
     def _save(self, number: int, _: FrameType | None) -> None:
