@@ -18,7 +18,7 @@ def kills(bench: Bench) -> Check:
     length, dead = time.perf_counter() - began, 0
     while dead < bench.count(30, 500):
         run = bench.fresh()
-        for _ in range(100):
+        for _ in range(8):
             started = child.start(bench.folder / "out", "train", *WORDS, "--out", run)
             time.sleep(bench.choose.uniform(0, length))
             started.kill()
