@@ -216,7 +216,7 @@ def test_large_requests_are_shards(copy: Callable[[str], Path], monkeypatch: pyt
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert (folder / names[0]).stat().st_mtime_ns == times[names[0]]
     (folder / "job.json").write_text('{"step": 1}')
-    assert "samples of other weights (step 1, now 6)" in refused(*words)
+    assert "samples of other weights (step 1, now 6)" in refused_last(*words, code=2)
 
 
 def test_an_evaluation_goes_on_where_it_was_cut_off(
