@@ -1,0 +1,76 @@
+"""Real bytes against the bound of the same chain, and where the time goes.
+
+python benchmarks/codec.py runs/fashion --test 1000 --steps 24
+"""
+
+import argparse
+import lzma
+import math
+import time
+
+import torch
+
+import undiffuse
+from undiffuse import bounds, codec
+from undiffuse.recipes.recipe import load_data
+
+
+class Clock(torch.nn.Module):
+    """A network, and the seconds that it and all copies of it take."""
+
+    seconds = 0.0
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        began = time.perf_counter()
+        out = self.network(*inputs)
+        Clock.seconds += time.perf_counter() - began
+        return out
+
+
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("run")
+    words.add_argument("--test", type=int, default=1000)
+    words.add_argument("--steps", type=int)
+    words.add_argument("--method", default="lossless")
+    words.add_argument("--bound", type=int, help="examples whose bound is evaluated; default: all")
+    given = words.parse_args()
+    run = undiffuse.load(given.run)
+    raw = load_data(run.recipe).test[: given.test]
+    trade = codec.choose(run.model, raw, method=given.method, grid=run.grid, steps=given.steps)
+    plan = trade.plan(given.steps)
+    shown = {k: round(trade.bits[k - 1], 3) for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(trade.bits)}
+    print(f"expected bits/dim by steps: {shown}; {len(plan.places)} steps")
+
+    chain = plan.grid(run.grid)
+    model = codec.planned(codec.METHODS[given.method].model(run.denoiser), chain, plan)
+    parts = bounds.blocks(model, raw[: given.bound], grid=chain, encode=run.space.encode)
+    bits = torch.cat([part.total for _, part in parts]) / (raw[0].numel() * math.log(2))
+    bound, se = float(bits.mean()), float(bits.std()) / len(bits) ** 0.5
+    print(f"bound of {len(bits)} examples: {bound:.4f} +- {se:.4f} bits/dim")
+
+    run.denoiser.network = Clock(run.denoiser.network)
+    for name in ("encode", "decode"):
+        began, Clock.seconds = time.perf_counter(), 0.0
+        if name == "encode":
+            data = codec.compress(run.model, raw, method=given.method, grid=run.grid, plan=plan)
+        else:
+            assert bool((codec.decompress(run.model, data, grid=run.grid) == raw).all())
+        seconds = time.perf_counter() - began
+        print(f"{name}: {seconds:.1f} s, {1 - Clock.seconds / seconds:.1%} of it outside the network")
+    account = codec.account(data)
+    for name in ("data", "start", "calls", "header", "total"):
+        value = getattr(account, name)
+        print(f"{name:7}{value / 8:12,.0f} bytes {account.share(value):9.4f} bits/dim")
+    print(f"{len(raw)} examples: {account.share(account.total) * raw[0].numel():.4f} bits each")
+    print(f"file over bound: {account.share(account.total) / bound:.4f}, and over it plus 256 bytes: ", end="")
+    print(f"{account.total / (bound * account.values + 2048):.4f}")
+    print(f"xz: {8 * len(lzma.compress(raw.numpy().tobytes(), preset=9)) / raw.numel():.4f} bits/dim")
+
+
+if __name__ == "__main__":
+    main()
