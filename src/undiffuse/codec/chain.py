@@ -53,6 +53,11 @@ class Plan:
         return Grid(base[list(self.places)])
 
 
+def evenly(base: int, steps: int) -> tuple[int, ...]:
+    """So many of the places of a base grid, evenly spread, the last among them."""
+    return tuple(int(place) for place in np.rint(np.linspace(0, base - 1, steps + (steps == 1))))[-steps:]
+
+
 class Chain:
     """The states 0 (data) to T of a model on a plan's grid, for examples of this shape."""
 

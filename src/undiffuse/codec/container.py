@@ -6,10 +6,11 @@ Everything is checked before it is used, and nothing is allocated because a file
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from undiffuse.codec.chain import Plan
+from undiffuse.codec.chain import Plan, evenly
 from undiffuse.codec.fields import Reader, Writer, crc
 from undiffuse.tensors import dims
 
@@ -95,22 +96,22 @@ def unpack(data: bytes, values: int = VALUES, bits: float | None = None) -> tupl
 
 
 def digest_of(numbers: np.ndarray) -> bytes:
-    """What the header keeps of the examples: 16 bytes of their SHA-256, two bytes a number."""
-    return hashlib.sha256(numbers.astype("<u2").tobytes()).digest()[:16]
+    """What the header keeps of the examples: 8 bytes of their SHA-256, two bytes a number."""
+    return hashlib.sha256(numbers.astype("<u2").tobytes()).digest()[:8]
 
 
 def _header(read: Reader, values: int) -> tuple[Header, list[bytes]]:
     coder, numerics = read.numbers(2, 255)
     if coder not in CODERS or numerics != NUMERICS:
         raise ValueError(f"coder {coder} with numerics {numerics}, unknown to this version")
-    model, canary = read.raw(16), read.raw(8)
+    model, canary = read.raw(8), read.raw(8)
     shape = tuple(read.numbers(read.number(RANK, 1), SIDE, 1))
     levels = read.number(2**16, 2)
     count = read.number(2**48, 1)
     if dims(shape) > SIDE or count * dims(shape) > values:
         raise ValueError(f"{count} examples of {dims(shape)} values, more than the {values} allowed")
     plan = _plan(read)
-    digest, extra = read.raw(16), read.block(EXTRA)
+    digest, extra = read.raw(8), read.block(EXTRA)
     marks = tuple(read.numbers(read.number(2**20), 2**40))
     chunks, sums = [], []
     for _ in range(read.number(2**20, 1)):
@@ -122,8 +123,11 @@ def _header(read: Reader, values: int) -> tuple[Header, list[bytes]]:
 
 
 def _pack_plan(out: Writer, plan: Plan) -> None:
-    out.numbers((plan.base, plan.resolution, len(plan.places), plan.places[0]))
-    out.numbers(b - a for a, b in zip(plan.places, plan.places[1:], strict=False))
+    steps = len(plan.places)
+    even = plan.places == evenly(plan.base, steps)
+    out.numbers((plan.base, plan.resolution, steps, even))
+    if not even:
+        out.numbers((plan.places[0], *(b - a for a, b in pairwise(plan.places))))
     out.number(plan.codes is not None)
     out.raw(bytes(plan.codes or ()))
 
@@ -131,9 +135,9 @@ def _pack_plan(out: Writer, plan: Plan) -> None:
 def _plan(read: Reader) -> Plan:
     base, resolution = read.number(TIMES, 1), read.number(64, 1)
     steps = read.number(base, 1)
-    places = [read.number(base - 1)]
-    for gap in read.numbers(steps - 1, base, 1):
-        places.append(places[-1] + gap)
+    places = list(evenly(base, steps)) if read.number(1) else [read.number(base - 1)]
+    while len(places) < steps:
+        places.append(places[-1] + read.number(base, 1))
     if places[-1] != base - 1:
         raise ValueError("the chain's latent times do not end where they should")
     codes = tuple(read.raw(steps - 1)) if read.number(1) else None

@@ -11,16 +11,17 @@ from undiffuse.codec.container import VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method, Tick
-from undiffuse.codec.planning import Trade, trade
+from undiffuse.codec.planning import MANY, Trade, trade
 from undiffuse.codec.universal import Universal
 from undiffuse.data import Levels, Space, Symbols
 from undiffuse.kernels import Discrete
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.schedules import grids
+from undiffuse.tensors import dims
 
 METHODS: dict[str, Method] = {"lossless": Lossless(), "universal": Universal(), "channel": Channel()}
-PLANNED = 16  # examples that choose the chain
+PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and examples at least
 
 
 def compress(
@@ -109,7 +110,8 @@ def choose(
     """What chains of every number of steps cost, on a few of the examples x (N, *shape)."""
     how = _method(method)
     known = how.model(coded(model))
-    few = x[torch.linspace(0, len(x) - 1, min(PLANNED, len(x))).round().long()]
+    count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
+    few = x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
     x_0 = space(known).encode(few)
     like = next(known.parameters(), x_0)
     base = base_grid(model, grid)
@@ -118,7 +120,8 @@ def choose(
 
 def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
     """How many times of the grid `choose` looks at: its network calls, and ticks."""
-    return min(len(grid), max(_method(method).candidates, steps or 0))
+    wanted = steps if steps is not None and steps <= MANY else 0
+    return min(len(grid), max(_method(method).candidates, wanted))
 
 
 def count_calls(method: str, shape: tuple[int, ...], steps: int, count: int) -> int:

@@ -21,9 +21,10 @@ from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.coder import Stack
 from undiffuse.codec.method import Method, Tick
 from undiffuse.codec.rounding import Follower, Recorder, Rounding
-from undiffuse.tensors import dims, micro_batch
+from undiffuse.tensors import dims
 
 STACKED = 2**22  # values that share a stack
+GROUPED = 2**14  # values that go through the network together, or eight examples
 
 
 class Lossless(Method):
@@ -47,7 +48,12 @@ class Lossless(Method):
 
 def spare_words(shape: tuple[int, ...]) -> int:
     """How many lie below a stack at first: 32 bits for every value of the largest group."""
-    return 4 + micro_batch(shape) * dims(shape)
+    return 4 + _most(shape) * dims(shape)
+
+
+def _most(shape: tuple[int, ...]) -> int:
+    """Examples of the largest group."""
+    return max(8, GROUPED // dims(shape))
 
 
 def _encode(chain: Chain, numbers: np.ndarray, tick: Tick) -> Chunk:
@@ -98,10 +104,10 @@ def _stacks(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _groups(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows that go through the network together: one at first, then a fifth of those before."""
-    start, most = 0, micro_batch(shape)
+    """The rows that go through the network together: one at first, then an eighth of those before."""
+    start, most = 0, _most(shape)
     while start < count:
-        size = min(1 + start // 5, most, count - start)
+        size = min(1 + start // 8, most, count - start)
         yield slice(start, start + size)
         start += size
 

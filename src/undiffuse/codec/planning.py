@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from undiffuse.bounds import Best, costs
-from undiffuse.codec.chain import OCTAVE, Plan
+from undiffuse.codec.chain import OCTAVE, Plan, evenly
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import keyed
 from undiffuse.tensors import dims
 
-CLOSE = 1.03
+CLOSE = 1.03 MANY = 128  # steps up to which the best are looked for; beyond, even ones of the model's own
+variance are as good
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,16 @@ class Trade:
     varied: bool
 
     def plan(self, steps: int | None, resolution: int = 3) -> Plan:
-        """The plan of so many steps, or of the fewest that are close to the best."""
+        """The plan of so many steps, or of the fewest that are close to the best.
+
+        Raises ValueError for more steps than the chain has.
+        """
         if steps is None:
             steps = next(k for k, bits in enumerate(self.bits, 1) if bits <= CLOSE * min(self.bits))
-        if not 1 <= steps <= len(self.best):
-            raise ValueError(f"steps={steps}: this chain can be thinned to 1 to {len(self.best)} steps")
+        if not 1 <= steps <= self.base:
+            raise ValueError(f"steps={steps}: this chain can be thinned to 1 to {self.base} steps")
+        if steps > len(self.best):
+            return Plan(self.base, evenly(self.base, steps), None, resolution)
         found = self.best[steps - 1]
         codes = tuple(_code(ratio) for ratio in found.ratios) if self.varied else None
         return Plan(self.base, tuple(self.places[list(found.places)].tolist()), codes, resolution)
@@ -53,7 +59,7 @@ def trade(
 
     Its times are among `count` of the grid's, evenly spread.
     """
-    places = torch.linspace(0, len(grid) - 1, count, dtype=torch.float64).round().long()
+    places = torch.tensor(evenly(len(grid), count))
     found = costs(model, x_0, grid=grid[places], generator=keyed("und", "plan"), tick=tick)
     best = found.best(len(places))
     scale = 1 / (dims(tuple(x_0.shape[1:])) * math.log(2))

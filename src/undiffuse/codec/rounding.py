@@ -3,7 +3,8 @@
 A network in float64 gives the same numbers on every CPU but for an error near 1e-15. What the entropy coder
 is told are those numbers rounded to a grid, which agrees unless one lies within that error of an edge between
 two grid points. So the encoder writes down on which side of the edge it went whenever a number came closer
-than `EDGE` of a grid's cell, about one in four million, and the decoder follows it there (Tian et al. 2023).
+than `EDGE` of a grid's cell, about one in thirty million, and the decoder follows it there (Tian et al.
+2023).
 
 A positive number is rounded to ten binary digits, so that its relative error is below 1e-3 whatever its size.
 """
@@ -12,7 +13,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-EDGE = 2.0**-23  # of a cell: ten thousand times what machines differ by
+EDGE = 2.0**-26  # of a cell: a hundred times what machines differ by
+FINER = 2.0**-30  # the same for relative errors, which are smaller
 LARGEST = 2.0**40  # cells: beyond it the last digit of float64 is no longer far below an edge
 DIGITS = 10
 
@@ -23,13 +25,13 @@ class Rounding(ABC):
     """Rounds arrays; every call has a number that encoder and decoder know."""
 
     @abstractmethod
-    def __call__(self, y: np.ndarray, call: int) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
         """The nearest whole numbers, as float64. FloatingPointError for what is no number."""
 
     def positive(self, y: np.ndarray, call: int) -> np.ndarray:
         """Numbers >= 0 rounded to `DIGITS` binary digits."""
         share, exponent = np.frexp(y)
-        found: np.ndarray = np.ldexp(self(np.ldexp(share, DIGITS), call), exponent - DIGITS)
+        found: np.ndarray = np.ldexp(self(np.ldexp(share, DIGITS), call, FINER), exponent - DIGITS)
         return found
 
 
@@ -39,9 +41,9 @@ class Recorder(Rounding):
     def __init__(self) -> None:
         self.sides: Sides = {}
 
-    def __call__(self, y: np.ndarray, call: int) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
         """Rounds, and takes down which side it went where that was close."""
-        below, up, near = _split(y, EDGE)
+        below, up, near = _split(y, edge)
         places = np.flatnonzero(near)
         if len(places):
             self.sides[call] = {int(i): bool(up.flat[i]) for i in places}
@@ -55,9 +57,9 @@ class Follower(Rounding):
     def __init__(self, sides: Sides) -> None:
         self.sides = sides
 
-    def __call__(self, y: np.ndarray, call: int) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
         """Rounds; ValueError if the encoder says that a number was close to an edge, and it is not."""
-        below, up, near = _split(y, 2 * EDGE)
+        below, up, near = _split(y, 2 * edge)
         for place, side in self.sides.get(call, {}).items():
             if place >= near.size or not near.flat[place]:
                 raise ValueError("the model's numbers are not those of the file's encoder")
