@@ -18,8 +18,8 @@ from undiffuse.model import Denoiser
 from undiffuse.random import keyed
 from undiffuse.tensors import dims
 
-CLOSE = 1.03 MANY = 128  # steps up to which the best are looked for; beyond, even ones of the model's own
-variance are as good
+CLOSE = 1.03
+MANY = 128  # steps up to which the best are looked for; beyond, even ones are as good
 
 
 @dataclass(frozen=True, eq=False)
