@@ -87,7 +87,7 @@ def test_images_share_one_mean_and_std():
 
 
 def test_fit_accumulates_in_float64_over_chunks(monkeypatch):
-    monkeypatch.setattr("undiffuse.data.space.CHUNK", 7)
+    monkeypatch.setattr("undiffuse.data.rows.CHUNK", 7)
     x = torch.randn(100, 3, generator=torch.manual_seed(1)) + 1000
     space = Affine.fit(x)
     assert torch.allclose(space.mean, x.double().mean(0), rtol=1e-14)

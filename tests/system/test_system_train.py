@@ -199,7 +199,7 @@ def test_data_are_normalised_as_the_run_began(copy: Callable[[str], Path], made:
         .replace(str(made / "vectors.npy"), str(Path("other.npy").absolute()))
     )
     (run / "recipe.yaml").write_text(text)
-    assert "values differ; restore them" in refused("train", "--resume", run)
+    assert "other.npy was added, vectors.npy was removed; restore them" in refused("train", "--resume", run)
     experiment = Experiment.open(run, other_data=True)
     assert experiment.run.space.state() == load(run).space.state()
     assert "the data have changed" in (run / "events.jsonl").read_text()

@@ -60,7 +60,8 @@ def command(
         bool, typer.Option("--exact", help="Refuse to go on where this machine rounds otherwise.")
     ] = False,
     allow_data_change: Annotated[
-        bool, typer.Option("--allow-data-change", help="Go on although values of the data have changed.")
+        bool,
+        typer.Option("--allow-data-change", help="Go on although files or values of the data have changed."),
     ] = False,
     device: Device = "auto",
 ) -> None:
@@ -158,4 +159,7 @@ def _follow(experiment: "Experiment") -> None:
                 line = f"step {event.progress.step:,}: {event.test}"
                 bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
             bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
+    skipped = len(experiment.splits.skipped)
+    if skipped:
+        typer.echo(f"{skipped:,} files could not be read and were skipped: skipped.txt lists them")
     typer.echo(f"done: {printable(str(experiment.run.folder))}")

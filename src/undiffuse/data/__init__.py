@@ -1,8 +1,8 @@
 """Data sets: where examples come from, under which licence, and how they become tensors.
 
-A `Source` loads `Splits` of raw values; a `Space` maps raw values to x_0 and back. To add a data
-set, write one file with one `Source` and put its name in `SOURCES`: recipes and the command line
-find it there.
+A `Source` loads `Splits` of raw values, in memory or as `Rows` that are read when asked for; a `Space` maps
+raw values to x_0 and back. To add a data set, write one file with one `Source` and put its name in
+`SOURCES`: recipes and the command line find it there.
 """
 
 from undiffuse.data.arrays import Array
@@ -10,13 +10,17 @@ from undiffuse.data.cifar10 import CIFAR10
 from undiffuse.data.dead_leaves import DeadLeaves
 from undiffuse.data.dequantize import dequantized
 from undiffuse.data.digits import Digits
+from undiffuse.data.fingerprint import Fingerprint, changes, fingerprint_of, summary
 from undiffuse.data.heartbeat import Heartbeat
+from undiffuse.data.hub import Hub
 from undiffuse.data.idx import IDX, read_idx
 from undiffuse.data.images import Images
 from undiffuse.data.mnist import MNIST, FashionMNIST
 from undiffuse.data.npy import read_npy, read_npz
 from undiffuse.data.patches import Patches
 from undiffuse.data.pictures import read_image
+from undiffuse.data.rows import Examples, Rows, chunks, ends
+from undiffuse.data.shards import Shards
 from undiffuse.data.source import Source, Splits
 from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
 from undiffuse.data.swiss_roll import SwissRoll
@@ -33,6 +37,8 @@ SOURCES: dict[str, type[Source]] = {
     "fashion-mnist": FashionMNIST,
     "cifar10": CIFAR10,
     "images": Images,
+    "shards": Shards,
+    "hub": Hub,
     "array": Array,
     "idx": IDX,
 }
@@ -46,22 +52,32 @@ __all__ = [
     "Array",
     "DeadLeaves",
     "Digits",
+    "Examples",
     "FashionMNIST",
+    "Fingerprint",
     "Heartbeat",
+    "Hub",
     "Images",
     "Levels",
     "Patches",
+    "Rows",
+    "Shards",
     "Source",
     "Space",
     "Splits",
     "SwissRoll",
     "Symbols",
     "Textures",
+    "changes",
+    "chunks",
     "dequantized",
+    "ends",
+    "fingerprint_of",
     "read_idx",
     "read_image",
     "read_npy",
     "read_npz",
     "space_from",
     "space_of",
+    "summary",
 ]

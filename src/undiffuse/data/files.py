@@ -16,6 +16,14 @@ def plain_path(path: str | Path) -> Path:
     return Path(path).expanduser()
 
 
+def files_below(path: Path) -> list[Path]:
+    """This file, or every file in this folder and below that is not hidden, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    return [found[name] for name in sorted(found) if not any(p.startswith(".") for p in name.split("/"))]
+
+
 def existing(path: str | Path, what: str) -> Path:
     """The path, if there is something.
 

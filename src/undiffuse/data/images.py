@@ -1,18 +1,19 @@
 """Your own images: a folder of PNG and JPEG files."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.data.decoded import Pictures
 from undiffuse.data.files import existing, plain_path
-from undiffuse.data.pictures import Header, read_header, read_image
+from undiffuse.data.loading import Loading
+from undiffuse.data.pictures import open_picture
 from undiffuse.data.source import Source, Splits, check_fraction, split
 
-MAX_SIDE = 4096
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -30,9 +31,12 @@ class Images(Source):
         channels: 1 turns colour into grey, 3 grey into colour; None keeps them, if all have the
             same.
         test: share of images kept for testing, if the folder is not split already.
+        memory: up to so many GB of decoded images are kept in memory; more are decoded when needed.
+        workers: processes that decode ahead while training; the batches are the same for any number.
+        skip_bad: skip images that cannot be read: the next one stands in the place of each.
 
     Raises:
-        ValueError: if `size`, `channels` or `test` are out of range.
+        ValueError: if an argument is out of range.
     """
 
     source: ClassVar[str] = "your folder of PNG and JPEG files: data.path=FOLDER"
@@ -45,56 +49,58 @@ class Images(Source):
         size: int | tuple[int, int] | None = None,
         channels: int | None = None,
         test: float = 0.1,
+        memory: float = 1.0,
+        workers: int = 0,
+        skip_bad: bool = False,
     ) -> None:
         self.path, self.test = plain_path(path), check_fraction(test)
-        self.size = (size, size) if isinstance(size, int) else size
-        self.channels = channels
-        if self.size is not None and not (
-            len(self.size) == 2 and 0 < min(self.size) <= max(self.size) <= MAX_SIDE
-        ):
-            raise ValueError(f"size={size}: give data.size=64, or (height, width), to {MAX_SIDE}")
-        if channels not in (None, 1, 3):
-            raise ValueError(f"channels={channels} must be 1 (grey) or 3 (colour)")
+        self.loading = Loading(size, channels, memory, workers, skip_bad)
 
     def load(self) -> Splits:
-        """Look at every header first, to find at once what does not fit; then decode."""
+        """Look at every header first, to find at once what does not fit; decode, if all fit in memory."""
         root = existing(self.path, "a folder of PNG and JPEG files")
-        train, test = self._files(root)
-        shape = self._shape([read_header(path) for path in sorted([*train, *test])])
-        return Splits(self._stack(train, shape), self._stack(test, shape), levels=256)
+        files, count = in_folders(root, find_images)
+        train, test = numbers_of(len(files), count, self.test)
+        return self.loading.splits(Files(root, files), train, test)
 
-    def _files(self, root: Path) -> tuple[list[Path], list[Path]]:
-        if (root / "train").is_dir() and (root / "test").is_dir():
-            return find_images(root / "train"), find_images(root / "test")
-        files = find_images(root)
-        train, test = ([files[i] for i in part] for part in split(len(files), self.test))
-        return train, test
+    def files(self) -> list[Path]:
+        """The images themselves."""
+        return find_images(self.path)
 
-    def _shape(self, headers: Sequence[Header]) -> tuple[int, int, int]:
-        """The (C, H, W) that all images have, or will have."""
-        first = headers[0]
-        for other in headers:
-            if self.channels is None and other.channels != first.channels:
-                grey, colour = sorted((first, other), key=lambda header: header.channels)
-                raise ValueError(
-                    f"{grey.path} is grey but {colour.path} is colour; set data.channels=1 or data.channels=3"
-                )
-            if self.size is None and (other.height, other.width) != (first.height, first.width):
-                raise ValueError(
-                    f"{first.path} is {first.height} high and {first.width} wide but {other.path} "
-                    f"is {other.height} high and {other.width} wide; set data.size=64, say, to "
-                    f"make all equal"
-                )
-        return self.channels or first.channels, *(self.size or (first.height, first.width))
 
-    def _stack(self, files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
-        images = np.empty((len(files), *shape), np.uint8)
-        for out, path in zip(images, files, strict=True):
-            image = read_image(path, self.size, self.channels)
-            if image.shape != shape:
-                raise ValueError(f"{path} is {image.shape} once decoded, not {shape}; set data.size=64")
-            out[:] = image
-        return torch.from_numpy(images)
+@final
+class Files(Pictures):
+    """Pictures in a folder, of which only the names are kept, relative to it."""
+
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        self.root, self.names = str(root), [os.path.relpath(file, root) for file in files]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, number: int) -> str:
+        """The path."""
+        return os.path.join(self.root, self.names[number])  # noqa: PTH118 (a path object costs a kilobyte)
+
+    def open(self, number: int) -> IO[bytes]:
+        """The file."""
+        return open_picture(self.name(number))
+
+
+def in_folders(root: Path, find: Callable[[Path], list[Path]]) -> tuple[list[Path], int | None]:
+    """What is found in a folder, or in its ``train`` and ``test``, and then how much in ``train``."""
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        train, test = find(root / "train"), find(root / "test")
+        return [*train, *test], len(train)
+    return find(root), None
+
+
+def numbers_of(total: int, train: int | None, fraction: float) -> tuple[Tensor, Tensor]:
+    """Numbers of the training and the test examples: the first `train`, or, if None, split at random."""
+    if train is None:
+        return split(total, fraction)
+    numbers = torch.arange(total)
+    return numbers[:train], numbers[train:]
 
 
 def find_images(root: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from undiffuse.data.arrays import Array
 from undiffuse.data.files import existing, plain_path
+from undiffuse.data.hub import load_hub
 from undiffuse.data.idx import IDX
 from undiffuse.data.source import Source, Splits
 
@@ -56,7 +57,7 @@ class _Published(Source):
         return Array(path / self.npz if path.is_dir() else path).load()
 
     def _checked(self, splits: Splits) -> Splits:
-        sums = tuple(_sum(images) for images in (splits.train, splits.test))
+        sums = tuple(_sum(images[:]) for images in (splits.train, splits.test))
         if sums != self.sums:
             raise ValueError(
                 f"{self.place} does not hold the published images (SHA-256 {sums}); install it "
@@ -126,11 +127,7 @@ def _sum(images: Tensor) -> str:
 
 
 def _from_hub(name: str) -> Splits:
-    try:
-        from datasets import load_dataset  # heavy, and an extra: imported only by who asks for it
-    except ImportError as error:
-        raise ImportError("data.download=true needs: pip install 'undiffuse[hub]'") from error
-    data = load_dataset(name)
+    data = load_hub(name)
     images = [_stacked(data[part]["image"]) for part in ("train", "test")]
     labels = [torch.tensor(list(data[part]["label"])) for part in ("train", "test")]
     return Splits(images[0], images[1], 256, labels[0], labels[1])

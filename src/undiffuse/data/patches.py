@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from undiffuse.data.files import existing, plain_path
-from undiffuse.data.images import MAX_SIDE, find_images
+from undiffuse.data.images import find_images
+from undiffuse.data.loading import MAX_SIDE
 from undiffuse.data.pictures import read_header, read_image
 from undiffuse.data.source import Source, Splits
 from undiffuse.random import keyed, uniform
@@ -59,7 +60,7 @@ class Patches(Source):
         """Look at every header first, to find at once what is too small; then decode and cut."""
         files = find_images(existing(self.path, "a folder of PNG and JPEG files"))
         for header in map(read_header, files):
-            _check_room(str(header.path), header.height, header.width, self.size)
+            _check_room(header.name, header.height, header.width, self.size)
         return cut(
             list(map(str, files)), self._read, (self.channels, self.size), self.train, self.test, self.seed
         )

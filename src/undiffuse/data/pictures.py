@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Refused(ValueError):
 class Header:
     """What is known of an image before its pixels are decoded."""
 
-    path: Path
+    name: str
     channels: int
     height: int
     width: int
@@ -47,13 +47,19 @@ def read_header(path: str | Path) -> Header:
         FileNotFoundError: if there is no file.
         ValueError: if it is not a PNG or JPEG that `read_image` reads.
     """
-    with _opened(Path(path)) as image:
+    with open_picture(path) as file:
+        return header_of(file, str(path))
+
+
+def header_of(file: IO[bytes], name: str) -> Header:
+    """The same of an open file, called `name` in messages."""
+    with _opened(file, name) as image:
         width, height = image.size
         # A PNG may carry EXIF after its pixels, which only decoding finds; there the size is
         # checked again.
         if "exif" in image.info and image.getexif().get(ORIENTATION) in SIDEWAYS:
             width, height = height, width
-        return Header(Path(path), CHANNELS[image.mode], height, width)
+        return Header(name, CHANNELS[image.mode], height, width)
 
 
 def read_image(
@@ -72,13 +78,26 @@ def read_image(
         ValueError: if it is damaged, too large, has alpha, more than 8 bits, or is neither PNG nor
             JPEG.
     """
-    with _opened(Path(path)) as image:
+    with open_picture(path) as file:
+        return decode(file, str(path), size, channels)
+
+
+def decode(
+    file: IO[bytes], name: str, size: tuple[int, int] | None = None, channels: int | None = None
+) -> NDArray[np.uint8]:
+    """`read_image` of an open file, called `name` in messages."""
+    with _opened(file, name) as image:
         mode = MODES[channels or CHANNELS[image.mode]]
         pixels: Image.Image = ImageOps.exif_transpose(image).convert(mode)
         if size is not None:
             pixels = _fitted(pixels, *size)
         array = np.array(pixels, np.uint8)
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def open_picture(path: str | Path) -> IO[bytes]:
+    """The bytes of a picture. Raises OSError if there is no file, or it may not be read."""
+    return existing(path, "a PNG or JPEG file").open("rb")
 
 
 def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -90,41 +109,41 @@ def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     """The image; every way in which reading it can fail becomes a ValueError that names it."""
-    path = existing(path, "a PNG or JPEG file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG", "JPEG"]) as image:
-                _accept(image, path)
+            deep, size = _deep(file), file.seek(0, 2)
+            file.seek(0)
+            with Image.open(file, formats=["PNG", "JPEG"]) as image:
+                _accept(image, name, size, deep)
                 yield image
     except Refused:
         raise
     except Exception as error:  # decoders raise nearly everything on damaged files
-        raise ValueError(f"{path} cannot be read as PNG or JPEG ({error}); repair or remove it") from error
+        raise ValueError(f"{name} cannot be read as PNG or JPEG ({error}); repair or remove it") from error
 
 
-def _accept(image: Image.Image, path: Path) -> None:
+def _accept(image: Image.Image, name: str, size: int, deep: bool) -> None:
     """Refuse what is too large or would lose information."""
     width, height = image.size
-    if width * height > PIXEL_LIMIT or path.stat().st_size > FILE_LIMIT:
+    if width * height > PIXEL_LIMIT or size > FILE_LIMIT:
         raise Refused(
-            f"{path} has {width}x{height} pixels and {path.stat().st_size:,} bytes; the limits are "
+            f"{name} has {width}x{height} pixels and {size:,} bytes; the limits are "
             f"{PIXEL_LIMIT:,} and {FILE_LIMIT:,}: make it smaller"
         )
     if "A" in image.mode or "transparency" in image.info:
-        raise Refused(f"{path} has transparency (mode {image.mode}); flatten it onto a background first")
-    if _deep(path) or image.mode not in CHANNELS:
+        raise Refused(f"{name} has transparency (mode {image.mode}); flatten it onto a background first")
+    if deep or image.mode not in CHANNELS:
         raise Refused(
-            f"{path} has mode {image.mode}, {16 if _deep(path) else 8} bits a value; only 8-bit "
+            f"{name} has mode {image.mode}, {16 if deep else 8} bits a value; only 8-bit "
             f"grey and RGB images are read: convert it, or keep its depth as an .npy file with "
             f"data.kind=array"
         )
 
 
-def _deep(path: Path) -> bool:
+def _deep(file: IO[bytes]) -> bool:
     """Whether this is a PNG of 16 bits a value, which Pillow silently cuts to 8 if in colour."""
-    with path.open("rb") as file:
-        head: Any = file.read(25)
-    return bool(head.startswith(b"\x89PNG") and head[24:] == b"\x10")
+    head = file.read(25)
+    return head.startswith(b"\x89PNG") and head[24:] == b"\x10"

@@ -1,12 +1,16 @@
 """What every data set is: a `Source` whose constructor is its schema, and the `Splits` it loads."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from undiffuse.data.files import files_below
+from undiffuse.data.rows import Examples
 from undiffuse.random import keyed
 
 MAX_CLASSES = 1_000_000
@@ -18,21 +22,24 @@ class Splits:
 
     Args:
         train: ``(N, *shape)``: level numbers 0..K-1 (uint8, or int32 when K > 256), or float32 when
-            the data is continuous. Images are ``(C, H, W)``.
+            the data is continuous. Images are ``(C, H, W)``. A tensor, or `Rows` that are read when
+            they are asked for.
         test: the same for the examples that are never trained on.
         levels: K, the number of levels of a value; None for continuous data.
         train_labels: int64 ``(N,)``, where the data set has classes.
         test_labels: the same for the test examples.
+        skipped: pictures that could not be read and were skipped, and why; it grows as they are met.
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
     """
 
-    train: Tensor
-    test: Tensor
+    train: Examples
+    test: Examples
     levels: int | None
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):
@@ -77,6 +84,15 @@ class Source(ABC):
     def load(self) -> Splits:
         """Read or generate the data."""
 
+    @property
+    def root(self) -> Path | None:
+        """Where the data are, if they are files: the argument `path`."""
+        return getattr(self, "path", None)
+
+    def files(self) -> Sequence[Path]:
+        """The files that the data come from, in order; none if they are generated or shipped."""
+        return () if self.root is None else files_below(self.root)
+
 
 def check_fraction(test: float) -> float:
     """`test` itself, the share of examples kept for testing.
@@ -105,7 +121,7 @@ def split(n: int, test_fraction: float) -> tuple[Tensor, Tensor]:
     return order[tests:], order[:tests]
 
 
-def _check_labels(labels: Tensor | None, examples: Tensor, name: str) -> None:
+def _check_labels(labels: Tensor | None, examples: Examples, name: str) -> None:
     if labels is not None and labels.shape != (len(examples),):
         raise ValueError(
             f"{len(examples)} {name} examples have labels of shape {tuple(labels.shape)}; give one "

@@ -10,16 +10,17 @@ term.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from undiffuse.data.rows import Examples, chunks
 from undiffuse.data.source import Splits
 
 State = dict[str, str | int | float | list[float]]
-CHUNK = 2**22  # values turned into float64 at a time while fitting
 
 
 class Space(ABC):
@@ -145,20 +146,18 @@ class Affine(Space):
             raise ValueError("mean and std must be finite and std positive")
 
     @classmethod
-    def fit(cls, train: Tensor) -> "Affine":
+    def fit(cls, train: Examples) -> "Affine":
         """The map that gives `train` zero mean and unit second moment.
 
         Vectors ``(N, D)`` are scaled feature by feature; images and sequences by one mean and one
         std, so that neighbouring values stay comparable. A feature that never changes keeps its
-        unit (std 1).
+        unit (std 1). One pass, a few million values at a time.
         """
-        columns = train if train.ndim == 2 else train.reshape(-1, 1)
-        mean = _average(columns, torch.Tensor.double)
-        variance = _average(columns, lambda x: (x.double() - mean).square())
+        vectors = len(train.shape) == 2
+        moments = _moments(chunk if vectors else chunk.reshape(-1, 1) for chunk in chunks(train))
         # Exact, where the variance of a constant may round to 1e-34.
-        constant = columns.amin(0) == columns.amax(0)
-        std = torch.where(constant, 1.0, variance.sqrt())
-        return cls(mean, std) if train.ndim == 2 else cls(mean[0], std[0])
+        std = torch.where(moments.low == moments.high, 1.0, (moments.squares / moments.count).sqrt())
+        return cls(moments.mean, std) if vectors else cls(moments.mean[0], std[0])
 
     def encode(self, raw: Tensor) -> Tensor:
         """(raw - mean) / std, float32; computed in float64 if raw is."""
@@ -241,9 +240,34 @@ def _check_raw(raw: Tensor, levels: int) -> None:
         raise ValueError(f"raw values {low}..{high} are not level numbers 0..{top}")
 
 
-def _average(columns: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
-    """Mean of value(x) over the rows, in float64, without a float64 copy of all rows."""
-    sums = columns.new_zeros(columns.shape[1], dtype=torch.float64)
-    for chunk in torch.split(columns, max(1, CHUNK // columns.shape[1])):
-        sums += value(chunk).sum(0)
-    return sums / len(columns)
+@dataclass
+class _Moments:
+    """Of columns: how many values, their mean, the sum of squares about it, and their ends, in float64."""
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def _moments(parts: Iterable[Tensor]) -> _Moments:
+    """Moments of all rows of the parts (n, D), merged part by part.
+
+    Reference: T. Chan, G. Golub and R. LeVeque, Algorithms for computing the sample variance, 1983, eq. 2.1.
+    """
+    merged = None
+    for part in parts:
+        rows = part.double()
+        mean = rows.mean(0)
+        new = _Moments(len(rows), mean, (rows - mean).square().sum(0), rows.amin(0), rows.amax(0))
+        merged = new if merged is None else _merged(merged, new)
+    assert merged is not None  # a split is never empty
+    return merged
+
+
+def _merged(a: _Moments, b: _Moments) -> _Moments:
+    count, apart = a.count + b.count, b.mean - a.mean
+    mean = a.mean + apart * (b.count / count)
+    squares = a.squares + b.squares + apart.square() * (a.count * (b.count / count))
+    return _Moments(count, mean, squares, torch.minimum(a.low, b.low), torch.maximum(a.high, b.high))

@@ -12,20 +12,23 @@ import yaml
 from undiffuse.data import Space, Splits
 from undiffuse.files import sweep, write_json, write_text
 from undiffuse.random import keyed
+from undiffuse.recipes.datafiles import LIST, files_of, save_files
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import read
-from undiffuse.recipes.recipe import Plan, load_data
+from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
+from undiffuse.trackers import TRACKERS
 from undiffuse.training import Batches, Lock, Settings, State, restore
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
 FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
-    *("about", "data.path", "sampler", "evaluate_terms"),
+    *("about", "data.path", "data.memory", "data.workers", "data.skip_bad", "sampler", "evaluate_terms"),
     *("train.accumulate", "train.keep", "train.log_every", "train.checkpoint_every", "train.steps"),
     *("train.sample_every", "train.sample_steps", "train.figures_every", "train.evaluate_every"),
     *("train.evaluate_examples", "train.evaluate_terms", "train.non_finite", "train.skip_limit"),
+    "train.tracker",
 )
 
 
@@ -35,19 +38,25 @@ def begun(folder: Path) -> bool:
 
 
 def begin(folder: Path, plan: Plan) -> Lock:
-    """Look at the data, build every part, then write recipe.yaml and run.json; returns the run's lock.
+    """Look at the data, build every part, then write recipe.yaml, data.json and run.json.
 
-    Raises what does not fit before anything is written, FileExistsError for a folder in use, BusyError.
+    Returns the run's lock. Raises what does not fit before anything is written, FileExistsError for a folder
+    in use, BusyError.
     """
     _check_unused(folder, plan)
-    splits = load_data(plan)
+    files, splits = files_of(source_of(plan)), load_data(plan)
     space = plan.space(splits)  # first: what the data are decides what else fits
     _check(plan, splits, space)
+    tracker = plan["train"].build().tracker
+    if tracker is not None:
+        TRACKERS[tracker].ready(folder)
+    facts = facts_of(splits, space, files)
     lock = Lock(folder)
     if not begun(folder):  # another process may have been here since
         sweep(folder)
         write_text(folder / "recipe.yaml", _text(plan))
-        write_json(folder / "run.json", facts_of(splits, space))
+        save_files(folder, files)
+        write_json(folder / "run.json", facts)
     return lock
 
 
@@ -124,11 +133,19 @@ def _check_unused(folder: Path, plan: Plan) -> None:
     if folder.exists() and not folder.is_dir():
         raise used
     for file in folder.iterdir() if folder.exists() else ():
-        own = file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".tmp"))
-        if not own and not (file.name == "recipe.yaml" and file.read_text(errors="replace") == _text(plan)):
+        if not _own(file, plan):
             if begun(folder):  # by another process, a moment ago: the lock will tell
                 return
             raise used
+
+
+def _own(file: Path, plan: Plan) -> bool:
+    """Whether an interrupted start of this left the file."""
+    if file.name == LIST:  # written after the recipe
+        file = file.with_name("recipe.yaml")
+    if file.name == "recipe.yaml":
+        return file.is_file() and file.read_text(errors="replace") == _text(plan)
+    return file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".tmp"))
 
 
 def _check(plan: Plan, splits: Splits, space: Space) -> None:
@@ -143,9 +160,10 @@ def _check(plan: Plan, splits: Splits, space: Space) -> None:
     if 3 * len(list(model.parameters())) > TENSORS:
         raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
     plan["sampler"].build().check(model)
-    batches = Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)
+    Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)  # refuses flips of what is no image
+    x_0 = space.encode(splits.train[:1])  # read here: no worker is started for it
     with torch.no_grad():
-        plan.objective(model.kernel)(model, batches(0), keyed(plan["seed"], "check"))
+        plan.objective(model.kernel)(model, x_0, keyed(plan["seed"], "check"))
 
 
 def _binding(key: str) -> bool:

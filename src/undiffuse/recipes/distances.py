@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.bounds.estimate import Estimate
-from undiffuse.data import Splits
+from undiffuse.data import Splits, ends
 from undiffuse.files import write_json
 from undiffuse.metrics import Extractor, Neighbours, extract, frechet, kernel_distance, neighbours
 from undiffuse.random import keyed
@@ -100,7 +100,7 @@ def contest(run: Run, extractor: Extractor, count: int, seed: int = 0) -> Contes
             raise ValueError(f"{size} {name}: distances need at least {K + 1}, better thousands")
     order = torch.randperm(len(splits.train), generator=keyed(seed, "distances", "training"))
     return Contest(
-        extractor, splits.test, splits.train[order[:count]], _ends(splits), run.recipe["dequantize"]
+        extractor, splits.test[:], splits.train[order[:count]], _ends(splits), run.recipe["dequantize"]
     )
 
 
@@ -177,5 +177,5 @@ def _ends(splits: Splits) -> tuple[float, float]:
         return 0.0, float(splits.levels - 1)
     if len(splits.shape) != 3:
         return 0.0, 1.0
-    low, high = (float(end) for end in splits.train.aminmax())
+    low, high = ends(splits.train)
     return low, max(high, low + 1e-12)

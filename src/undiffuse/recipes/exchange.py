@@ -14,17 +14,18 @@ import torch
 import yaml
 
 from undiffuse import interop
-from undiffuse.data import Levels, Space, Splits
+from undiffuse.data import Fingerprint, Levels, Space, Splits
 from undiffuse.files import folder as new_folder
 from undiffuse.files import write_json, write_text
 from undiffuse.interop import chain, chain_config, layers, unet_arguments, unet_config
 from undiffuse.model import Denoiser
 from undiffuse.networks import UNet
 from undiffuse.recipes.begin import absolute, recipe_hash
+from undiffuse.recipes.datafiles import files_of, save_files
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override
-from undiffuse.recipes.recipe import Plan, load_data
+from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.recipes.run import Run
 from undiffuse.training import Settings, checkpoint
 
@@ -80,10 +81,11 @@ def import_run(source: str | Path, out: str | Path, changes: list[str]) -> Impor
     plan = _plan({"about": about, "data": None, "network": network, **found.node}, changes)
     splits, space = _data(plan, shape)
     model = _model(plan, shape, splits.levels or LEVELS, pipeline.weights)
-    facts = facts_of(splits, space)
+    files = {} if plan["data"] is None else files_of(source_of(plan))
+    facts = facts_of(splits, space, files)
     if plan["data"] is None:
         facts["examples"] = {"train": 0, "test": 0}
-    _write(out, plan, facts, model)
+    _write(out, plan, facts, files, model)
     return Imported(out, sum(p.numel() for p in model.parameters()), found.notes)
 
 
@@ -121,7 +123,7 @@ def _model(plan: Plan, shape: tuple[int, int, int], levels: int, weights: Path) 
     return model
 
 
-def _write(out: Path, plan: Plan, facts: Mapping[str, Any], model: Denoiser) -> None:
+def _write(out: Path, plan: Plan, facts: Mapping[str, Any], files: Fingerprint, model: Denoiser) -> None:
     """The run's folder with a checkpoint of step 0, complete or not at all."""
     recipe = yaml.safe_dump(plan.describe(), sort_keys=False)
     if len(recipe.encode()) > LARGEST:
@@ -133,4 +135,5 @@ def _write(out: Path, plan: Plan, facts: Mapping[str, Any], model: Denoiser) -> 
     with new_folder(out) as temporary:
         write_text(temporary / "recipe.yaml", recipe)
         write_json(temporary / "run.json", facts)
+        save_files(temporary, files)
         checkpoint.save(temporary / "checkpoints", start, settings.keep)

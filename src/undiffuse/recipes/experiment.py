@@ -7,7 +7,7 @@ recipe says.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ from undiffuse import plots
 from undiffuse.data import Splits
 from undiffuse.random import digest
 from undiffuse.recipes.begin import absolute, begin, begun, check_origin, check_recipe, put_back, recipe_hash
-from undiffuse.recipes.evaluation import Evaluation, evaluate
-from undiffuse.recipes.facts import check_same, read_facts
+from undiffuse.recipes.datafiles import accept, load_same, save_skipped
+from undiffuse.recipes.facts import content, read_facts
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.loading import run_of
 from undiffuse.recipes.log import Event, Log, read_metrics, record
-from undiffuse.recipes.output import save_npy, save_picture
+from undiffuse.recipes.measuring import due, measured
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
-from undiffuse.recipes.recipe import Plan, load_data
+from undiffuse.recipes.recipe import Plan
 from undiffuse.recipes.rounding import same_rounding
 from undiffuse.recipes.run import Run
+from undiffuse.trackers import TRACKERS, Tracker
 from undiffuse.training import (
     Batches,
     LabelBatches,
@@ -44,8 +45,6 @@ from undiffuse.training import (
     train,
 )
 
-SHOWN = 64  # samples in a picture made while training
-
 
 class Experiment:
     """A run in training. `run` of it is what a loaded run would be, with the weights of the moment."""
@@ -58,6 +57,7 @@ class Experiment:
         self.warnings: list[str] = []
         self.origin: dict[str, Any] = {}  # of its checkpoints
         self.pending: list[float] = []  # losses since the log's last row
+        self.listed = 0  # pictures in skipped.txt by this process
 
     @classmethod
     def create(
@@ -96,23 +96,39 @@ class Experiment:
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
         lock = lock or Lock(folder)
-        splits = load_data(plan)
-        same = check_same(facts, splits, folder)
-        if not same and not other_data:
-            raise ValueError(
-                f"{folder}: the data are no longer those the run began with, some of their values "
-                f"differ; restore "
-                "them, or accept that: --allow-data-change"
-            )
+        try:
+            experiment = cls._resumed(folder, plan, facts, device, exact, other_data, until)
+        except BaseException:
+            lock.release()  # or it would last as long as the error's traceback
+            raise
+        experiment.lock = lock
+        return experiment
+
+    @classmethod
+    def _resumed(
+        cls,
+        folder: Path,
+        plan: Plan,
+        facts: dict[str, Any],
+        device: torch.device | str,
+        exact: bool,
+        other_data: bool,
+        until: int | None,
+    ) -> "Experiment":
+        """What `open` says, with the lock held."""
+        splits, files, changed = load_same(folder, plan, facts, other_data)
+        facts |= content(splits, files) if changed else {}
         saved, warnings = recover(folder / "checkpoints", device, until)
-        warnings += [] if same else ["the data have changed since the run began"]
+        warnings += [f"the data have changed since the run began: {changed}"] if changed else []
         if saved is not None:
             check_origin(folder, plan, saved)
             warnings += same_rounding(saved, device, exact)
         experiment = cls._built(folder, plan, facts, splits, device, saved)
-        experiment.lock, experiment.warnings = lock, warnings
+        experiment.warnings = warnings
         for warning in warnings:
             record(folder, experiment.state.step, "warning", text=warning)
+        if changed:
+            accept(folder, facts, files)
         return experiment
 
     @classmethod
@@ -156,9 +172,10 @@ class Experiment:
         step, Stopped after a signal, WriteError if the disk is full; the newest checkpoint stays in any case.
         """
         signals = Signals() if signals is None else signals
-        begin, log = self.state.step, Log(self.run.folder / "metrics.jsonl", self.state.step, self.pending)
+        begin = self.state.step
+        log = Log(self.run.folder / "metrics.jsonl", begin, self.pending, self._tracker())
         try:
-            for progress in self.steps():
+            for progress in log.closing(self.steps()):
                 yield self._after(progress, log, signals)
                 if signals.stop is not None:
                     raise Stopped(signals.stop, f"after step {progress.step:,}: saved; {self._again()}")
@@ -167,25 +184,28 @@ class Experiment:
         self._draw(begin < self.settings.steps)
 
     def steps(self) -> Iterator[Progress]:
-        """The bare training steps, in memory alone."""
+        """The bare training steps, in memory alone; workers that read ahead end with them."""
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
         batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
-        return train(self.state, batches, self.objective, seed, self._labels())
+        return batches.closing(train(self.state, batches, self.objective, seed, self._labels()))
 
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
         settings, step = self.settings, progress.step
-        event, last = self._measured(progress), step == settings.steps
-        drawn = _due(step, settings.figures_every)
-        log.add(event, last or drawn or _due(step, settings.log_every))
+        event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
+        drawn = due(step, settings.figures_every)
+        log.add(event, last or drawn or due(step, settings.log_every))
         if drawn:
             event = event.with_files(*save_progress(self.run, self.state, self.splits.test))
         if progress.skipped:
             record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
         asked = signals.save or signals.stop is not None
-        if last or asked or _due(step, settings.checkpoint_every):
+        if last or asked or due(step, settings.checkpoint_every):
             signals.save = False
             event = event.with_files(self._save(log))
+        log.show(event)
+        if len(self.splits.skipped) > self.listed:
+            self.listed = save_skipped(self.run.folder, self.splits.skipped)
         return event
 
     def _explained(self, error: NonFiniteError, log: Log) -> NonFiniteError:
@@ -206,41 +226,17 @@ class Experiment:
         if trained or not schedule.exists():
             save_schedule(self.run, schedule)
 
+    def _tracker(self) -> Tracker | None:
+        """The tracker of the recipe, begun."""
+        name, recipe = self.settings.tracker, self.run.recipe.describe()
+        return None if name is None else TRACKERS[name](self.run.folder, self.state.step, recipe)
+
     def _labels(self) -> LabelBatches | None:
         """The labels of the batches, if the model is to know them."""
         labels, settings, recipe = self.splits.train_labels, self.settings, self.run.recipe
         if labels is None or not recipe["conditional"]:
             return None
         return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout)
-
-    def _measured(self, progress: Progress) -> Event:
-        """The test bound and the samples that are due after a step."""
-        event, step, settings = Event(progress), progress.step, self.settings
-        if _due(step, settings.evaluate_every):
-            event = replace(event, test=self._evaluate())
-        if _due(step, settings.sample_every):
-            event = event.with_files(self._sample(step))
-        return event
-
-    def _evaluate(self) -> Evaluation:
-        count, labels = self.settings.evaluate_examples, self.splits.test_labels
-        run = self.run.told(None if labels is None else labels[:count])
-        with self._averaged():
-            return evaluate(run, self.splits.test[:count], terms=self.settings.evaluate_terms)
-
-    def _sample(self, step: int) -> Path:
-        with self._averaged():
-            steps = min(self.settings.sample_steps, len(self.run.grid))
-            raw = self.run.sample(SHOWN, seed=self.run.recipe["seed"], steps=steps)
-        folder = self.run.folder / "samples"
-        folder.mkdir(exist_ok=True)
-        stem = folder / f"step-{step:08d}"
-        picture = save_picture(self.run, raw, stem)
-        return picture or save_npy(raw, stem.with_suffix(".npy"))
-
-    def _averaged(self) -> Any:
-        self.run.model.eval()
-        return self.state.ema.applied()
 
     def _save(self, log: Log) -> Path:
         """A checkpoint of the moment, and the log's rows before it."""
@@ -250,7 +246,3 @@ class Experiment:
         now = checkpoint.Checkpoint(state.step, **state.groups(), state=other, origin=self.origin)
         log.sync()
         return checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)
-
-
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0

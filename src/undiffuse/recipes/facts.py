@@ -9,14 +9,19 @@ import torch
 from torch import Tensor
 
 from undiffuse import __version__
-from undiffuse.data import Space, Splits
+from undiffuse.data import Examples, Fingerprint, Space, Splits, ends
+from undiffuse.tensors import dims
 
 FORMAT = 1
 HASHED = 2**26  # bytes of data that are hashed: all of smaller sets, examples at even distances of larger
+LOOKED = 1024  # of those examples, at most: each may be a picture to decode
 
 
-def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
-    """What run.json holds; `shades` are the raw values that are black and white in pictures."""
+def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> dict[str, Any]:
+    """What run.json holds; `shades` are the raw values that are black and white in pictures.
+
+    `files` are those that the data come from, if they do (`recipes.files_of`).
+    """
     return {
         "format": FORMAT,
         "version": __version__,
@@ -24,10 +29,17 @@ def facts_of(splits: Splits, space: Space) -> dict[str, Any]:
         "levels": splits.levels,
         "classes": splits.classes,
         "examples": {"train": len(splits.train), "test": len(splits.test)},
-        "sha256": hash_of(*_parts(splits)),
         "space": space.state(),
         "shades": _shades(splits),
+        **content(splits, files or {}),
     }
+
+
+def content(splits: Splits, files: Fingerprint) -> dict[str, str]:
+    """The hashes of the data's values and of their files' names, sizes and samples."""
+    listed = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    parts = splits.train, splits.test, splits.train_labels, splits.test_labels
+    return {"sha256": hash_of(*parts), "files": listed}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -44,6 +56,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
             facts["space"]["kind"],
             facts["examples"]["train"],
             facts["examples"]["test"],
+            str(facts["files"]),
         )
         _ = [float(end) for end in facts["shades"]]
     except (ValueError, KeyError, TypeError) as error:
@@ -54,25 +67,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def check_same(facts: dict[str, Any], splits: Splits, folder: Path) -> bool:
-    """Whether the data have the content that run.json describes.
+def hash_of(*parts: Examples | None) -> str:
+    """SHA-256 of the type, shape and values of data and labels, within `HASHED` bytes of each.
 
-    Raises ValueError if there are other numbers of them, or of another shape or levels.
+    It is the same wherever the examples are: in memory, in a mapped file, in pictures.
     """
-    examples = {"train": len(splits.train), "test": len(splits.test)}
-    then = (facts["examples"], tuple(facts["shape"]), facts["levels"])
-    now = (examples, splits.shape, splits.levels)
-    if then != now:
-        words = "{0[train]:,} + {0[test]:,} examples of shape {1}, levels {2}"
-        raise ValueError(
-            f"{folder}: the data are no longer those the run began with: {words.format(*now)}, not "
-            f"{words.format(*then)}"
-        )
-    return bool(facts.get("sha256") == hash_of(*_parts(splits)))
-
-
-def hash_of(*parts: Tensor | None) -> str:
-    """SHA-256 of the type, shape and values of data and labels, within `HASHED` bytes of each."""
     digest = hashlib.sha256()
     for part in parts:
         if part is None:
@@ -82,15 +81,12 @@ def hash_of(*parts: Tensor | None) -> str:
     return digest.hexdigest()
 
 
-def _parts(splits: Splits) -> tuple[Tensor | None, ...]:
-    return splits.train, splits.test, splits.train_labels, splits.test_labels
-
-
-def _spread(part: Tensor) -> Tensor:
+def _spread(part: Examples) -> Tensor:
     """All examples, or those at even distances, the first and the last among them."""
-    count = max(2, HASHED // max(1, part[:1].numel() * part.element_size()))
-    if len(part) <= count:
-        return part
+    size = dims(tuple(part.shape[1:])) * part.dtype.itemsize
+    if len(part) * size <= HASHED:
+        return part[:]
+    count = min(len(part), LOOKED, max(2, HASHED // size))
     return part[torch.linspace(0, len(part) - 1, count, dtype=torch.float64).round().long()]
 
 
@@ -98,5 +94,5 @@ def _shades(splits: Splits) -> tuple[float, float]:
     """The raw values that are black and white in pictures of these data: their ends."""
     if splits.levels is not None:
         return 0.0, float(splits.levels - 1)
-    low, high = (float(end) for end in splits.train.aminmax())
+    low, high = ends(splits.train)
     return low, max(high, low + 1e-12)

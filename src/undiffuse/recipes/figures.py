@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from undiffuse import plots
+from undiffuse.data import Examples
 from undiffuse.random import keyed
 from undiffuse.recipes.run import Run
 
@@ -22,7 +23,7 @@ def save_schedule(run: Run, path: Path) -> Path:
 
 
 @torch.no_grad()
-def save_slices(run: Run, raw: torch.Tensor, path: Path, seed: int = 0) -> Path:
+def save_slices(run: Run, raw: Examples, path: Path, seed: int = 0) -> Path:
     """Forward slices of raw data (N, 2), reverse slices of samples, and the drift E[x_s | x_t] - x_t.
 
     The times are the start, the middle and the end of the chain, as in figure 1 of the 2015 paper; all in the

@@ -1,12 +1,14 @@
-"""metrics.jsonl: what training reported, one JSON object a line."""
+"""metrics.jsonl: what training reported, one JSON object a line; a tracker, if any, gets the same."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from undiffuse.files import append, sync, write_text
 from undiffuse.recipes.evaluation import Evaluation
+from undiffuse.trackers import Tracker
 from undiffuse.training import Progress
 
 
@@ -29,8 +31,8 @@ class Log:
     `pending` are the losses since then, which a checkpoint keeps: a run that goes on writes the same rows.
     """
 
-    def __init__(self, path: Path, step: int, pending: list[float]) -> None:
-        self.path, self.losses = path, list(pending)
+    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None = None) -> None:
+        self.path, self.losses, self.tracker = path, list(pending), tracker
         if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
             rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -52,11 +54,30 @@ class Log:
             row |= {"test_bits": total.mean, "test_bits_se": total.se}
         self.losses.clear()
         append(self.path, json.dumps(row, allow_nan=False) + "\n")
+        if self.tracker is not None:
+            step = row.pop("step")
+            self.tracker.scalars(step, {name: value for name, value in row.items() if value is not None})
 
     def sync(self) -> None:
         """Flush the rows to the disk, so that no checkpoint is ahead of them."""
         if self.path.exists():
             sync(self.path)
+
+    def show(self, event: Event) -> None:
+        """Report the pictures that were drawn after a step."""
+        for path in event.files:
+            if self.tracker is not None and path.suffix == ".png":
+                inside = path.relative_to(self.path.parent).with_suffix("").parts
+                name = "/".join(part for part in inside if not part.startswith("step-"))
+                self.tracker.picture(name, event.progress.step, path)
+
+    def closing(self, events: Iterator[Progress]) -> Iterator[Progress]:
+        """The events; after the last, or when their reader leaves, the tracker ends."""
+        try:
+            yield from events
+        finally:
+            if self.tracker is not None:
+                self.tracker.close()
 
 
 def record(folder: Path, step: int, event: str, **facts: Any) -> None:

@@ -41,7 +41,7 @@ def protocol(run: Run) -> Protocol:
     if splits.levels is None:
         raise ValueError("Parzen windows compare levels as numbers in [0, 1]; these data are continuous")
     top, begin = splits.levels - 1, len(splits.train) * 5 // 6
-    validation, test = (x.float() / top for x in (splits.train[begin : begin + VALIDATION], splits.test))
+    validation, test = (x.float() / top for x in (splits.train[begin : begin + VALIDATION], splits.test[:]))
     return Protocol(validation, test, top, run.recipe["dequantize"])
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse import plots
+from undiffuse.data import Examples
 from undiffuse.model import ReverseProcess
 from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.posteriors import Constant, Known, Noisy
@@ -33,7 +34,7 @@ MONITORS = {"loss": "loss", "gradient norm": "grad_norm", "learning rate": "lr",
 States = dict[float, Tensor]  # x_t by t, from 1 to 0
 
 
-def save_progress(run: Run, state: State, raw: Tensor) -> list[Path]:
+def save_progress(run: Run, state: State, raw: Examples) -> list[Path]:
     """Draw everything as it is after a step, `raw` being test examples (N, *shape); returns the files."""
     folder = run.folder / "figures" / f"step-{state.step:08d}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def lossy_curve(run: Run, raw: Tensor, kind: str) -> Curve:
             out = io.BytesIO()
             Image.fromarray(_pixels(each)).save(out, kind, quality=quality)
             size += len(out.getvalue())
-            back = np.array(Image.open(out).convert("L" if len(each) == 1 else "RGB"))
+            back = np.array(Image.open(out, formats=[kind]).convert("L" if len(each) == 1 else "RGB"))
             found.append(back[None] if back.ndim == 2 else back.transpose(2, 0, 1))
         points.append((8 * size / raw.numel(), _rmse(run, raw, torch.from_numpy(np.stack(found)))))
     return points

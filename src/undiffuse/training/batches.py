@@ -1,42 +1,69 @@
 """Batches by counting: which rows step n sees depends on the seed and n alone, so nothing is saved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from undiffuse.data import Examples, Rows
 from undiffuse.random import keyed
+from undiffuse.training.ahead import DEAD, Ahead, dead_worker
+
+T = TypeVar("T")
 
 
 class Batches:
     """Endless shuffled batches of the rows of `data` (N, *shape), encoded to x_0.
 
     Every epoch is a new permutation; a batch may span two. `flips` mirrors half of the rows left to right.
+    Data with workers are read ahead by them; the batches are the same without.
     """
 
     def __init__(
         self,
-        data: Tensor,
+        data: Examples,
         encode: Callable[[Tensor], Tensor],
         size: int,
         seed: int,
         flips: bool = False,
     ) -> None:
-        if flips and data.ndim != 4:
+        if flips and len(data.shape) != 4:
             shape = tuple(data.shape[1:])
             raise ValueError(
                 f"train.flips=true mirrors images (C, H, W), the data are {shape}; set it to false"
             )
         self.data, self.encode, self.size, self.seed, self.flips = data, encode, size, seed, flips
         self._epoch, self._order = -1, torch.zeros(0)
+        read_ahead = isinstance(data, Rows) and data.workers > 0
+        self._ahead = Ahead(cast(Rows, data), self._rows_of) if read_ahead else None
 
     def __call__(self, step: int) -> Tensor:
         """The batch of step number `step`, (size, *shape)."""
-        rows = self.data[self._rows(step * self.size, self.size)]
+        rows = self.data[self._rows_of(step)] if self._ahead is None else self._ahead(step)
         if self.flips:
             mirrored = torch.rand(len(rows), generator=keyed(self.seed, "flip", step)) < 0.5
             rows = torch.where(mirrored.view(-1, 1, 1, 1), rows.flip(-1), rows)
         return self.encode(rows)
+
+    def closing(self, events: Iterator[T]) -> Iterator[T]:
+        """The events; after the last, or when their reader leaves, the workers end.
+
+        Raises RuntimeError, saying what to do, when one of them died.
+        """
+        try:
+            yield from events
+        except RuntimeError as error:
+            if DEAD in str(error):
+                raise dead_worker(error) from error
+            raise
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    def _rows_of(self, step: int) -> Tensor:
+        """Indices of the examples of step number `step`."""
+        return self._rows(step * self.size, self.size)
 
     def _rows(self, place: int, count: int) -> Tensor:
         """Indices of `count` examples from place number `place` of the endless sequence."""

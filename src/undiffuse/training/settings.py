@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from undiffuse.trackers import TRACKERS
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -17,7 +19,8 @@ class Settings:
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
     drawn (0: never). A batch with a loss or gradient that is not finite ends the run, or is left out
-    (`non_finite` stop or skip), `skip_limit` in a row at most.
+    (`non_finite` stop or skip), `skip_limit` in a row at most. `tracker` (tensorboard, wandb or trackio) gets
+    what metrics.jsonl gets, and pictures.
     """
 
     steps: int = 1000
@@ -47,6 +50,7 @@ class Settings:
     evaluate_terms: int = 10
     checkpoint_every: int = 1000
     keep: int = 2
+    tracker: str | None = None
 
     def __post_init__(self) -> None:
         at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1, "skip_limit": 1}
@@ -66,6 +70,8 @@ class Settings:
         for name, least in at_least.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must be at least {least}")
+        if self.tracker is not None and self.tracker not in TRACKERS:
+            raise ValueError(f"train.tracker={self.tracker}: no such name; there are: {', '.join(TRACKERS)}")
         for name in ("ema", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")

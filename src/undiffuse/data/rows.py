@@ -1,0 +1,83 @@
+"""Examples that stay where they are until they are asked for, by number.
+
+What trains or evaluates asks `Examples` for a slice or a tensor of row numbers and gets a tensor of those
+rows; whether the rest is in memory, in a file that is mapped, or in pictures to decode makes no difference.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from undiffuse.tensors import dims
+
+GIGABYTE = 10**9
+CHUNK = 2**22  # values read at a time by what goes through all of them
+
+
+class Rows(ABC):
+    """Examples ``(N, *shape)`` of one dtype outside of memory.
+
+    Args:
+        shape: ``(N, *shape)``.
+        dtype: of every value.
+        workers: processes that read batches ahead while training; 0 reads them in the training process.
+        skipped: if given, what cannot be read is skipped: its name and why go in here.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        workers: int = 0,
+        skipped: dict[str, str] | None = None,
+    ) -> None:
+        self.shape, self.dtype, self.workers, self.skipped = shape, dtype, workers, skipped
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        """The examples of a slice, or of a tensor of row numbers in its order."""
+        return self.read(range(len(self))[rows] if isinstance(rows, slice) else rows.tolist())
+
+    @abstractmethod
+    def read(self, rows: Sequence[int]) -> Tensor:
+        """The examples of these numbers, ``(len(rows), *shape)``."""
+
+
+Examples = Tensor | Rows
+
+
+def held(rows: Rows, other: Rows, gigabytes: float) -> tuple[Examples, Examples]:
+    """Both in memory if together they take at most so many GB (10^9 bytes) there, else as they are."""
+    size = sum(dims(each.shape) * each.dtype.itemsize for each in (rows, other))
+    return (rows[:], other[:]) if size <= gigabytes * GIGABYTE else (rows, other)
+
+
+def check_memory(gigabytes: float) -> float:
+    """`gigabytes` itself. Raises ValueError if it is negative or not a number."""
+    if not gigabytes >= 0:
+        raise ValueError(f"memory={gigabytes} must be a number of GB, 0 or more; try data.memory=1")
+    return gigabytes
+
+
+def check_workers(workers: int) -> int:
+    """`workers` itself. Raises ValueError unless it is 0 to 256."""
+    if not 0 <= workers <= 256:
+        raise ValueError(f"workers={workers} must be from 0 to 256; try data.workers=2")
+    return workers
+
+
+def chunks(examples: Examples) -> Iterator[Tensor]:
+    """All examples in their order, a few million values at a time."""
+    size = max(1, CHUNK // max(dims(tuple(examples.shape[1:])), 1))
+    for first in range(0, len(examples), size):
+        yield examples[first : first + size]
+
+
+def ends(examples: Examples) -> tuple[float, float]:
+    """The least and the largest value of all examples."""
+    pairs = [(float(low), float(high)) for low, high in (chunk.aminmax() for chunk in chunks(examples))]
+    return min(low for low, _ in pairs), max(high for _, high in pairs)

@@ -1,0 +1,51 @@
+"""Weights & Biases: offline unless WANDB_MODE is set; ``wandb sync RUN/wandb/offline-run-*`` uploads."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from undiffuse.trackers.base import Tracker
+
+
+@final
+class WandB(Tracker):
+    """A run of project `undiffuse`, in files below RUN/wandb.
+
+    Nothing leaves the machine unless the environment has ``WANDB_MODE=online``. A resumed run is a new one
+    there, in the same group.
+    """
+
+    extra: ClassVar[str] = "wandb"
+
+    @classmethod
+    def module(cls, folder: Path) -> Any:
+        """The package."""
+        import wandb
+
+        return wandb
+
+    def begin(self, module: Any, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
+        """Start a run, without its console, code and git state."""
+        self.image = module.Image
+        self.run = module.init(
+            project="undiffuse",
+            name=f"{folder.name} from step {step}" if step else folder.name,
+            group=folder.name,
+            dir=str(folder),
+            config=dict(recipe),
+            mode=os.environ.get("WANDB_MODE", "offline"),
+            settings=module.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+        )
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One chart a name."""
+        self.run.log(dict(values), step=step)
+
+    def picture(self, name: str, step: int, path: Path) -> None:
+        """One panel a name."""
+        self.run.log({name: self.image(str(path))}, step=step)
+
+    def close(self) -> None:
+        """End the run."""
+        self.run.finish()
