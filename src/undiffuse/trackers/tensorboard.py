@@ -19,13 +19,13 @@ class TensorBoard(Tracker):
     @classmethod
     def module(cls, folder: Path) -> Any:
         """PyTorch's writer, which needs the package."""
-        from torch.utils import tensorboard
+        from torch.utils.tensorboard import SummaryWriter
 
-        return tensorboard
+        return SummaryWriter
 
     def begin(self, module: Any, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
         """Open an event file; it hides what an earlier one holds of steps after `step`."""
-        self.writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self.writer = module(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One curve a name."""

@@ -29,7 +29,7 @@ class Trackio(Tracker):
 
     def begin(self, module: Any, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
         """Start a run, or go on with it, without its greetings and its measurements of the machine."""
-        self.image = module.Image
+        self.package = module
         with redirect_stdout(StringIO()):
             self.run = module.init(
                 project="undiffuse",
@@ -47,9 +47,9 @@ class Trackio(Tracker):
 
     def picture(self, name: str, step: int, path: Path) -> None:
         """One panel a name."""
-        self.run.log({name: self.image(str(path))}, step=step)
+        self.run.log({name: self.package.Image(str(path))}, step=step)
 
     def close(self) -> None:
         """Write what is left, and end the run."""
         with redirect_stdout(StringIO()):
-            self.run.finish()
+            self.package.finish()  # the run's own would be called once more, aloud, when Python ends

@@ -5,7 +5,10 @@ decides what is read: any number of them gives the same batches, and a resumed r
 The processes are spawned, not forked: they share no threads, locks or random state with the training.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, cast
 
@@ -39,7 +42,8 @@ class Ahead:
         """
         if step != self._next:
             self.close()
-            self._batches = iter(self._loader(step))
+            with _own_signals():
+                self._batches = iter(self._loader(step))
         self._next = step + 1
         examples, skipped, error = next(self._batches)
         if error is not None:
@@ -70,6 +74,18 @@ def dead_worker(error: RuntimeError) -> RuntimeError:
         f"a process that reads data ahead has died ({reason}): it was killed, perhaps for want of memory; "
         "resume with fewer data.workers, 0 for none"
     )
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handler of SIGCHLD: PyTorch's raises wherever the program happens to be, even in a save.
+
+    Without it a dead worker is noticed where its batch is waited for, within five seconds.
+    """
+    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
 
 
 class _Steps:
