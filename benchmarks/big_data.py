@@ -42,9 +42,9 @@ else:
     for step in range(1, steps):
         batches(step)
 seconds = time.perf_counter() - began
-each = f"{seconds:.0f} s" if fit else f"{loaded:.1f} s to the first batch, then {1e3 * seconds / steps:.1f} ms each"
+took = f"{seconds:.0f} s" if fit else f"first batch {loaded:.1f} s, then {1e3 * seconds / steps:.1f} ms each"
 rows = len(splits.train) + len(splits.test)
-print(f"{rows:,} examples, peak {peak():.0f} MiB, {peak() - before:.0f} MiB more than before; {each}")
+print(f"{rows:,} examples, peak {peak():.0f} MiB, {peak() - before:.0f} MiB more than before; {took}")
 """
 
 

@@ -39,8 +39,7 @@ METHODS = {
     ("subprocess", "getoutput"),
     ("Image", "open"),
 }
-# Readers of pictures and masks, PNG and JPEG alone, and of what was just written; the lock asks for the host's
-# name.
+# Readers of pictures and masks, PNG and JPEG alone, and of what was just written; the lock names its host.
 ALLOWED = {
     ("data/pictures.py", "Image.open"),
     ("recipes/holes.py", "Image.open"),

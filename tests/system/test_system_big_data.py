@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from shell import UNET, good, refused, train, undiffuse
 
-from undiffuse.recipes import load, load_data, read_metrics
+from undiffuse.data import SOURCES, Rows
+from undiffuse.recipes import Experiment, facts, read_metrics
 from undiffuse.training import checkpoint
 
 QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
@@ -71,6 +72,12 @@ def remove(root: Path) -> str:
     return "3.png was removed"
 
 
+def exchange(root: Path) -> str:
+    add(root)
+    remove(root)
+    return "3.png was removed, new.png was added"
+
+
 def modify(root: Path) -> str:
     size = (root / "3.png").stat().st_size
     Image.fromarray(np.full((7, 9, 3), 8, np.uint8)).save(root / "3.png", compress_level=0)
@@ -78,29 +85,92 @@ def modify(root: Path) -> str:
     return "3.png was changed"
 
 
-@pytest.mark.parametrize("change", [add, remove, modify])
-def test_changed_files_are_named_and_allowed_only_when_told(
-    pictures: Path, tmp_path: Path, change
-):
+@pytest.fixture
+def interrupted(pictures: Path, tmp_path: Path) -> Path:
+    """A run on these pictures with half of its six steps left."""
     Image.fromarray(np.zeros((7, 9, 3), np.uint8)).save(pictures / "3.png", compress_level=0)
     words = ["images", f"data.path={pictures}", *MLP, *QUIET, "train.log_every=1"]
     run = train(tmp_path / "run", words, "train.steps=3")
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("  steps: 3\n", "  steps: 6\n"))
-    what = change(pictures)
+    return run
+
+
+@pytest.mark.parametrize("change", [exchange, modify])
+def test_changed_files_are_named_and_accepted_only_when_told(pictures: Path, interrupted: Path, change):
+    run, what = interrupted, change(pictures)
     assert what in refused("train", "--resume", run)
     result = undiffuse("train", "--resume", run, "--allow-data-change")
     assert result.code == 0, result.err
-    marked = [row["step"] for row in read_metrics(run) if row.get("data_changed") == what]
-    assert marked == [4]
-    facts = json.loads((run / "run.json").read_text())
-    assert facts["data_changes"] == [{"step": 3, "files": what}]
-    assert facts["examples"]["train"] == len(load_data(load(run).recipe).train)
+    (event,) = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    assert event["step"] == 3 and event["text"] == f"the data have changed since the run began: {what}"
     good("train", "--resume", run)  # the change is known now
+    assert len((run / "events.jsonl").read_text().splitlines()) == 1
+    (pictures / "4.png").write_bytes((pictures / "5.png").read_bytes())
+    assert "began with: 4.png was changed; restore" in refused("train", "--resume", run)
 
 
-def test_the_flag_is_for_resuming(tmp_path: Path):
-    assert "--resume RUN" in refused("train", "digits", "--allow-data-change", "--out", "x")
+@pytest.mark.parametrize("change", [add, remove])
+def test_another_number_of_files_is_named_and_never_accepted(pictures: Path, interrupted: Path, change):
+    what = change(pictures)
+    for words in ([], ["--allow-data-change"]):
+        message = refused("train", "--resume", interrupted, *words)
+        assert f"({what}); restore them, or start a new run" in message
+    assert not (interrupted / "events.jsonl").exists()
+
+
+def test_values_that_no_fingerprint_sees(made: Path, tmp_path: Path):
+    """Of the same files: here by another key of the recipe, such as one that orders values otherwise."""
+    run = train(tmp_path / "run", ["images", f"data.path={made / 'pictures'}", *MLP, *QUIET])
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"sha256": "0" * 64}))
+    assert "some of their values differ; restore them" in refused("train", "--resume", run)
+    assert undiffuse("train", "--resume", run, "--allow-data-change").code == 0
+    assert json.loads((run / "run.json").read_text()) == facts
+
+
+def test_a_refused_resume_lets_go_of_the_run(pictures: Path, interrupted: Path):
+    modify(pictures)
+    with pytest.raises(ValueError, match="restore them") as kept:  # with all the frames of its traceback
+        Experiment.open(interrupted)
+    assert kept and Experiment.open(interrupted, other_data=True).state.step == 3
+
+
+@pytest.mark.parametrize("key", ["memory: 0", "workers: 1", "skip_bad: true"])
+def test_a_run_goes_on_with_its_data_read_otherwise(pictures: Path, interrupted: Path, key: str):
+    name = key.partition(":")[0]
+    lines = (interrupted / "recipe.yaml").read_text().splitlines()
+    lines = [f"  {key}" if line.startswith(f"  {name}:") else line for line in lines]
+    assert f"  {key}" in lines
+    (interrupted / "recipe.yaml").write_text("\n".join(lines))
+    good("train", "--resume", interrupted)
+    assert not (interrupted / "events.jsonl").exists()
+
+
+def test_an_interrupted_start_begins_again(made: Path, tmp_path: Path):
+    words = ["images", f"data.path={made / 'pictures'}", *MLP, *QUIET]
+    run = train(tmp_path / "run", words)
+    for path in run.iterdir():
+        if path.name not in ("recipe.yaml", "data.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    train(run, words)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/data.json").write_text("{}")
+    assert "not an empty folder" in refused("train", *words, "--out", tmp_path / "other")
+
+
+def test_values_hash_the_same_wherever_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All of small data, and at most so many examples of larger ones."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(90, 3)).astype("f4"))
+    kept, mapped = (SOURCES["array"](tmp_path / "x.npy", memory=gb).load().train for gb in (1, 0))
+    assert isinstance(mapped, Rows)
+    seen: list[int] = []
+    read = mapped.read
+    monkeypatch.setattr(mapped, "read", lambda rows: (seen.append(len(rows)), read(rows))[1])
+    for limits, count in {(2**26, 1024): len(kept), (500, 1024): 41, (500, 7): 7, (1, 7): 2}.items():
+        monkeypatch.setattr(facts, "HASHED", limits[0])
+        monkeypatch.setattr(facts, "LOOKED", limits[1])
+        assert facts.hash_of(mapped) == facts.hash_of(kept) and seen.pop() == count
 
 
 def test_a_tracker_gets_numbers_and_samples(made: Path, tmp_path: Path):

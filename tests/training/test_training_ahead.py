@@ -12,6 +12,7 @@ from PIL import Image
 
 from undiffuse.data import Images
 from undiffuse.training import Batches
+from undiffuse.training.signals import LEAVE
 
 COUNT, SIZE, STEPS = 23, 5, 7
 
@@ -65,6 +66,20 @@ def test_what_workers_cannot_read_is_named_or_skipped(folder: Path, tmp_path: Pa
     with pytest.raises(ValueError, match=r"07\.png cannot be read") as caught:
         stream(Batches(bad, lambda x: x, SIZE, seed=3))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", LEAVE)
+def test_a_signal_to_all_processes_leaves_the_workers_to_the_training(folder: Path, number: signal.Signals):
+    batches = batches_of(folder, 1)
+    events = batches.closing(batches(step) for step in range(10**6))
+    next(events)
+    (worker,) = batches._ahead._batches._workers
+    os.kill(worker.pid, number)
+    assert all(next(events).shape == (SIZE, 3, 6, 5) for _ in range(9))
+    began = time.monotonic()
+    events.close()
+    worker.join(10)
+    assert not worker.is_alive() and time.monotonic() - began < 4
 
 
 def test_a_dead_worker_ends_the_run_in_ten_seconds(folder: Path):

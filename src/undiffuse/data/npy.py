@@ -6,11 +6,12 @@ account for the bytes of the file exactly, before an array is made.
 """
 
 import math
+import mmap
 import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,10 @@ DAMAGE = (
 WHAT = "an .npy or .npz file"
 
 
-def read_npy(path: str | Path) -> NDArray[Any]:
+def read_npy(path: str | Path, scattered: bool = False) -> NDArray[Any]:
     """The array in an .npy file, mapped into memory read-only: nothing is read until it is used.
+
+    With `scattered`, the system reads the pages that are used and none beyond them, where it can be told.
 
     Raises:
         FileNotFoundError: if there is no file.
@@ -52,7 +55,10 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     with path.open("rb") as stream:
         dtype, shape, fortran = _header(stream, path.stat().st_size, str(path))
         offset = stream.tell()
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    array = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    if scattered and hasattr(mmap, "MADV_RANDOM"):
+        cast(mmap.mmap, array.base).madvise(mmap.MADV_RANDOM)
+    return array
 
 
 def npz_names(path: str | Path) -> tuple[str, ...]:

@@ -46,6 +46,10 @@ class Rows(ABC):
     def read(self, rows: Sequence[int]) -> Tensor:
         """The examples of these numbers, ``(len(rows), *shape)``."""
 
+    def order(self) -> Tensor:
+        """All row numbers, in the order in which they are read fastest."""
+        return torch.arange(len(self))
+
 
 Examples = Tensor | Rows
 
@@ -71,10 +75,12 @@ def check_workers(workers: int) -> int:
 
 
 def chunks(examples: Examples) -> Iterator[Tensor]:
-    """All examples in their order, a few million values at a time."""
+    """All examples, a few million values at a time, in the order in which they are read fastest."""
     size = max(1, CHUNK // max(dims(tuple(examples.shape[1:])), 1))
-    for first in range(0, len(examples), size):
-        yield examples[first : first + size]
+    if isinstance(examples, Rows):
+        yield from (examples[rows] for rows in torch.split(examples.order(), size))
+    else:
+        yield from torch.split(examples, size)
 
 
 def ends(examples: Examples) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from undiffuse.data import Rows
 from undiffuse.random import keyed
+from undiffuse.training.signals import LEAVE
 
 DEAD = "DataLoader worker"  # how PyTorch's messages of a dead one begin
 
@@ -63,6 +64,7 @@ class Ahead:
             num_workers=self.data.workers,
             collate_fn=_as_it_is,
             multiprocessing_context="spawn",
+            worker_init_fn=_stay,
             generator=keyed("workers"),  # or it would draw from the global one
         )
 
@@ -86,6 +88,15 @@ def _own_signals() -> Iterator[None]:
     yield
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, before)
+
+
+def _stay(_: int) -> None:
+    """In a worker: signals to all of a run's processes, such as Ctrl-C, are the training's to answer.
+
+    It may need another batch before it saves; then it ends its workers.
+    """
+    for number in LEAVE:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Steps:
