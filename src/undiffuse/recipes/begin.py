@@ -44,7 +44,7 @@ def begin(folder: Path, plan: Plan) -> Lock:
     in use, BusyError.
     """
     _check_unused(folder, plan)
-    files, splits = files_of(source_of(plan)), load_data(plan)
+    splits, files = load_data(plan), files_of(source_of(plan))
     space = plan.space(splits)  # first: what the data are decides what else fits
     _check(plan, splits, space)
     tracker = plan["train"].build().tracker

@@ -36,7 +36,7 @@ def load_same(
     Raises ValueError, saying how, if they changed, unless `other` data are allowed and as many, of the same
     shape and levels.
     """
-    files, splits = files_of(source_of(plan)), load_data(plan)
+    splits, files = load_data(plan), files_of(source_of(plan))
     what = difference(folder, facts, splits, files)
     if what and not other:
         raise ValueError(f"{_changed(folder)}: {what}; restore them, or accept that: --allow-data-change")
