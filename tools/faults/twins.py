@@ -12,6 +12,7 @@ from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
 from undiffuse import files, tensorfile
 from undiffuse.recipes import experiment, jobs, log
+from undiffuse.trackers import Tracker
 from undiffuse.training import checkpoint, gate, loop, scan, signals
 
 Bug = Callable[[], "contextlib.AbstractContextManager[Any]"]
@@ -73,15 +74,15 @@ class _NoLock:
 class _Forgetful(log.Log):
     """A log that forgets the losses since its last row."""
 
-    def __init__(self, path: Path, step: int, pending: list[float]) -> None:
-        super().__init__(path, step, [])
+    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None) -> None:
+        super().__init__(path, step, [], tracker)
 
 
 class _Appending(log.Log):
     """A log that is not cut back."""
 
-    def __init__(self, path: Path, step: int, pending: list[float]) -> None:
-        self.path, self.losses = path, list(pending)
+    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None) -> None:
+        self.path, self.losses, self.tracker = path, list(pending), tracker
 
 
 def _bare(path: Path) -> Any:
