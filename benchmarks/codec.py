@@ -25,6 +25,7 @@ class Clock(torch.nn.Module):
         self.network = network
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The network's output, timed."""
         began = time.perf_counter()
         out = self.network(*inputs)
         Clock.seconds += time.perf_counter() - began
@@ -67,8 +68,9 @@ def main() -> None:
         value = getattr(account, name)
         print(f"{name:7}{value / 8:12,.0f} bytes {account.share(value):9.4f} bits/dim")
     print(f"{len(raw)} examples: {account.share(account.total) * raw[0].numel():.4f} bits each")
-    print(f"file over bound: {account.share(account.total) / bound:.4f}, and over it plus 256 bytes: ", end="")
-    print(f"{account.total / (bound * account.values + 2048):.4f}")
+    whole = bound * account.values
+    print(f"file over bound: {account.total / whole:.4f}, over bound and 256 bytes: ", end="")
+    print(f"{account.total / (whole + 2048):.4f}")
     print(f"xz: {8 * len(lzma.compress(raw.numpy().tobytes(), preset=9)) / raw.numel():.4f} bits/dim")
 
 
