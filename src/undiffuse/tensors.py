@@ -4,6 +4,8 @@ Times and log-SNRs are float64, 0-d or ``(B,)``, and live on the CPU; data is ``
 network's precision, anywhere. `like` is the one place where the first meets the second.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,7 @@ def total(x: Tensor) -> Tensor:
 
 def dims(shape: tuple[int, ...]) -> int:
     """Number of values in one example of this shape."""
-    return int(torch.Size(shape).numel())
+    return math.prod(shape)
 
 
 def micro_batch(shape: tuple[int, ...]) -> int:

@@ -14,7 +14,7 @@ from undiffuse import (
     schedules,
 )
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Normal
-from undiffuse.kernels import Binomial, Gaussian
+from undiffuse.kernels import Binomial, Gaussian, Universal
 from undiffuse.model import Denoiser
 from undiffuse.networks.blocks import ConvNeXT
 from undiffuse.schedules import (
@@ -48,6 +48,7 @@ KERNELS = GAUSSIAN | {
     "binomial": [Binomial(s) for family in SCHEDULES.values() for s in family]
     + [Binomial(ConstantFraction(), 0.2), Binomial(Cosine(None), [0.1, 0.5, 0.99])],
     "categorical": [kernels.Categorical(s, 4) for s in (Linear(), ConstantFraction(), Betas([0.3, 0.4]))],
+    "universal": [Universal(Linear()), Universal(Learned()), Universal(Betas([0.3, 0.4, 1.0]))],
     "absorbing": [kernels.Absorbing(s, 3) for s in (ConstantFraction(), Betas([0.3, 0.4, 1.0]))],
 }
 PARAMETERIZATIONS = {

@@ -11,19 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracles import f64, normals
-from undiffuse.distributions import Normal
-from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.distributions import Normal, Uniform
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian, Universal
 from undiffuse.random import keyed
 from undiffuse.schedules import Betas, ConstantFraction, Learned, LogLinear
 
 EVERY = pytest.mark.parametrize("kernel", **each(KERNELS))
+MARKOV = pytest.mark.parametrize(  # of steps back that are uniform, only the moments are those of Bayes
+    "kernel", **each({name: parts for name, parts in KERNELS.items() if name != "universal"})
+)
 GAUSSIAN = pytest.mark.parametrize("schedule", **each(SCHEDULES))
 PAIR = st.tuples(st.floats(0.02, 0.98), st.floats(0.02, 0.98)).filter(lambda p: abs(p[0] - p[1]) > 1e-3)
 
 
 AFFINE = pytest.mark.parametrize("kernel", **each(GAUSSIANS | {"binomial": KERNELS["binomial"]}))
 DISCRETE = pytest.mark.parametrize(
-    "kernel", **each({name: parts for name, parts in KERNELS.items() if name != "gaussian"})
+    "kernel",
+    **each({name: parts for name, parts in KERNELS.items() if name not in ("gaussian", "universal")}),
 )
 
 
@@ -34,7 +38,7 @@ def data(kernel, rows: int = 6) -> torch.Tensor:
     return kernel.marginal(normals(rows, 3), f64(1e-6)).sample(keyed("data"))
 
 
-@EVERY
+@MARKOV
 @given(pair=PAIR, seed=st.integers(0, 99))
 def test_bridge_is_bayes(kernel, pair, seed):
     """q(x_s | x_0) q(x_t | x_s) / q(x_t | x_0) = q(x_s | x_t, x_0), at draws of all three."""
@@ -97,7 +101,8 @@ def test_results_have_the_dtype_and_shape_of_the_data(kernel, dtype):
         kernel.prior(x),
     ):
         draw = p.sample(keyed("any"))
-        assert draw.dtype == dtype and draw.shape == x.shape and p.kl(p).shape == x.shape
+        assert draw.dtype == dtype and draw.shape == x.shape and p.entropy().shape == x.shape
+        assert isinstance(p, Uniform) or p.kl(p).shape == x.shape
 
 
 @GAUSSIAN
@@ -131,6 +136,25 @@ def test_gaussian_bridge_is_ddpm_equation_7(schedule):
     torch.testing.assert_close(c.b, a_t.sqrt() * (1 - keep_s) / (1 - keep_t))
     torch.testing.assert_close(c.var, (1 - keep_s) / (1 - keep_t) * b_t)
     torch.testing.assert_close(c.beta, b_t)
+
+
+@GAUSSIAN
+def test_universal_moments_are_the_gaussian_ones(schedule):
+    """Of the bridge, its draws and a model's step; marginals and prior are normal."""
+    one, other, x = Universal(schedule), Gaussian(schedule), normals(4, 3)
+    s, t = f64(0.3), f64(0.6)
+    bridge, normal = one.bridge(x, normals(4, 3, seed=1), s, t), other.bridge(x, normals(4, 3, seed=1), s, t)
+    assert isinstance(bridge, Uniform) and torch.equal(bridge.mean, normal.mean)
+    torch.testing.assert_close(bridge.width.square() / 12, normal.var)
+    draws = Uniform(bridge.loc.expand(20_000, 4, 3), bridge.width).sample(keyed("bridge"))
+    assert ((draws - bridge.mean).abs() <= bridge.width / 2).all()
+    error = (draws.var(0) / normal.var - 1).abs().max()
+    assert error < 5 * math.sqrt(0.8 / 20_000)  # the kurtosis of a uniform number is 1.8
+    step = one.around(x, 3 * normal.var, s, t)
+    torch.testing.assert_close(
+        step.var + step.width.square() / 12, 3 * normal.var.expand(()), rtol=2e-6, atol=0
+    )
+    assert torch.equal(one.marginal(x, t).mean, other.marginal(x, t).mean)
 
 
 @GAUSSIAN

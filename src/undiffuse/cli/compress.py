@@ -85,7 +85,7 @@ def command(
         )
     if verify:
         with ticking("verify", calls) as tick:
-            again = archive.decompress(trained, data, tick=tick)
+            again = archive.decompress(trained, data, values=found.raw.numel(), tick=tick)
         if not bool((again == found.raw).all()):
             raise RuntimeError("the file does not give back what was compressed; nothing was written")
     with atomic(Path(out)) as handle:

@@ -41,9 +41,7 @@ def command(
         data = archive.read_file(file)
         header, parts = codec.unpack(data, most or codec.VALUES, bits)
         with ticking("decompress", codec.count_decoding(header, len(parts))) as tick:
-            raw = codec.decompress(
-                trained.model, data, bits=bits, grid=trained.grid, values=most or codec.VALUES, tick=tick
-            )
+            raw = archive.decompress(trained, data, bits=bits, values=most or codec.VALUES, tick=tick)
         found = archive.restore(header, raw)
     if len(parts) < len(header.chunks):
         typer.echo(f"{len(parts)} of {len(header.chunks)} chunks: the best that they say", err=True)

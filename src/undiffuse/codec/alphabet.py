@@ -69,10 +69,12 @@ class Lattice(Numbers):
     def law(self, p: Distribution, rounding: Rounding, call: int) -> Law:
         """A normal over the cells within `TAILS` standard deviations; what is farther is written out."""
         mean, width = self._told(p, rounding, call)
-        reach = min(int(TAILS * width.max()) + 2, CELLS)
+        reach = int(min(TAILS * width.max() + 2, CELLS))
         base = np.clip(np.rint(mean), *self.ends).astype(np.int32)
         family = constriction().model.QuantizedGaussian(-reach, reach)
-        return Law(family, (mean - base, width), base, reach, self.ends)
+        low, high = self.ends
+        written = low - CELLS, high + CELLS  # wherever a base and a reach may lead
+        return Law(family, (mean - base, width), base, reach, written)
 
 
 class Symbols(Alphabet):

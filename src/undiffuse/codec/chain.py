@@ -120,14 +120,16 @@ class Chain:
 
 def exact(model: Denoiser) -> Denoiser:
     """The model in float64, its predictions the same on every machine but for the last digits."""
-    return deepcopy(model).double().eval()
+    return deepcopy(model).double().eval().requires_grad_(False)
 
 
 def planned(model: Denoiser, grid: Tensor, plan: Plan) -> Denoiser:
-    """The model with the plan's variances, on the plan's grid."""
+    """The model with the plan's variances, on the plan's grid. ValueError if its steps take none."""
     if plan.codes is None or len(grid) == 1:
         return model
     kernel: Any = model.kernel
+    if not isinstance(kernel, Gaussian) or model.variance.learned:
+        raise ValueError("the chain has variances of its own, which this model's steps cannot take")
     least = torch.stack([kernel.coefficients(s, t).var for s, t in pairwise(grid)])
     values = least * torch.exp2(torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE)
     planned = copy(model)

@@ -107,4 +107,4 @@ def _rank(tenths: int, count: int) -> Law:
     power = 1 + 1 / (tenths / 10 + 1.6)
     each = np.arange(1, CANDIDATES + 1, dtype=np.float64) ** -power
     each = np.ldexp(np.rint(each * 2.0**30), -30)
-    return Law(constriction().model.Categorical(perfect=False), (np.tile(each, (count, 1)),))
+    return Law(constriction().model.Categorical(each, perfect=False), (count,))

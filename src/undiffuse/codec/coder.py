@@ -1,7 +1,8 @@
 """Entropy coders, from constriction: a stack of bits (ANS) and a queue (range coder).
 
 Both take whole numbers together with a `Law` for each: a family of distributions over them, and arrays of its
-parameters, which must be the same to the last bit where they are decoded.
+parameters, which must be the same to the last bit where they are decoded; or one distribution of as many
+numbers as its only parameter says.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Law:
     """
 
     family: Any
-    parameters: tuple[np.ndarray, ...]
+    parameters: tuple[np.ndarray | int, ...]
     base: np.ndarray | None = None
     reach: int = 0
     ends: tuple[int, int] = (0, 0)
@@ -46,6 +47,11 @@ class Law:
         if far.any():
             numbers[far] = written(int(far.sum())) + self.ends[0]
         return numbers
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The parameters that numbers are written with."""
+        return tuple(part for part in self.parameters if isinstance(part, np.ndarray))
 
     @property
     def span(self) -> Any:
@@ -69,7 +75,7 @@ class Stack:
         near, far = law.split(numbers)
         if len(far):
             self._coder.encode_reverse(far, law.span)
-        self._coder.encode_reverse(near, law.family, *law.parameters)
+        self._coder.encode_reverse(near, law.family, *law.arrays)
 
     def pop(self, law: Law) -> np.ndarray:
         """Read as many numbers, int32. Raises ValueError if nothing is left to read."""
@@ -106,7 +112,7 @@ class QueueWriter:
     def push(self, law: Law, numbers: np.ndarray) -> None:
         """Write the numbers."""
         near, far = law.split(numbers)
-        self._coder.encode(near, law.family, *law.parameters)
+        self._coder.encode(near, law.family, *law.arrays)
         if len(far):
             self._coder.encode(far, law.span)
 

@@ -46,7 +46,9 @@ class Header:
 
 
 def pack(header: Header, chunks: list[bytes]) -> bytes:
-    """The file."""
+    """The file. Raises ValueError for more than the caller may keep in it."""
+    if len(header.extra) > EXTRA:
+        raise ValueError(f"{len(header.extra):,} bytes of names and sizes, where a file keeps {EXTRA:,}")
     out = Writer()
     out.numbers((header.coder, NUMERICS))
     out.raw(header.model + header.canary)
@@ -92,7 +94,8 @@ def unpack(data: bytes, values: int = VALUES, bits: float | None = None) -> tupl
         return header, _chunks(body, header, sums)
     if header.coder not in PROGRESSIVE or not bits >= 0:
         raise ValueError(f"bits={bits:g}: a number above 0, of a file that was made with --lossy")
-    return header, _chunks(body[: int(bits * header.count * dims(header.shape) / 8)], header, sums)
+    read = min(len(body), bits * header.count * dims(header.shape) / 8)
+    return header, _chunks(body[: int(read)], header, sums)
 
 
 def digest_of(numbers: np.ndarray) -> bytes:
@@ -118,8 +121,16 @@ def _header(read: Reader, values: int) -> tuple[Header, list[bytes]]:
         chunks.append((read.number(count), read.number(2**40)))
         sums.append(read.raw(4))
     read.end()
+    _check_chunks(coder, count, len(plan.places), [examples for examples, _ in chunks])
     made = Header(coder, model, canary, shape, levels, plan, count, digest, tuple(chunks), marks, extra)
     return made, sums
+
+
+def _check_chunks(coder: int, count: int, steps: int, chunks: list[int]) -> None:
+    """Raise ValueError unless the chunks hold every example once, or at every step."""
+    whole = chunks == [count] * steps if coder in PROGRESSIVE else min(chunks) > 0 and sum(chunks) == count
+    if not whole:
+        raise ValueError("its chunks are not of its examples")
 
 
 def _pack_plan(out: Writer, plan: Plan) -> None:

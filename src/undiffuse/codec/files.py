@@ -1,5 +1,8 @@
 """Examples to a file and back: the model's chain, a method, the header, and what must agree."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -72,21 +75,34 @@ def decompress(
     *,
     bits: float | None = None,
     grid: Tensor | None = None,
+    shape: tuple[int, ...] | None = None,
     values: int = VALUES,
     tick: Tick = lambda: None,
 ) -> Tensor:
     """The examples (N, *shape) of a file, uint8 for up to 256 levels, else int32.
 
     A progressive file may be cut off anywhere behind its header, or be read for `bits` per dimension only:
-    then these are what the bits say best. Raises ValueError, in one line, for a file that is damaged, of
-    another model, of more than so many data values, or that this machine's arithmetic cannot read.
+    then these are what the bits say best. `shape` is that of the model's examples. Raises ValueError, in one
+    line, for a file that is damaged, of another model or shape, of more than so many data values, or that
+    this machine's arithmetic cannot read.
     """
-    known, base = coded(model), base_grid(model, grid)
     header, parts = unpack(data, values, bits)
+    if header.shape != (shape or header.shape):
+        raise ValueError(f"the file's examples are of shape {header.shape}, this model's of {shape}")
+    try:
+        return _decoded(model, header, parts, base_grid(model, grid), tick)
+    except FloatingPointError as error:
+        raise ValueError(f"damaged, or not of this model: {error}") from error
+
+
+def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Tensor, tick: Tick) -> Tensor:
+    known = coded(model)
     how = next(each for each in METHODS.values() if each.number == header.coder)
     _check_model(known, header)
     chain = Chain(how.model(known), header.shape, header.plan, base)
-    if canary(chain) != header.canary:
+    with _given(header.shape):
+        found = canary(chain)
+    if found != header.canary:
         raise ValueError(
             "this machine's arithmetic gives the model other predictions than those the file was made with, "
             "or the model has another kernel or parameterization"
@@ -115,7 +131,8 @@ def choose(
     x_0 = space(known).encode(few)
     like = next(known.parameters(), x_0)
     base = base_grid(model, grid)
-    return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
+    with _given(tuple(x.shape[1:])):
+        return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
 
 
 def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
@@ -140,6 +157,8 @@ def coded(model: ReverseProcess) -> Denoiser:
     """The model, if there are probabilities of whole numbers in it. ValueError if not."""
     if not isinstance(model, Denoiser):
         raise ValueError("only a model of one network can be coded with: no product, and no guidance")
+    if model.condition is not None and model.condition.ndim:
+        raise ValueError("examples of several labels cannot share a file: condition the model on one")
     if not isinstance(model.kernel, Discrete) and not isinstance(model.decoder, DiscretizedDecoder):
         raise ValueError(
             "this model is of continuous data, which no number of bits gives back exactly: train on data "
@@ -165,6 +184,16 @@ def _levels(model: Denoiser) -> int:
         return model.kernel.symbols
     assert isinstance(model.decoder, DiscretizedDecoder)
     return model.decoder.levels
+
+
+@contextmanager
+def _given(shape: tuple[int, ...]) -> Iterator[None]:
+    """A network's first look at this shape: ValueError if that is more than it can take."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"this model cannot take examples of shape {shape}: {reason}") from error
 
 
 def _check_model(model: Denoiser, header: Header) -> None:

@@ -76,6 +76,8 @@ def _push(chain: Chain, stack: Stack, lower: np.ndarray, rounding: Rounding, cal
 
 
 def _decode(chain: Chain, chunk: Chunk, tick: Tick) -> np.ndarray:
+    if chunk.spare > spare_words(chain.shape):
+        raise ValueError("damaged: more words lie below the data than any encoder puts there")
     stack, rounding = Stack(chunk.words, chunk.spare), Follower(chunk.sides)
     found = []
     for group, rows in reversed(list(enumerate(_groups(chunk.count, chain.shape)))):

@@ -7,6 +7,7 @@ import numpy as np
 
 from undiffuse.codec.chain import Chain
 from undiffuse.codec.chunk import Chunk
+from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser
 from undiffuse.tensors import micro_batch
 
@@ -21,7 +22,9 @@ class Method(ABC):
     candidates = 64  # times of the chain that its best ones are chosen from
 
     def model(self, model: Denoiser) -> Denoiser:
-        """The model whose chain is coded. Raises ValueError for one that this method cannot code."""
+        """The model whose chain is coded: of normal steps. ValueError for one that this method cannot code."""
+        if isinstance(model.kernel, Universal):
+            return model.under(Gaussian(model.kernel.schedule))
         return model
 
     @abstractmethod

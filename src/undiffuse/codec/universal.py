@@ -56,7 +56,8 @@ class Universal(Progressive):
         """The grid, its shift w u, and the law over its points."""
         kernel: Any = chain.model.kernel
         (s, t), p = chain.grid[i - 2 : i], chain.back(i, x)
-        assert isinstance(p, Smoothed)
+        if not isinstance(p, Smoothed):
+            raise ValueError("a universal chain needs variances above the bridge's, in its plan or learned")
         width = float(kernel.spacing(s, t))
         alpha, sigma = kernel.alpha_sigma(s)
         cells = int(np.ceil(float(alpha + TAILS * sigma) / width)) + 1

@@ -22,7 +22,8 @@ from undiffuse.recipes.example import PICTURES
 from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
 
-NAME = 100  # characters of a picture's name that are kept
+NAME = 50  # characters of a picture's name that are kept: at most 200 bytes
+SIDE = 2**24  # of a picture
 
 Tick = Callable[[], object]
 Sizes = list[tuple[str, int, int]]  # name, height and width of every picture
@@ -70,7 +71,7 @@ def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
     """
     if not header.extra:
         return [("data", raw)]
-    names, place, found = set[str](), 0, []
+    names, place, found = dict[str, int](), 0, []
     for name, height, width in _sizes(header):
         down, across = (-(-side // own) for side, own in zip((height, width), raw.shape[2:], strict=True))
         tiles = raw[place : place + down * across]
@@ -161,20 +162,21 @@ def _joined(tiles: Tensor, down: int, across: int) -> Tensor:
 def _sizes(header: codec.Header) -> Sizes:
     try:
         sizes = [(str(name)[:NAME], int(h), int(w)) for name, h, w in json.loads(header.extra)]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError("the file's list of pictures cannot be read") from error
-    if len(header.shape) != 3 or any(min(h, w) < 1 for _, h, w in sizes):
+    if len(header.shape) != 3 or any(not 1 <= side <= SIDE for _, *sides in sizes for side in sides):
         raise ValueError("the file's list of pictures is not of pictures")
     return sizes
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, taken: dict[str, int]) -> str:
     """A name for a file of this folder and no other, whatever the archive says; each once."""
     safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "picture"
-    number, found = 2, safe
+    number, found = taken.get(safe.lower(), 1), safe
     while found.lower() in taken:
-        found, number = f"{safe}-{number}", number + 1
-    taken.add(found.lower())
+        number += 1
+        found = f"{safe}-{number}"
+    taken |= {safe.lower(): number, found.lower(): 1}
     return found
 
 
@@ -197,6 +199,15 @@ def compress(
     return codec.compress(run.model, raw, method=method, grid=run.grid, steps=steps, tick=tick)
 
 
-def decompress(run: Run, data: bytes, *, bits: float | None = None, tick: Tick = lambda: None) -> Tensor:
+def decompress(
+    run: Run,
+    data: bytes,
+    *,
+    bits: float | None = None,
+    values: int = codec.VALUES,
+    tick: Tick = lambda: None,
+) -> Tensor:
     """The raw examples of a .und file, or what `bits` per dimension say of them (`codec.decompress`)."""
-    return codec.decompress(run.model, data, bits=bits, grid=run.grid, tick=tick)
+    return codec.decompress(
+        run.model, data, bits=bits, grid=run.grid, shape=run.shape, values=values, tick=tick
+    )
