@@ -20,7 +20,7 @@ from undiffuse.codec.coder import Law, constriction
 from undiffuse.codec.rounding import Rounding
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Distribution, Normal
 
-FINE = 16  # parts of a cell that a mean is rounded to
+FINE = 16  # parts of a cell that a mean is rounded to, unless laws are much narrower than a cell
 CELLS = 2**19  # to one side, at most
 TAILS = 10  # standard deviations that a law over cells knows
 
@@ -42,8 +42,8 @@ class Alphabet(ABC):
 class Numbers(Alphabet):
     """Whole numbers low .. high, for which x = start + step n."""
 
-    def __init__(self, low: int, high: int, start: float, step: float) -> None:
-        self.ends, self.start, self.step = (low, high), start, step
+    def __init__(self, low: int, high: int, start: float, step: float, fine: int = FINE) -> None:
+        self.ends, self.start, self.step, self.fine = (low, high), start, step, fine
 
     def values(self, numbers: np.ndarray) -> np.ndarray:
         """start + step n."""
@@ -58,7 +58,8 @@ class Numbers(Alphabet):
         """Mean and standard deviation in steps, rounded."""
         assert isinstance(p, Normal | Discretized)
         std = p.var.sqrt() if isinstance(p, Normal) else p.std
-        mean = rounding(_flat(p.loc) * (FINE / self.step) - self.start * FINE / self.step, 2 * call) / FINE
+        scale = self.fine / self.step
+        mean = rounding(_flat(p.loc) * scale - self.start * scale, 2 * call) / self.fine
         width = rounding.positive(_flat(std) / self.step, 2 * call + 1)
         return mean, np.broadcast_to(np.maximum(width, 1e-6), mean.shape).copy()
 

@@ -30,7 +30,7 @@ from undiffuse.schedules.grids import Grid
 from undiffuse.tensors import dims
 
 TAILS = 8.0  # standard deviations of noise that a lattice holds beyond the data
-OCTAVE = 16  # codes to a doubling of a variance
+OCTAVE, LEAST = 8, 2.0**-12  # codes to a doubling of what a variance adds, and the least of it
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Plan:
     """Which chain: `places` in a base grid of `base` times, and the steps' variances as codes above
     beta-tilde.
 
-    A code c is a variance of 2^(c/16) beta-tilde, 0 to 255; without codes the model's own variance holds.
+    A code c is a variance of (1 + 2^(c/8 - 12)) beta-tilde, 0 to 255; without codes the model's own holds.
     """
 
     base: int
@@ -131,7 +131,7 @@ def planned(model: Denoiser, grid: Tensor, plan: Plan) -> Denoiser:
     if not isinstance(kernel, Gaussian) or model.variance.learned:
         raise ValueError("the chain has variances of its own, which this model's steps cannot take")
     least = torch.stack([kernel.coefficients(s, t).var for s, t in pairwise(grid)])
-    values = least * torch.exp2(torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE)
+    values = least * (1 + LEAST * torch.exp2(torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE))
     planned = copy(model)
     planned.variance = Table.on(grid, torch.cat([values[:1], values]))
     return planned

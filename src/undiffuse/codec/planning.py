@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.bounds import Best, costs
-from undiffuse.codec.chain import OCTAVE, Plan, evenly
+from undiffuse.codec.chain import LEAST, OCTAVE, Plan, evenly
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import keyed
@@ -68,4 +68,5 @@ def trade(
 
 
 def _code(ratio: float) -> int:
-    return min(255, max(0, round(OCTAVE * math.log2(ratio))))
+    """The code of the variance that is nearest to so many times beta-tilde."""
+    return min(255, round(OCTAVE * math.log2(max(1, (ratio - 1) / LEAST))))

@@ -23,6 +23,8 @@ from undiffuse.distributions import Normal, Smoothed
 from undiffuse.kernels import Universal as Kernel
 from undiffuse.model import Denoiser
 
+FINE = 2**12  # parts of a cell: a law may be a two-hundredth of one wide (`chain.LEAST`)
+
 
 class Universal(Progressive):
     """Needs few steps; any model of a Gaussian chain will do, whatever kernel it was trained with."""
@@ -61,7 +63,7 @@ class Universal(Progressive):
         width = float(kernel.spacing(s, t))
         alpha, sigma = kernel.alpha_sigma(s)
         cells = int(np.ceil(float(alpha + TAILS * sigma) / width)) + 1
-        grid = Lattice(-cells, cells, 0.0, width)
+        grid = Lattice(-cells, cells, 0.0, width, FINE)
         dither = width * torch.from_numpy(shared("dither", i, call).random(tuple(x.shape))).to(x)
         return grid, dither, grid.law(Normal(p.loc - dither, p.var), rounding, call)
 

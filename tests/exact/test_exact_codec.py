@@ -1,0 +1,205 @@
+"""Sizes of files against entropies and bounds, and the best chains against all of them."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from compressors import exact, gaussian, pictures
+from oracles import Constant, normals
+from undiffuse import bounds, codec
+from undiffuse.bounds.chains import Costs
+from undiffuse.codec.chain import Chain
+from undiffuse.codec.channel import _blocks, _draws, _pick
+from undiffuse.codec.coder import QueueReader, QueueWriter
+from undiffuse.codec.rounding import Follower, Recorder
+from undiffuse.kernels import Binomial, Categorical, Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.parameterizations import X0, DiscretizedDecoder, Posterior
+from undiffuse.random import keyed
+from undiffuse.schedules import ConstantFraction, Cosine, grids
+
+
+def coded_bits(data: bytes) -> float:
+    """Of the examples alone, a value."""
+    found = codec.account(data)
+    return found.share(found.data)
+
+
+def test_independent_bits_cost_their_entropy():
+    """The chain says nothing that is not known, so that the bound is the entropy."""
+    p, n = torch.tensor([0.03, 0.5, 0.8, 0.2]), 3000
+    x = torch.from_numpy(np.random.default_rng(0).random((n, 4)) < p.numpy()).to(torch.uint8)
+    model = Denoiser(Constant(p.logit()), Binomial(ConstantFraction(), 0.3))
+    surprise = -(p.log2() * x + (1 - p).log2() * (1 - x))
+    for steps in (1, 3):
+        plan = codec.Plan(10, tuple(range(0, 10, 4))[: steps - 1] + (9,))
+        data = codec.compress(model, x, grid=grids.uniform(10), plan=plan)
+        one = posterior_bound(model, x, plan)
+        assert coded_bits(data) == pytest.approx(one, rel=0.01, abs=64 / x.numel())
+        assert coded_bits(data) >= surprise.mean() - 64 / x.numel()
+    only = codec.Plan(10, (9,))
+    model = Denoiser(Constant(p.logit()), Binomial(ConstantFraction(), 0.3))
+    data = codec.compress(model, x, grid=grids.uniform(10), plan=only)  # x_1 forgets everything
+    assert coded_bits(data) == pytest.approx(surprise.mean().item(), abs=0.002)
+    entropy = -(p * p.log2() + (1 - p) * (1 - p).log2()).mean().item()
+    assert coded_bits(data) == pytest.approx(entropy, abs=4 * surprise.mean(1).std().item() / n**0.5)
+
+
+def posterior_bound(model: Denoiser, x: torch.Tensor, plan: codec.Plan) -> float:
+    """Of these examples on the plan's chain, in bits a value."""
+    found = bounds.evaluate(model, x.float(), grid=plan.grid(grids.uniform(plan.base)))
+    return found.total.mean
+
+
+def test_symbols_cost_their_entropy():
+    p, n = torch.tensor([0.7, 0.2, 0.08, 0.02]), 2000
+    x = torch.multinomial(p, 2 * n, True, generator=keyed("symbols")).view(n, 2).to(torch.uint8)
+    model = Denoiser(Constant(p.log().repeat_interleave(2)), Categorical(ConstantFraction(), 4))
+    data = codec.compress(model, x, grid=grids.uniform(5), plan=codec.Plan(5, (4,)))
+    surprise = -p.log2()[x.long()]
+    assert coded_bits(data) == pytest.approx(surprise.mean().item(), abs=0.003)
+
+
+def sampled(model: Denoiser, n: int) -> torch.Tensor:
+    """Levels of the normal data that `exact` is the denoiser of."""
+    law, levels = model.network.exact, model.decoder.levels
+    x = law.mean + law.var.sqrt() * normals(n, len(law.mean))
+    return ((x + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
+
+
+def bound(model: Denoiser, x: torch.Tensor, method: str, plan: codec.Plan) -> tuple[float, float]:
+    """Mean and standard error of the bound on the plan's chain, bits a value."""
+    grid = plan.grid(grids.uniform(50))
+    planned = codec.planned(codec.METHODS[method].model(model), grid, plan)
+    found = bounds.evaluate(planned, codec.files.space(model).encode(x), grid=grid)
+    return found.total.mean, found.total.se
+
+
+@pytest.mark.parametrize(("method", "above"), [("lossless", 0.01), ("universal", 0.02)])
+def test_gaussian_chains_cost_their_bound(method, above):
+    model = exact()
+    x = sampled(model, 1500)
+    plan = codec.choose(model, x, method=method).plan(5)
+    value, se = bound(model, x, method, plan)
+    entropy = -np.log2(probabilities(model, x)).mean()
+    found = coded_bits(codec.compress(model, x, method=method, plan=plan))
+    assert found == pytest.approx(value, rel=above, abs=3 * se)
+    assert value > entropy - 3 * se and found > entropy - 0.01  # and none is below the truth
+
+
+def probabilities(model: Denoiser, x: torch.Tensor) -> np.ndarray:
+    """True ones of the levels."""
+    law, step = model.network.exact, 2 / (model.decoder.levels - 1)
+    true = stats.norm(law.mean.numpy(), law.var.sqrt().numpy())
+    middle = x.numpy() * step - 1
+    low = np.where(x == 0, -np.inf, middle - step / 2)
+    high = np.where(x == model.decoder.levels - 1, np.inf, middle + step / 2)
+    return true.cdf(high) - true.cdf(low)
+
+
+def test_finer_cells_cost_nothing():
+    model = exact()
+    x = sampled(model, 1500)
+    trade = codec.choose(model, x)
+    sizes = [coded_bits(codec.compress(model, x, plan=trade.plan(5, fine))) for fine in (1, 3, 8)]
+
+    assert sizes[0] > sizes[1] - 0.02 and sizes[1] == pytest.approx(sizes[2], abs=0.02)
+
+
+def test_the_start_is_one_groups_and_the_first_example_pays_it():
+    data = codec.compress(exact(), sampled(exact(), 300), steps=4)
+    found = codec.account(data)
+    assert 0 < found.start < 8 * 40  # about one latent of one example
+
+
+def test_the_best_chains_are_the_best_of_all():
+    g, n = np.random.default_rng(0), 6
+    steps = torch.full((n, n), torch.inf).double()
+    steps[np.triu_indices(n, 1)] = torch.from_numpy(g.random(n * (n - 1) // 2))
+    costs = Costs(grids.uniform(n), torch.from_numpy(g.random(n)), steps, torch.ones(n, n), 0.5)
+    for k, found in enumerate(costs.best(9), 1):
+        every = {}
+        for places in itertools.combinations(range(n), k):
+            if places[-1] == n - 1:
+                cost = costs.first[places[0]] + sum(steps[a, b] for a, b in itertools.pairwise(places)) + 0.5
+                every[places] = float(cost)
+        assert found.nats == pytest.approx(min(every.values())) and every[found.places] == min(every.values())
+    assert len(costs.best(9)) == n and len(costs.best(2)) == 2
+
+
+def test_costs_of_a_chain_are_its_bound():
+    model, grid = exact(), grids.uniform(8)
+    x = codec.files.space(model).encode(sampled(model, 800))
+    found = bounds.costs(model, x, grid=grid, generator=keyed("costs"))
+    places = (0, 2, 5, 7)
+    nats = found.first[0] + sum(found.steps[a, b] for a, b in itertools.pairwise(places)) + found.prior
+    excess = [float(found.ratios[a, b]) - 1 for a, b in itertools.pairwise(places)]
+    codes = tuple(round(8 * (math.log2(each) + 12)) for each in excess)
+    plan = codec.Plan(8, places, codes)
+    report = bounds.evaluate(codec.planned(model, plan.grid(grid), plan), x, grid=plan.grid(grid))
+    assert float(nats) / 8 / math.log(2) == pytest.approx(report.total.mean, abs=5 * report.total.se)
+    worse = tuple(code + 16 for code in codes), tuple(max(0, code - 8) for code in codes)
+    for other in worse:
+        plan = codec.Plan(8, places, other)
+        wide = bounds.evaluate(codec.planned(model, plan.grid(grid), plan), x, grid=plan.grid(grid))
+        assert wide.total.mean > report.total.mean
+
+
+def test_a_longer_choice_is_never_worse():
+    """On the same costs; with learned variances and with best ones, and what `choose` says of them."""
+    for variance in ("forward", "free"):
+        model = gaussian(variance=variance)
+        found = bounds.costs(model, 2 * torch.rand(8, 4) - 1, grid=grids.uniform(9), generator=keyed(1))
+        best = [each.nats for each in found.best(9)]
+        assert all(math.isfinite(each) for each in best)
+        longest = found.best(9)[-1]
+        assert longest.places == tuple(range(9)) and (variance == "free") == (set(longest.ratios) == {1.0})
+    trade = codec.choose(gaussian(), pictures(4, 3), grid=grids.uniform(9))
+    assert len(trade.bits) == 9 and trade.plan(None).places[-1] == 8
+    least = min(trade.bits)
+    assert trade.bits[len(trade.plan(None).places) - 1] <= 1.03 * least
+    assert len(trade.plan(4).places) == 4 and len(trade.plan(4).codes) == 3
+
+
+def test_reverse_channel_draws_follow_q():
+    """Blocks of one number: mean and variance of what is picked are those of q, nearly."""
+    aim, ratio, n = 1.2, 0.3, 400
+    draws = _draws(torch.zeros(n, 1), 1, 2, 0)
+    found = np.array([_pick(np.full((1, 1), aim), ratio, each)[1][0, 0] for each in draws])
+    assert found.mean() == pytest.approx(aim, abs=4 * (ratio / n) ** 0.5 + 0.01)
+    assert found.var() == pytest.approx(ratio, rel=4 * (2 / n) ** 0.5 + 0.03)
+
+
+def test_blocks_hold_every_element_once():
+    x = torch.arange(14).view(2, 7).double()
+    blocks = _blocks(x, 3)
+    assert blocks.shape == (2, 3, 3)
+    assert sorted(blocks[1].ravel().tolist()) == [0, 0, *range(7, 14)]  # filled up with zeros
+
+
+def test_universal_draws_have_the_bridges_moments():
+    """What the decoder receives is uniform about the bridge's mean, whatever the data."""
+    model = exact(size=1)
+    how = codec.METHODS["universal"]
+    chain = Chain(how.model(model), (1,), codec.Plan(50, (9, 30), (4,)), grids.uniform(50))
+    x, x_0, out, sides = normals(4000, 1), normals(4000, 1, seed=1).clamp(-1, 1), QueueWriter(), Recorder()
+    sent = how.send(chain, 2, x, x_0, out, sides, 0)
+    got = how.receive(chain, 2, x, QueueReader(out.words()), Follower(sides.sides), 0)
+    assert torch.equal(sent, got)
+    bridge = chain.model.kernel.bridge(x_0, x, *chain.grid)
+    away = (sent - bridge.mean) / bridge.width
+    assert away.abs().max() <= 0.5 + 1e-9
+    assert away.mean().abs() < 4 / (12 * 4000) ** 0.5 and away.var() == pytest.approx(1 / 12, rel=0.06)
+    assert np.corrcoef(away.ravel(), x_0.ravel())[0, 1] == pytest.approx(0, abs=0.06)
+
+
+def test_a_kernel_of_any_schedule_and_posterior_variance_beats_none():
+    model = Denoiser(
+        Constant(torch.zeros(3)), Gaussian(Cosine(20)), X0(), Posterior(), DiscretizedDecoder(16)
+    )
+    x = torch.full((200, 3), 8, dtype=torch.uint8)
+    assert coded_bits(codec.compress(model, x)) < 4.0
