@@ -1,5 +1,6 @@
 """What a file gives back is what went in: every method, kernel, shape and number of levels; and refusals."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -153,13 +154,13 @@ def test_every_prefix_decodes_and_the_error_falls(method):
     """The file cut off anywhere behind its header; `bits` say the same; the distortion falls."""
     model, x = smooth(), (torch.linspace(30, 220, 64).view(8, 8) + 5 * pictures(6, 8, 8, levels=3)).byte()
     data = codec.compress(model, x, method=method, plan=codec.Plan(20, (1, 3, 6, 10, 19)))
-    header, parts = codec.unpack(data)
+    _header, parts = codec.unpack(data)
     body, errors = sum(map(len, parts)), []
     for end in np.cumsum([0, *map(len, parts)]).tolist():
         found = codec.decompress(model, data[: len(data) - body + end])
         assert torch.equal(found, codec.decompress(model, data, bits=8 * end / x.numel()))
         errors.append((found.double() - x.double()).square().mean().sqrt().item())
-    assert errors[-1] == 0 and all(b < a for a, b in zip(errors, errors[1:], strict=False))
+    assert errors[-1] == 0 and all(b < a for a, b in itertools.pairwise(errors))
     cut = codec.decompress(model, data[:-1])
     assert (cut.double() - x.double()).square().mean().sqrt() == pytest.approx(errors[-2])
     for end in range(len(data) - body):

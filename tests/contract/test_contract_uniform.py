@@ -1,5 +1,6 @@
 """Laws of the uniform distribution and of a normal one that uniform noise was added to, by quadrature."""
 
+import itertools
 import math
 
 import pytest
@@ -30,7 +31,7 @@ def integral(p: Smoothed, f) -> float:
     bends = sorted({m + side * h + k * s for side in (-1, 1) for k in (-12, -4, 0, 4, 12)})
     pieces = (
         integrate.quad(lambda x: density(p, x) * f(x), a, b, limit=99)[0]
-        for a, b in zip(bends, bends[1:], strict=False)
+        for a, b in itertools.pairwise(bends)
     )
     return sum(pieces)
 

@@ -36,7 +36,7 @@ def test_independent_bits_cost_their_entropy():
     model = Denoiser(Constant(p.logit()), Binomial(ConstantFraction(), 0.3))
     surprise = -(p.log2() * x + (1 - p).log2() * (1 - x))
     for steps in (1, 3):
-        plan = codec.Plan(10, tuple(range(0, 10, 4))[: steps - 1] + (9,))
+        plan = codec.Plan(10, (0, 4, 9)[3 - steps :])
         data = codec.compress(model, x, grid=grids.uniform(10), plan=plan)
         one = posterior_bound(model, x, plan)
         assert coded_bits(data) == pytest.approx(one, rel=0.01, abs=64 / x.numel())
@@ -79,7 +79,7 @@ def bound(model: Denoiser, x: torch.Tensor, method: str, plan: codec.Plan) -> tu
     return found.total.mean, found.total.se
 
 
-@pytest.mark.parametrize(("method", "above"), [("lossless", 0.01), ("universal", 0.02)])
+@pytest.mark.parametrize(("method", "above"), [("lossless", 0.01), ("universal", 0.01)])
 def test_gaussian_chains_cost_their_bound(method, above):
     model = exact()
     x = sampled(model, 1500)
