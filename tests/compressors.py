@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from oracles import Constant, GaussianDenoiser, f64
+from oracles import GaussianDenoiser, f64
 from undiffuse import networks
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian, Kernel, Universal
 from undiffuse.model import Denoiser
@@ -28,7 +28,7 @@ class Local(nn.Module):
     def __init__(self, outputs: int = 1, seed: int = 1) -> None:
         super().__init__()
         g = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(0.3 * torch.randn(outputs, 3, generator=g))
+        self.weight = nn.Parameter(0.3 * torch.randn(outputs, 3, generator=g, dtype=torch.float64))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         time = t.view(-1, *[1] * (x.ndim - 1))
@@ -82,11 +82,6 @@ def exact(levels: int = 64, var: float = 0.09, size: int = 8) -> Denoiser:
     mean = torch.linspace(-0.3, 0.3, size, dtype=torch.float64)
     network = GaussianDenoiser(kernel, mean, f64(var).expand(size))
     return Denoiser(network, kernel, X0(), Forward(), DiscretizedDecoder(levels))
-
-
-def sure(kernel: Kernel, p: Tensor) -> Denoiser:
-    """The exact model of independent bits (p of one) or symbols (p of each): x_t is used by the bridge only."""
-    return Denoiser(Constant(p), kernel)
 
 
 def pictures(*shape: int, levels: int = 256, seed: int = 0) -> Tensor:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -176,8 +177,7 @@ def main() -> None:
     """COUNT hostile files in `EXTRA_MEMORY` more memory than the process has when it has made its files."""
     count, seed = (int(word) for word in [*sys.argv[1:], "0"][:2])
     try_hostile(20, seed + 1)  # everything is imported and warm
-    with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + EXTRA_MEMORY, size + EXTRA_MEMORY))
     print(dict(try_hostile(count, seed)))
 

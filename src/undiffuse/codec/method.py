@@ -22,7 +22,7 @@ class Method(ABC):
     candidates = 64  # times of the chain that its best ones are chosen from
 
     def model(self, model: Denoiser) -> Denoiser:
-        """The model whose chain is coded: of normal steps. ValueError for one that this method cannot code."""
+        """The model whose chain is coded, of normal steps. ValueError for one that cannot be coded so."""
         if isinstance(model.kernel, Universal):
             return model.under(Gaussian(model.kernel.schedule))
         return model

@@ -1,0 +1,83 @@
+"""Golden files: what each is of. Every later version must decode all that were ever made.
+
+python tests/golden/models.py    writes those of this version that are not there yet
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compressors import SYMBOLS, gaussian, pictures
+from undiffuse import codec
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.networks import MLP, UNet
+from undiffuse.parameterizations import DiscretizedDecoder, Forward, V
+from undiffuse.random import keyed
+from undiffuse.schedules import Linear, grids
+
+FOLDER, GRID, PLAN = Path(__file__).parent / "v1", grids.uniform(6), codec.Plan(6, (1, 3, 5), (60, 40))
+
+
+class Golden(NamedTuple):
+    """Model, examples and how they were compressed."""
+
+    model: Callable[[], Denoiser]
+    x: Tensor
+    method: str = "lossless"
+    plan: codec.Plan = PLAN
+
+
+def seeded(network: nn.Module) -> nn.Module:
+    """Weights that depend on their names alone."""
+    for name, weight in network.named_parameters():
+        drawn = torch.randn(weight.shape, dtype=torch.float64, generator=keyed("golden", name))
+        weight.data = (0.1 * drawn).float()  # draws of float32 depend on the instruction set
+    return network
+
+
+def unet() -> Denoiser:
+    """A small convolutional network on grey pictures."""
+    network = seeded(UNet((1, 8, 8), channels=4, multipliers=(1, 2)))
+    return Denoiser(network, Gaussian(Linear(1e-3, 0.3, steps=20)), V(), Forward(), DiscretizedDecoder(256))
+
+
+def mlp() -> Denoiser:
+    """Vectors of 5,000 levels."""
+    network = seeded(MLP((4,), hidden=8, layers=1))
+    return Denoiser(network, Gaussian(Linear(1e-3, 0.3, steps=20)), V(), Forward(), DiscretizedDecoder(5000))
+
+
+OWN = codec.Plan(6, (0, 2, 5))  # the model's own variances
+GOLDEN = {
+    "lossless-unet": Golden(unet, pictures(8, 1, 8, 8, seed=1)),
+    "universal-unet": Golden(unet, pictures(8, 1, 8, 8, seed=2), "universal"),
+    "channel-unet": Golden(unet, pictures(2, 1, 8, 8, seed=2), "channel"),
+    "lossless-levels": Golden(mlp, pictures(20, 4, levels=5000)),
+    "lossless-learned": Golden(lambda: gaussian(17, "free"), pictures(9, 2, 3, levels=17), plan=OWN),
+    "bits": Golden(SYMBOLS["bits"], pictures(30, 3, levels=2), plan=OWN),
+    "categorical": Golden(SYMBOLS["categorical"], pictures(12, 3, levels=4), plan=OWN),
+    "absorbing": Golden(SYMBOLS["absorbing"], pictures(12, 3, levels=3), plan=OWN),
+}
+
+
+def encode(name: str) -> bytes:
+    """The file of this version."""
+    model, x, method, plan = GOLDEN[name]
+    return codec.compress(model(), x, method=method, grid=GRID, plan=plan)
+
+
+def main() -> None:
+    """Write what is missing."""
+    for name in GOLDEN:
+        path = FOLDER / f"{name}.und"
+        if not path.exists():
+            path.write_bytes(encode(name))
+            print(path, path.stat().st_size)
+
+
+if __name__ == "__main__":
+    main()
