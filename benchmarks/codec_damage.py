@@ -3,7 +3,8 @@
     python benchmarks/codec_damage.py --files 100000 --hostile 20000
 
 Prints how they end. Stops with an error at the first that is silently wrong, takes a second or fails
-otherwise than by ValueError; the hostile ones are decoded with 64 MiB more memory than the process has at first.
+otherwise than by ValueError; the hostile ones are decoded with 64 MiB more memory than the process has at
+first.
 """
 
 import argparse

@@ -124,11 +124,10 @@ def _field(header: codec.Header, r: np.random.Generator) -> dict:
         5: {"plan": codec.Plan(int(r.integers(6, 60000)), places, codes)},
         6: {"coder": int(r.integers(0, 5))},
         7: {"extra": r.bytes(int(r.integers(0, 300)))},
-        8: {"marks": tuple(r.integers(0, 2**40, 5).tolist())},
-        9: {"count": int(r.integers(1, 2000))},
-        10: {"digest": r.bytes(16)},
-        11: {},
-    }[int(r.integers(12))]
+        8: {"count": int(r.integers(1, 2000))},
+        9: {"digest": r.bytes(8)},
+        10: {},
+    }[int(r.integers(11))]
 
 
 def _chunk(size: int, r: np.random.Generator) -> bytes:

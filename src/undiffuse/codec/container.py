@@ -28,8 +28,7 @@ class Header:
     """What a file holds: `count` examples of `shape` with `levels` levels, coded on `plan`'s chain.
 
     `model` and `canary` are of the model and of its predictions (`identity`); `digest` of the examples'
-    numbers; `extra` is the caller's own. `chunks` are (examples, bytes) of each; `marks` the coder's own
-    numbers.
+    numbers; `extra` is the caller's own. `chunks` are (examples, bytes) of each.
     """
 
     coder: int
@@ -41,7 +40,6 @@ class Header:
     count: int
     digest: bytes
     chunks: tuple[tuple[int, int], ...]
-    marks: tuple[int, ...] = ()
     extra: bytes = field(default=b"", repr=False)
 
 
@@ -56,7 +54,6 @@ def pack(header: Header, chunks: list[bytes]) -> bytes:
     _pack_plan(out, header.plan)
     out.raw(header.digest)
     out.block(header.extra)
-    out.numbers((len(header.marks), *header.marks))
     out.number(len(chunks))
     for (examples, _), chunk in zip(header.chunks, chunks, strict=True):
         out.numbers((examples, len(chunk)))
@@ -115,14 +112,13 @@ def _header(read: Reader, values: int) -> tuple[Header, list[bytes]]:
         raise ValueError(f"{count} examples of {dims(shape)} values, more than the {values} allowed")
     plan = _plan(read)
     digest, extra = read.raw(8), read.block(EXTRA)
-    marks = tuple(read.numbers(read.number(2**20), 2**40))
     chunks, sums = [], []
     for _ in range(read.number(2**20, 1)):
         chunks.append((read.number(count), read.number(2**40)))
         sums.append(read.raw(4))
     read.end()
     _check_chunks(coder, count, len(plan.places), [examples for examples, _ in chunks])
-    made = Header(coder, model, canary, shape, levels, plan, count, digest, tuple(chunks), marks, extra)
+    made = Header(coder, model, canary, shape, levels, plan, count, digest, tuple(chunks), extra)
     return made, sums
 
 

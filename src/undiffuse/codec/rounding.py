@@ -25,13 +25,13 @@ class Rounding(ABC):
     """Rounds arrays; every call has a number that encoder and decoder know."""
 
     @abstractmethod
-    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, finer: bool = False) -> np.ndarray:
         """The nearest whole numbers, as float64. FloatingPointError for what is no number."""
 
     def positive(self, y: np.ndarray, call: int) -> np.ndarray:
         """Numbers >= 0 rounded to `DIGITS` binary digits."""
         share, exponent = np.frexp(y)
-        found: np.ndarray = np.ldexp(self(np.ldexp(share, DIGITS), call, FINER), exponent - DIGITS)
+        found: np.ndarray = np.ldexp(self(np.ldexp(share, DIGITS), call, finer=True), exponent - DIGITS)
         return found
 
 
@@ -41,9 +41,9 @@ class Recorder(Rounding):
     def __init__(self) -> None:
         self.sides: Sides = {}
 
-    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, finer: bool = False) -> np.ndarray:
         """Rounds, and takes down which side it went where that was close."""
-        below, up, near = _split(y, edge)
+        below, up, near = _split(y, _edge(finer))
         places = np.flatnonzero(near)
         if len(places):
             self.sides[call] = {int(i): bool(up.flat[i]) for i in places}
@@ -57,15 +57,19 @@ class Follower(Rounding):
     def __init__(self, sides: Sides) -> None:
         self.sides = sides
 
-    def __call__(self, y: np.ndarray, call: int, edge: float = EDGE) -> np.ndarray:
+    def __call__(self, y: np.ndarray, call: int, finer: bool = False) -> np.ndarray:
         """Rounds; ValueError if the encoder says that a number was close to an edge, and it is not."""
-        below, up, near = _split(y, 2 * edge)
+        below, up, near = _split(y, 2 * _edge(finer))
         for place, side in self.sides.get(call, {}).items():
             if place >= near.size or not near.flat[place]:
                 raise ValueError("the model's numbers are not those of the file's encoder")
             up.flat[place] = side
         found: np.ndarray = below + up
         return found
+
+
+def _edge(finer: bool) -> float:
+    return FINER if finer else EDGE
 
 
 def _split(y: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
