@@ -79,6 +79,8 @@ def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
             raise ValueError("the file's pictures are larger than its examples")
         place += down * across
         found.append((_free(name, names), _joined(tiles, down, across)[:, :height, :width]))
+    if place != len(raw):
+        raise ValueError("the file's pictures are fewer than its examples")
     return found
 
 

@@ -1,0 +1,194 @@
+"""compress, decompress, inspect and rate-distortion, from files to files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import good, refused, tree
+
+from undiffuse.codec.container import pack, unpack
+
+FEW = ["--steps", "3", "--no-bound"]
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> list[Path]:
+    """Pictures in colour of other sizes than the run's 7 x 9, two of the same name."""
+    r, paths = np.random.default_rng(3), []
+    (tmp_path / "more").mkdir()
+    for name, (h, w) in {"a b.png": (7, 9), "odd é.png": (16, 5), "more/a b.png": (1, 1)}.items():
+        ramp = np.add.outer(np.arange(h), np.arange(w))[..., None] * [3, 2, 1] + r.integers(0, 9, (h, w, 3))
+        paths.append(tmp_path / name)
+        Image.fromarray(ramp.astype("u1")).save(paths[-1])
+    return paths
+
+
+def same(a: Path, b: Path) -> bool:
+    return np.array_equal(np.array(Image.open(a)), np.array(Image.open(b)))
+
+
+@pytest.mark.parametrize("lossy", [[], ["--lossy"], ["--method", "channel"]], ids=" ".join)
+def test_pictures_of_any_size_come_back(runs, drawn, tmp_path, lossy):
+    said = good("compress", runs / "pictures", *drawn, "-o", "p.und", *FEW, *lossy)
+    assert all(word in said for word in ("coded data", "PNG", "WebP", "xz", "chosen")) and "p.und" in said
+    good("decompress", runs / "pictures", "p.und", "-o", "back")
+    assert tree(tmp_path / "back") == {"a b.png", "odd é.png", "a b-2.png"}
+    for path, name in zip(drawn, ("a b", "odd é", "a b-2"), strict=True):
+        assert same(path, tmp_path / "back" / f"{name}.png")
+    told = good("inspect", "p.und")
+    assert all(word in told for word in ("3x7x9", "256", "3 of 12", "bits per dimension"))
+
+
+def test_names_stay_in_the_folder(runs, drawn, tmp_path):
+    good("compress", runs / "pictures", *drawn, "-o", "p.und", *FEW)
+    header, parts = unpack((tmp_path / "p.und").read_bytes())
+    for names in (["../../x", "/etc/x\0\x1b[2J", ".."], ["same", "same", "SAME"], ["", " ", "x" * 4000]):
+        sizes = [[name, *size] for name, (_, *size) in zip(names, json.loads(header.extra), strict=True)]
+        bad = replace(header, extra=json.dumps(sizes).encode())
+        (tmp_path / "bad.und").write_bytes(pack(bad, parts))
+        before = tree(tmp_path)
+        good("decompress", runs / "pictures", "bad.und", "-o", "back")
+        made = tree(tmp_path) - before
+        assert len(made) == 4 and all(name.startswith("back") and name.isprintable() for name in made)
+        for path in (tmp_path / "back").iterdir():
+            path.unlink()
+        (tmp_path / "back").rmdir()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [b"{}", b"[1]", b"[[1,2]]", b'[["a",1e999,1]]', b'[["a",0,1]]', b'[["a",9,1e9]]', b"\xff", b"[" * 9999]
+    + [b'[["a",-7,9]]', b'[["a",700,9]]', b'[["a",null,9]]', b'[["a",16777216,16777216]]'],
+)
+def test_lists_of_pictures_that_lie(runs, drawn, tmp_path, extra):
+    good("compress", runs / "pictures", *drawn, "-o", "p.und", *FEW, "--no-verify")
+    header, parts = unpack((tmp_path / "p.und").read_bytes())
+    (tmp_path / "bad.und").write_bytes(pack(replace(header, extra=extra), parts))
+    assert "pictures" in refused("decompress", runs / "pictures", "bad.und", "-o", "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_arrays_and_bits(runs, bits, made, tmp_path):
+    levels, beats = np.load(made / "levels.npy")[:30], np.random.default_rng(0).integers(0, 2, (50, 20))
+    for run, array in ((runs / "levels", levels), (bits, beats.astype("f4")), (bits, beats[0])):
+        np.save(tmp_path / "a.npy", array)
+        good("compress", run, "a.npy", "-o", "a.und", *FEW)
+        good("decompress", run, "a.und", "-o", f"back{array.ndim}{array.dtype}")
+        found = np.load(tmp_path / f"back{array.ndim}{array.dtype}" / "data.npy")
+        assert np.array_equal(found, array.reshape(found.shape))
+    good("compress", bits, "--test", "5", "-o", "t.und")
+    assert "20" in good("inspect", "t.und")
+
+
+def test_a_part_of_a_lossy_file(runs, tmp_path):
+    """--bits, and a file that was cut off; the error falls along it."""
+    steps = ["--steps", "12", "--no-bound"]
+    good("compress", runs / "digits", "--test", "2", "-o", "l.und", "--lossy", *steps)
+    errors, data = [], (tmp_path / "l.und").read_bytes()
+    whole = None
+    for i, wanted in enumerate((99, 2.0, 0)):
+        good("decompress", runs / "digits", "l.und", "-o", f"b{i}", "--bits", wanted)
+        found = (
+            np.load(tmp_path / f"b{i}" / "data.npy") if (tmp_path / f"b{i}" / "data.npy").exists() else None
+        )
+        assert found is not None
+        whole = found.astype(float) if whole is None else whole
+        errors.append(float(np.square(found - whole).mean()))
+    assert errors[0] == 0 < errors[1] <= errors[2] * 1.5
+    (tmp_path / "cut.und").write_bytes(data[:-1])
+    good("decompress", runs / "digits", "cut.und", "-o", "cut")
+    assert "lossy" in refused(
+        "decompress", runs / "digits", lossless(runs, tmp_path), "-o", "x", "--bits", "1"
+    )
+
+
+def lossless(runs: Path, folder: Path) -> Path:
+    good("compress", runs / "digits", "--test", "2", "-o", folder / "e.und", *FEW)
+    return folder / "e.und"
+
+
+def test_rate_distortion(runs, tmp_path):
+    said = good("rate-distortion", runs / "digits", "--test", "2", "--steps", "3", "-o", "rd.png")
+    assert "real bytes" in said and "bound" in said
+    assert Image.open(tmp_path / "rd.png").size[0] > 100
+    assert "progressive" in refused("rate-distortion", runs / "digits", "--method", "lossless")
+
+
+def test_what_compress_refuses(runs, bits, drawn, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (7, 9, 4)).astype("u1")
+    Image.fromarray(noise).save("alpha.png")
+    Image.fromarray(noise[..., 0].astype("u2") * 200).save("deep.png")
+    Image.fromarray(noise[..., 0]).save("grey.png")
+    Path("broken.png").write_bytes(drawn[0].read_bytes()[:60])
+    np.save("half.npy", np.full((2, 4), 0.5))
+    np.save("many.npy", np.full((2, 4), 5000))
+    np.save("wide.npy", np.zeros((2, 5), "u1"))
+    np.save("none.npy", np.zeros((0, 4), "u1"))
+    before = tree(tmp_path)
+    for run, words, wrong in (
+        ("pictures", [], "name files"),
+        ("pictures", [drawn[0], "--test", "1"], "not both"),
+        ("pictures", ["alpha.png"], "alpha.png"),
+        ("pictures", ["deep.png"], "deep.png"),
+        ("pictures", ["grey.png"], "1 channels"),
+        ("pictures", ["broken.png"], "broken.png"),
+        ("pictures", ["nowhere.png"], "nowhere.png"),
+        ("pictures", ["half.npy"], "shape"),
+        ("pictures", [drawn[0], "--method", "zip"], "zip"),
+        ("pictures", [drawn[0], "--steps", "13"], "steps=13"),
+        ("pictures", [drawn[0], "--steps", "0"], "steps=0"),
+        ("pictures", ["--test", "99999"], "99999"),
+        ("levels", ["half.npy"], "whole numbers"),
+        ("levels", ["many.npy"], "0 to 4999"),
+        ("levels", ["wide.npy"], "shape"),
+        ("levels", ["none.npy"], "shape"),
+        ("levels", [drawn[0]], ".npy"),
+        ("vectors", ["--test", "2"], "continuous"),
+        ("bits", ["--test", "2", "--lossy"], "without --lossy"),
+    ):
+        where = bits if run == "bits" else runs / run
+        assert wrong in refused("compress", where, *words, "-o", "out.und"), words
+        assert tree(tmp_path) == before, words
+    refused("compress", runs / "pictures", drawn[0], "-o", "nowhere/out.und", *FEW, code=2)
+    assert tree(tmp_path) == before
+
+
+def test_what_decompress_and_inspect_refuse(runs, bits, drawn, tmp_path):
+    good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW)
+    data = Path("p.und").read_bytes()
+    Path("cut.und").write_bytes(data[:-2])
+    Path("flip.und").write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    Path("empty.und").write_bytes(b"")
+    Path("there").mkdir()
+    before = tree(tmp_path)
+    for run, words, wrong in (
+        ("pictures", ["cut.und", "-o", "new"], "cut.und: cut off within chunk 1"),
+        ("pictures", ["flip.und", "-o", "new"], "flip.und: damaged"),
+        ("pictures", ["empty.und", "-o", "new"], "empty.und"),
+        ("pictures", ["nowhere.und", "-o", "new"], "nowhere.und"),
+        ("pictures", ["p.und", "-o", "there"], "there"),
+        ("pictures", ["p.und", "-o", "new", "--max-values", "5"], "5 allowed"),
+        ("digits", ["p.und", "-o", "new"], "p.und"),
+        ("bits", ["p.und", "-o", "new"], "p.und"),
+    ):
+        where = bits if run == "bits" else runs / run
+        assert wrong in refused("decompress", where, *words), words
+        assert tree(tmp_path) == before, words
+    for name in ("cut", "flip", "empty", "nowhere"):
+        assert name in refused("inspect", f"{name}.und")
+
+
+def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
+    """A file that does not give back what went in is not written; without --verify nobody looks."""
+    from undiffuse.recipes import archive
+
+    monkeypatch.setattr(
+        archive, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
+    )
+    told = refused("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, code=1)
+    assert "nothing was written" in told and not (tmp_path / "p.und").exists()
+    good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, "--no-verify")
+    assert (tmp_path / "p.und").exists()
