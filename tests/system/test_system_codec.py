@@ -7,11 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import good, refused, tree
+from shell import good, tree, undiffuse
 
 from undiffuse.codec.container import pack, unpack
 
 FEW = ["--steps", "3", "--no-bound"]
+
+
+def refused(*arguments: object, code: int = 2) -> str:
+    """The last line on standard error of a command that must fail; a bar of progress may come before it."""
+    result = undiffuse(*arguments)
+    assert result.code == code and "Traceback" not in result.err, result
+    *_, last = result.err.splitlines()
+    assert last.startswith("undiffuse: ")
+    return last
 
 
 @pytest.fixture
@@ -27,7 +36,8 @@ def drawn(tmp_path: Path) -> list[Path]:
 
 
 def same(a: Path, b: Path) -> bool:
-    return np.array_equal(np.array(Image.open(a)), np.array(Image.open(b)))
+    with Image.open(a) as one, Image.open(b) as other:
+        return np.array_equal(np.array(one), np.array(other))
 
 
 @pytest.mark.parametrize("lossy", [[], ["--lossy"], ["--method", "channel"]], ids=" ".join)
@@ -58,15 +68,15 @@ def test_names_stay_in_the_folder(runs, drawn, tmp_path):
         (tmp_path / "back").rmdir()
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [b"{}", b"[1]", b"[[1,2]]", b'[["a",1e999,1]]', b'[["a",0,1]]', b'[["a",9,1e9]]', b"\xff", b"[" * 9999]
-    + [b'[["a",-7,9]]', b'[["a",700,9]]', b'[["a",null,9]]', b'[["a",16777216,16777216]]'],
-)
+LIES = ["{}", "[1]", "[[1,2]]", "?", "[" * 9999, '[["a",1e999,1]]', '[["a",0,1]]', '[["a",9,1e9]]']
+LIES += ['[["a",-7,9]]', '[["a",700,9]]', '[["a",7,9]]', '[["a",null,9]]', '[["a",16777216,16777216]]']
+
+
+@pytest.mark.parametrize("extra", LIES, ids=range(len(LIES)))
 def test_lists_of_pictures_that_lie(runs, drawn, tmp_path, extra):
     good("compress", runs / "pictures", *drawn, "-o", "p.und", *FEW, "--no-verify")
     header, parts = unpack((tmp_path / "p.und").read_bytes())
-    (tmp_path / "bad.und").write_bytes(pack(replace(header, extra=extra), parts))
+    (tmp_path / "bad.und").write_bytes(pack(replace(header, extra=extra.encode()), parts))
     assert "pictures" in refused("decompress", runs / "pictures", "bad.und", "-o", "back")
     assert not (tmp_path / "back").exists()
 
@@ -113,7 +123,8 @@ def lossless(runs: Path, folder: Path) -> Path:
 def test_rate_distortion(runs, tmp_path):
     said = good("rate-distortion", runs / "digits", "--test", "2", "--steps", "3", "-o", "rd.png")
     assert "real bytes" in said and "bound" in said
-    assert Image.open(tmp_path / "rd.png").size[0] > 100
+    with Image.open(tmp_path / "rd.png") as picture:
+        assert picture.size[0] > 100
     assert "progressive" in refused("rate-distortion", runs / "digits", "--method", "lossless")
 
 
