@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ import damage
 from compressors import gaussian
 from undiffuse import codec
 from undiffuse.codec import container
+from undiffuse.codec.chunk import Chunk
 from undiffuse.tensors import dims
 
 
@@ -48,3 +50,13 @@ def test_a_header_that_claims_too_much(monkeypatch):
         data = container.pack(replace(header, shape=shape), parts)
         with pytest.raises(ValueError, match="more than the 67108864 allowed"):
             codec.decompress(gaussian(), data, grid=damage.GRID)
+
+
+def test_words_that_nobody_wrote():
+    """Below what is read, where no number comes from them, and so no digest tells."""
+    model, _, data = damage.bases()[0]
+    header, (part,) = codec.unpack(data)
+    chunk = Chunk.unpack(3, part)
+    more = Chunk(3, np.append(np.array([7, 9], np.uint32), chunk.words), chunk.spare, chunk.sides).pack()
+    with pytest.raises(ValueError, match="end where they should"):
+        codec.decompress(model, container.pack(replace(header, chunks=((3, 0),)), [more]), grid=damage.GRID)
