@@ -135,7 +135,7 @@ def test_what_compress_refuses(runs, bits, drawn, tmp_path):
     Image.fromarray(noise[..., 0]).save("grey.png")
     Path("broken.png").write_bytes(drawn[0].read_bytes()[:60])
     np.save("half.npy", np.full((2, 4), 0.5))
-    np.save("many.npy", np.full((2, 4), 5000))
+    np.save("many.npy", np.full((2, 4), 70_000))
     np.save("wide.npy", np.zeros((2, 5), "u1"))
     np.save("none.npy", np.zeros((0, 4), "u1"))
     before = tree(tmp_path)
@@ -153,7 +153,7 @@ def test_what_compress_refuses(runs, bits, drawn, tmp_path):
         ("pictures", [drawn[0], "--steps", "0"], "steps=0"),
         ("pictures", ["--test", "99999"], "99999"),
         ("levels", ["half.npy"], "whole numbers"),
-        ("levels", ["many.npy"], "0 to 4999"),
+        ("levels", ["many.npy"], "0 to 65535"),
         ("levels", ["wide.npy"], "shape"),
         ("levels", ["none.npy"], "shape"),
         ("levels", [drawn[0]], ".npy"),
@@ -163,8 +163,6 @@ def test_what_compress_refuses(runs, bits, drawn, tmp_path):
         where = bits if run == "bits" else runs / run
         assert wrong in refused("compress", where, *words, "-o", "out.und"), words
         assert tree(tmp_path) == before, words
-    refused("compress", runs / "pictures", drawn[0], "-o", "nowhere/out.und", *FEW, code=2)
-    assert tree(tmp_path) == before
 
 
 def test_what_decompress_and_inspect_refuse(runs, bits, drawn, tmp_path):
