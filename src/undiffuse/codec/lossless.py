@@ -106,10 +106,10 @@ def _stacks(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _groups(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows that go through the network together: one at first, then an eighth of those before."""
+    """The rows that go through the network together: one at first, then a twelfth of those before."""
     start, most = 0, _most(shape)
     while start < count:
-        size = min(1 + start // 8, most, count - start)
+        size = min(1 + start // 12, most, count - start)
         yield slice(start, start + size)
         start += size
 
