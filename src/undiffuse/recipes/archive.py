@@ -21,6 +21,7 @@ from undiffuse.files import folder
 from undiffuse.recipes.example import PICTURES
 from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
+from undiffuse.recipes.tiles import joined, tiles
 
 NAME = 50  # characters of a picture's name that are kept: at most 200 bytes
 SIDE = 2**24  # of a picture
@@ -53,7 +54,7 @@ def gather(run: Run, paths: Sequence[str]) -> Gathered:
         return Gathered(_array(run, Path(paths[0])), [])
     pictures = [(Path(path), _picture(run, Path(path))) for path in paths]
     sizes = [(path.stem[:NAME], *image.shape[1:]) for path, image in pictures]
-    return Gathered(torch.cat([_tiles(image, run.shape) for _, image in pictures]), sizes)
+    return Gathered(torch.cat([tiles(image, run.shape) for _, image in pictures]), sizes)
 
 
 def test_examples(run: Run, count: int) -> Gathered:
@@ -74,11 +75,11 @@ def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
     names, place, found = dict[str, int](), 0, []
     for name, height, width in _sizes(header):
         down, across = (-(-side // own) for side, own in zip((height, width), raw.shape[2:], strict=True))
-        tiles = raw[place : place + down * across]
-        if len(tiles) != down * across:
+        each = raw[place : place + down * across]
+        if len(each) != down * across:
             raise ValueError("the file's pictures are larger than its examples")
         place += down * across
-        found.append((_free(name, names), _joined(tiles, down, across)[:, :height, :width]))
+        found.append((_free(name, names), joined(each, down, across)[:, :height, :width]))
     if place != len(raw):
         raise ValueError("the file's pictures are fewer than its examples")
     return found
@@ -142,23 +143,6 @@ def _picture(run: Run, path: Path) -> Tensor:
     if len(image) != run.shape[0]:
         raise ValueError(f"{path}: {len(image)} channels, this run has {run.shape[0]}; convert it first")
     return image
-
-
-def _tiles(image: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(C, H, W) as tiles (N, C, h, w), row by row."""
-    h, w = shape[1:]
-    down, across = -(-image.shape[1] // h), -(-image.shape[2] // w)
-    rows = torch.arange(down * h).clamp(max=image.shape[1] - 1)
-    columns = torch.arange(across * w).clamp(max=image.shape[2] - 1)
-    filled = image[:, rows][:, :, columns]
-    return filled.view(len(image), down, h, across, w).permute(1, 3, 0, 2, 4).reshape(-1, *shape)
-
-
-def _joined(tiles: Tensor, down: int, across: int) -> Tensor:
-    """The picture of the tiles."""
-    _, channels, h, w = tiles.shape
-    grid = tiles.view(down, across, channels, h, w).permute(2, 0, 3, 1, 4)
-    return grid.reshape(channels, down * h, across * w)
 
 
 def _sizes(header: codec.Header) -> Sizes:
