@@ -9,13 +9,15 @@ import torch
 from scipy import stats
 
 from compressors import exact, gaussian, pictures
-from oracles import Constant, normals
+from oracles import Constant, f64, normals
 from undiffuse import bounds, codec
 from undiffuse.bounds.chains import Costs
+from undiffuse.codec.alphabet import lattice
 from undiffuse.codec.chain import Chain
 from undiffuse.codec.channel import _blocks, _draws, _pick
-from undiffuse.codec.coder import QueueReader, QueueWriter
+from undiffuse.codec.coder import QueueReader, QueueWriter, Stack
 from undiffuse.codec.rounding import Follower, Recorder
+from undiffuse.distributions import Normal
 from undiffuse.kernels import Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import X0, DiscretizedDecoder, Posterior
@@ -203,3 +205,25 @@ def test_a_kernel_of_any_schedule_and_posterior_variance_beats_none():
     )
     x = torch.full((200, 3), 8, dtype=torch.uint8)
     assert coded_bits(codec.compress(model, x)) < 4.0
+
+
+@pytest.mark.parametrize("word", [1, 2**32 - 1], ids=["low", "high"])
+def test_a_draw_stays_near_its_mean(word: int):
+    """Bits that draw the last cell a law knows give that cell, and come back; once in ten million they do."""
+    cells, rounding = lattice(0.01, 3.0), Recorder()
+    law = cells.law(Normal(torch.linspace(-1, 1, 50).double(), f64(0.0004)), rounding, 0, closed=True)
+    stack = Stack(np.full(200, word, np.uint32), 0)
+    before = stack.words()[0]
+    drawn = stack.pop(law)
+    assert np.abs(cells.values(drawn) - np.linspace(-1, 1, 50)).max() <= 0.02 * 10 + 0.03
+    stack.push(law, drawn)
+    assert np.array_equal(stack.words()[0], before)
+    with pytest.raises(ValueError, match="no encoder"):
+        stack.push(law, drawn + 100)
+
+
+def test_a_chain_draws_by_closed_laws():
+    """Or one draw in ten million would be anywhere, and no decoder would know."""
+    chain = Chain(gaussian(), (3,), codec.Plan(20, (4, 19)), grids.uniform(20))
+    assert all(chain.forward(i, np.zeros((1, 3)), Recorder(), 0).closed for i in (1, 2))
+    assert not chain.prior(1, Recorder(), 0).closed

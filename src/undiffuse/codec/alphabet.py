@@ -35,8 +35,11 @@ class Alphabet(ABC):
         """x, float64, of the numbers (int32)."""
 
     @abstractmethod
-    def law(self, p: Any, rounding: Rounding, call: int) -> Law:
-        """A distribution of x, as one over the numbers, element by element in the order of memory."""
+    def law(self, p: Any, rounding: Rounding, call: int, closed: bool = False) -> Law:
+        """A distribution of x, as one over the numbers, element by element in the order of memory.
+
+        A `closed` one is drawn from, and need not hold every number.
+        """
 
 
 class Numbers(Alphabet):
@@ -49,7 +52,7 @@ class Numbers(Alphabet):
         """start + step n."""
         return self.start + self.step * numbers
 
-    def law(self, p: Distribution, rounding: Rounding, call: int) -> Law:
+    def law(self, p: Distribution, rounding: Rounding, call: int, closed: bool = False) -> Law:
         """A normal, or a rounded normal, over the numbers."""
         mean, width = self._told(p, rounding, call)
         return Law(constriction().model.QuantizedGaussian(*self.ends), (mean, width))
@@ -67,7 +70,7 @@ class Numbers(Alphabet):
 class Lattice(Numbers):
     """Cells of a continuous latent: very many, of which a law knows those near its mean."""
 
-    def law(self, p: Distribution, rounding: Rounding, call: int) -> Law:
+    def law(self, p: Distribution, rounding: Rounding, call: int, closed: bool = False) -> Law:
         """A normal over the cells within `TAILS` standard deviations; what is farther is written out."""
         mean, width = self._told(p, rounding, call)
         reach = int(min(TAILS * width.max() + 2, CELLS))
@@ -75,7 +78,7 @@ class Lattice(Numbers):
         family = constriction().model.QuantizedGaussian(-reach, reach)
         low, high = self.ends
         written = low - CELLS, high + CELLS  # wherever a base and a reach may lead
-        return Law(family, (mean - base, width), base, reach, written)
+        return Law(family, (mean - base, width), base, reach, written, closed)
 
 
 class Symbols(Alphabet):
@@ -88,7 +91,7 @@ class Symbols(Alphabet):
         """The numbers."""
         return numbers.astype(np.float64)
 
-    def law(self, p: Distribution, rounding: Rounding, call: int) -> Law:
+    def law(self, p: Distribution, rounding: Rounding, call: int, closed: bool = False) -> Law:
         """The rarer bit's probability, or that of every symbol."""
         families = constriction().model
         if isinstance(p, Bernoulli):

@@ -73,7 +73,7 @@ class Chain:
         """q(state i | state i - 1), whose values are given in any shape."""
         x, kernel = self.tensor(lower), self.model.kernel
         law = kernel.marginal(x, self.grid[0]) if i == 1 else kernel.transition(x, *self.grid[i - 2 : i])
-        return self.alphabets[i].law(law, rounding, call)
+        return self.alphabets[i].law(law, rounding, call, closed=True)
 
     def reverse(self, i: int, upper: np.ndarray, rounding: Rounding, call: int) -> Law:
         """p(state i - 1 | state i): a call of the network."""

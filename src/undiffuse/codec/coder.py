@@ -22,7 +22,8 @@ class Law:
 
     With a `base` the family is of numbers relative to it, from -reach to reach; what lies there or beyond is
     written out among `ends`. So a narrow law stays narrow: the coder gives every number that its family knows
-    a 2^-24 at least, and among very many of them that is no longer little.
+    a 2^-24 at least, and among very many of them that is no longer little. A `closed` law
+    is of numbers within its reach alone: one to draw from, and to write back what was drawn.
     """
 
     family: Any
@@ -30,11 +31,14 @@ class Law:
     base: np.ndarray | None = None
     reach: int = 0
     ends: tuple[int, int] = (0, 0)
+    closed: bool = False
 
     def split(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the family codes, and the numbers that are written out, less the lower end."""
         if self.base is None:
             return numbers, numbers[:0]
+        if self.closed:
+            return self._inside(numbers - self.base), numbers[:0]
         near = np.clip(numbers - self.base, -self.reach, self.reach)
         return near, numbers[np.abs(near) == self.reach] - self.ends[0]
 
@@ -42,11 +46,19 @@ class Law:
         """The numbers; `written` gives so many that were written out."""
         if self.base is None:
             return near
+        if self.closed:
+            inside: np.ndarray = near + self.base
+            return inside
         far = np.abs(near) == self.reach
         numbers: np.ndarray = near + self.base
         if far.any():
             numbers[far] = written(int(far.sum())) + self.ends[0]
         return numbers
+
+    def _inside(self, near: np.ndarray) -> np.ndarray:
+        if np.abs(near).max(initial=0) > self.reach:
+            raise ValueError("damaged: a latent is where no encoder puts it")
+        return near
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
