@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import good, tree, undiffuse
+from shell import good, refused, tree, undiffuse
 
 from undiffuse.codec.container import pack, unpack
 
 FEW = ["--steps", "3", "--no-bound"]
 
 
-def refused(*arguments: object, code: int = 2) -> str:
+def refused_late(*arguments: object, code: int = 2) -> str:
     """The last line on standard error of a command that must fail; a bar of progress may come before it."""
     result = undiffuse(*arguments)
     assert result.code == code and "Traceback" not in result.err, result
@@ -84,10 +84,11 @@ def test_lists_of_pictures_that_lie(runs, drawn, tmp_path, extra):
 def test_arrays_and_bits(runs, bits, made, tmp_path):
     levels, beats = np.load(made / "levels.npy")[:30], np.random.default_rng(0).integers(0, 2, (50, 20))
     for run, array in ((runs / "levels", levels), (bits, beats.astype("f4")), (bits, beats[0])):
+        name = f"{array.ndim}{array.dtype}"
         np.save(tmp_path / "a.npy", array)
-        good("compress", run, "a.npy", "-o", "a.und", *FEW)
-        good("decompress", run, "a.und", "-o", f"back{array.ndim}{array.dtype}")
-        found = np.load(tmp_path / f"back{array.ndim}{array.dtype}" / "data.npy")
+        good("compress", run, "a.npy", "-o", f"{name}.und", *FEW)
+        good("decompress", run, f"{name}.und", "-o", name)
+        found = np.load(tmp_path / name / "data.npy")
         assert np.array_equal(found, array.reshape(found.shape))
     good("compress", bits, "--test", "5", "-o", "t.und")
     assert "20" in good("inspect", "t.und")
@@ -101,10 +102,7 @@ def test_a_part_of_a_lossy_file(runs, tmp_path):
     whole = None
     for i, wanted in enumerate((99, 2.0, 0)):
         good("decompress", runs / "digits", "l.und", "-o", f"b{i}", "--bits", wanted)
-        found = (
-            np.load(tmp_path / f"b{i}" / "data.npy") if (tmp_path / f"b{i}" / "data.npy").exists() else None
-        )
-        assert found is not None
+        found = np.load(tmp_path / f"b{i}" / "data.npy")
         whole = found.astype(float) if whole is None else whole
         errors.append(float(np.square(found - whole).mean()))
     assert errors[0] == 0 < errors[1] <= errors[2] * 1.5
@@ -159,9 +157,10 @@ def test_what_compress_refuses(runs, bits, drawn, tmp_path):
         ("levels", [drawn[0]], ".npy"),
         ("vectors", ["--test", "2"], "continuous"),
         ("bits", ["--test", "2", "--lossy"], "without --lossy"),
+        ("pictures", [drawn[0], "-o", "grey.png"], "grey.png: exists already"),
     ):
         where = bits if run == "bits" else runs / run
-        assert wrong in refused("compress", where, *words, "-o", "out.und"), words
+        assert wrong in refused("compress", where, "-o", "out.und", *words), words
         assert tree(tmp_path) == before, words
 
 
@@ -197,7 +196,7 @@ def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
     monkeypatch.setattr(
         archive, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
     )
-    told = refused("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, code=1)
+    told = refused_late("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, code=1)
     assert "nothing was written" in told and not (tmp_path / "p.und").exists()
     good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, "--no-verify")
     assert (tmp_path / "p.und").exists()

@@ -1,6 +1,5 @@
 """undiffuse compress."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +32,7 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[FILE]...", help="Pictures of any size, or one .npy of whole numbers."),
     ] = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="The .und file to write.")] = "out.und",
+    out: Annotated[str, typer.Option("--out", "-o", help="The new .und file to write.")] = "out.und",
     test: Annotated[
         int | None, typer.Option("--test", help="Instead of files: so many of the run's test examples.")
     ] = None,
@@ -65,8 +64,10 @@ def command(
 
     if (test is None) == (not files):
         raise ValueError("name files to compress, or --test N for the run's own test examples (not both)")
-    how = method or ("universal" if lossy else "lossless")
+    how, target = method or ("universal" if lossy else "lossless"), archive.check_file(out)
     trained = load(run, device_of(device))
+    codec.prepared(trained.model, how)  # what cannot be is refused at once
+    trained.thinned(steps)
     found = archive.gather(trained, files or []) if test is None else archive.test_examples(trained, test)
     with ticking("choose steps", codec.candidates(how, trained.grid, steps)) as tick:
         trade = codec.choose(trained.model, found.raw, method=how, grid=trained.grid, steps=steps, tick=tick)
@@ -88,7 +89,7 @@ def command(
             again = archive.decompress(trained, data, values=found.raw.numel(), tick=tick)
         if not bool((again == found.raw).all()):
             raise RuntimeError("the file does not give back what was compressed; nothing was written")
-    with atomic(Path(out)) as handle:
+    with atomic(target) as handle:
         handle.write(data)
     _report(trained, found, plan, data, how, bound)
     typer.echo(printable(out))

@@ -13,8 +13,7 @@ undiffuse decompress runs/first photos.und -o restored
 
 undiffuse decompress runs/first photos.und -o coarse --bits 0.4
 
-The second reads 0.4 bits a pixel and colour of a file that was made with --lossy; one that was cut off is
-read as far as it goes.
+--bits is for files made with --lossy. One of those that was cut off is read as far as it goes.
 """
 
 
@@ -40,6 +39,8 @@ def command(
     with archive.naming(file):
         data = archive.read_file(file)
         header, parts = codec.unpack(data, most or codec.VALUES, bits)
+        codec.check_model(trained.model, header, trained.shape)
+        archive.sizes_of(header)  # what cannot be is refused at once
         with ticking("decompress", codec.count_decoding(header, len(parts))) as tick:
             raw = archive.decompress(trained, data, bits=bits, values=most or codec.VALUES, tick=tick)
         found = archive.restore(header, raw)

@@ -30,7 +30,11 @@ def command(
 
     if method not in codec.METHODS or not codec.METHODS[method].progressive:
         raise ValueError(f"--method {method}: progressive are universal and channel")
+    if test < 2:
+        raise ValueError(f"--test {test}: the bound's error needs two examples at least")
     trained = load(run, device_of(device))
+    codec.prepared(trained.model, method)  # what cannot be is refused at once
+    trained.thinned(steps)
     raw = archive.test_examples(trained, test).raw
     with ticking("choose steps", codec.candidates(method, trained.grid, steps)) as tick:
         trade = codec.choose(trained.model, raw, method=method, grid=trained.grid, steps=steps, tick=tick)

@@ -9,11 +9,13 @@ from undiffuse.codec.container import CODERS, VALUES, Header, unpack
 from undiffuse.codec.files import (
     METHODS,
     candidates,
+    check_model,
     choose,
     compress,
     count_calls,
     count_decoding,
     decompress,
+    prepared,
 )
 from undiffuse.codec.planning import Trade
 
@@ -27,11 +29,13 @@ __all__ = [
     "Trade",
     "account",
     "candidates",
+    "check_model",
     "choose",
     "compress",
     "count_calls",
     "count_decoding",
     "decompress",
     "planned",
+    "prepared",
     "unpack",
 ]

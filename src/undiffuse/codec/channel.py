@@ -20,7 +20,7 @@ from torch import Tensor
 from undiffuse.codec.chain import Chain
 from undiffuse.codec.coder import Law, QueueReader, QueueWriter, constriction
 from undiffuse.codec.progressive import Progressive, shared
-from undiffuse.codec.rounding import Rounding
+from undiffuse.codec.rounding import Recorder, Rounding
 from undiffuse.distributions import Distribution, Normal
 from undiffuse.tensors import total
 
@@ -30,7 +30,7 @@ BITS = 12  # of the fields that say how a batch was cut
 
 
 class Channel(Progressive):
-    """For a chain as it was trained, however many steps; slow, and some forty per cent above its bound."""
+    """For a chain as it was trained, however many steps; slow, and well above its bound."""
 
     number = 3
 
@@ -83,7 +83,7 @@ def _pick(aim: np.ndarray, ratio: float, draws: np.ndarray) -> tuple[np.ndarray,
 
 
 def _blocks(x: Tensor, blocks: int) -> np.ndarray:
-    """(B, blocks, width): elements dealt out in turn, the last ones repeated where they do not fill up."""
+    """(B, blocks, width): elements dealt out in turn, zeros where they do not fill up."""
     flat = x.flatten(1).double().cpu().numpy()
     width = -(-flat.shape[1] // blocks)
     padded = np.pad(flat, ((0, 0), (0, width * blocks - flat.shape[1])))
@@ -105,6 +105,5 @@ def _field(count: int) -> Law:
 def _rank(tenths: int, count: int) -> Law:
     """The law of a pick's place."""
     power = 1 + 1 / (tenths / 10 + 1.6)
-    each = np.arange(1, CANDIDATES + 1, dtype=np.float64) ** -power
-    each = np.ldexp(np.rint(each * 2.0**30), -30)
+    each = Recorder().positive(np.arange(1, CANDIDATES + 1, dtype=np.float64) ** -power, 0)
     return Law(constriction().model.Categorical(each, perfect=False), (count,))

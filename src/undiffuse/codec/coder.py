@@ -13,8 +13,6 @@ import numpy as np
 
 from undiffuse.random import digest
 
-WORD = 32
-
 
 @dataclass(frozen=True)
 class Law:
@@ -22,8 +20,8 @@ class Law:
 
     With a `base` the family is of numbers relative to it, from -reach to reach; what lies there or beyond is
     written out among `ends`. So a narrow law stays narrow: the coder gives every number that its family knows
-    a 2^-24 at least, and among very many of them that is no longer little. A `closed` law
-    is of numbers within its reach alone: one to draw from, and to write back what was drawn.
+    a 2^-24 at least, and among very many of them that is no longer little. A `closed` law is of numbers
+    within its reach alone: one to draw from, and to write back what was drawn.
     """
 
     family: Any
@@ -96,10 +94,6 @@ class Stack:
         if self._coder.is_empty():
             raise ValueError("more is read than was written")
         return numbers
-
-    def bits(self) -> int:
-        """How many there are, the spare ones included."""
-        return int(self._coder.num_valid_bits())
 
     def words(self) -> tuple[np.ndarray, int]:
         """All that has been written, and how many of the spare words lie untouched below it."""

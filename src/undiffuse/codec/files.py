@@ -10,7 +10,7 @@ from undiffuse.codec.alphabet import numbers_of
 from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.channel import Channel
 from undiffuse.codec.chunk import Chunk
-from undiffuse.codec.container import VALUES, Header, digest_of, pack, unpack
+from undiffuse.codec.container import CODERS, VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method, Tick
@@ -23,7 +23,7 @@ from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.schedules import grids
 from undiffuse.tensors import dims
 
-METHODS: dict[str, Method] = {"lossless": Lossless(), "universal": Universal(), "channel": Channel()}
+METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
 PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and examples at least
 
 
@@ -87,8 +87,7 @@ def decompress(
     this machine's arithmetic cannot read.
     """
     header, parts = unpack(data, values, bits)
-    if header.shape != (shape or header.shape):
-        raise ValueError(f"the file's examples are of shape {header.shape}, this model's of {shape}")
+    check_model(coded(model), header, shape)
     try:
         return _decoded(model, header, parts, base_grid(model, grid), tick)
     except FloatingPointError as error:
@@ -97,8 +96,7 @@ def decompress(
 
 def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Tensor, tick: Tick) -> Tensor:
     known = coded(model)
-    how = next(each for each in METHODS.values() if each.number == header.coder)
-    _check_model(known, header)
+    how = METHODS[CODERS[header.coder]]
     chain = Chain(how.model(known), header.shape, header.plan, base)
     with _given(header.shape):
         found = canary(chain)
@@ -124,8 +122,7 @@ def choose(
     tick: Tick = lambda: None,
 ) -> Trade:
     """What chains of every number of steps cost, on a few of the examples x (N, *shape)."""
-    how = _method(method)
-    known = how.model(coded(model))
+    known = prepared(model, method)
     count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
     few = x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
     x_0 = space(known).encode(few)
@@ -133,6 +130,11 @@ def choose(
     base = base_grid(model, grid)
     with _given(tuple(x.shape[1:])):
         return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
+
+
+def prepared(model: ReverseProcess, method: str) -> Denoiser:
+    """The model whose chain a method codes. Raises ValueError for one that it cannot code."""
+    return _method(method).model(coded(model))
 
 
 def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
@@ -148,8 +150,7 @@ def count_calls(method: str, shape: tuple[int, ...], steps: int, count: int) -> 
 
 def count_decoding(header: Header, arrived: int) -> int:
     """Network calls, and ticks, of decoding a file of which so many chunks are there."""
-    name = next(name for name, each in METHODS.items() if each.number == header.coder)
-    calls = count_calls(name, header.shape, len(header.plan.places), header.count)
+    calls = count_calls(CODERS[header.coder], header.shape, len(header.plan.places), header.count)
     return calls * arrived // len(header.chunks)
 
 
@@ -196,7 +197,11 @@ def _given(shape: tuple[int, ...]) -> Iterator[None]:
         raise ValueError(f"this model cannot take examples of shape {shape}: {reason}") from error
 
 
-def _check_model(model: Denoiser, header: Header) -> None:
+def check_model(model: ReverseProcess, header: Header, shape: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError for a file of another model, or of other examples than of this shape."""
+    if header.shape != (shape or header.shape):
+        raise ValueError(f"the file's examples are of shape {header.shape}, this model's of {shape}")
+    model = coded(model)
     found = model_hash(model)
     if (found, _levels(model)) != (header.model, header.levels):
         raise ValueError(

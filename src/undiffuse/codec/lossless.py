@@ -7,9 +7,9 @@ Popping gives back the bits that choosing x_t cost, so that on average an exampl
 
     E[sum log q(x_t | x_s) - log p(x_s | x_t)] - log p(x_1)    nats,
 
-the bound. A pop always comes just before a push, so that no more bits have to lie on the stack than one
-latent needs; the first examples go alone, and groups grow as there is more to pop from. Decoding runs the
-same backwards.
+the bound. A pop always comes just before a push, so that what has to lie on the stack does not grow with the
+chain; the first examples go alone, and groups grow as there is more to pop from. Decoding runs the same
+backwards.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ GROUPED = 2**14  # values that go through the network together, or eight example
 class Lossless(Method):
     """Bits back, for any kernel: exact, and within a hundredth of the bound once there are many examples."""
 
-    number, progressive = 1, False
+    number = 1
 
     def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
         """One stack after another, each of up to `STACKED` values."""

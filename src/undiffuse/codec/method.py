@@ -7,6 +7,7 @@ import numpy as np
 
 from undiffuse.codec.chain import Chain
 from undiffuse.codec.chunk import Chunk
+from undiffuse.codec.container import PROGRESSIVE
 from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser
 from undiffuse.tensors import micro_batch
@@ -18,7 +19,6 @@ class Method(ABC):
     """Examples' numbers (N, D), int32, to chunks and back. `number` names it in files."""
 
     number: int
-    progressive: bool  # whether the first chunks are good for something without the rest
     candidates = 64  # times of the chain that its best ones are chosen from
 
     def model(self, model: Denoiser) -> Denoiser:
@@ -26,6 +26,11 @@ class Method(ABC):
         if isinstance(model.kernel, Universal):
             return model.under(Gaussian(model.kernel.schedule))
         return model
+
+    @property
+    def progressive(self) -> bool:
+        """Whether the first chunks are good for something without the rest."""
+        return self.number in PROGRESSIVE
 
     @abstractmethod
     def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:

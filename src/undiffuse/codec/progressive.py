@@ -28,8 +28,6 @@ from undiffuse.tensors import dims
 class Progressive(Method):
     """Sends a draw of every step q(x_s | x_t, x_0) by the model's p(x_s | x_t)."""
 
-    progressive = True
-
     def model(self, model: Denoiser) -> Denoiser:
         """Gaussian chains only."""
         if not isinstance(model.kernel, Gaussian):

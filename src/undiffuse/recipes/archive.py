@@ -5,6 +5,7 @@ file keeps names and sizes, and gives back the same pictures.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from undiffuse.files import folder
 from undiffuse.recipes.example import PICTURES
 from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
-from undiffuse.recipes.tiles import joined, tiles
+from undiffuse.recipes.tiles import counts, joined, tiles
 
 NAME = 50  # characters of a picture's name that are kept: at most 200 bytes
 SIDE = 2**24  # of a picture
@@ -68,29 +69,27 @@ def test_examples(run: Run, count: int) -> Gathered:
 def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
     """(name, picture (C, H, W)) of every picture, or one array (N, *shape) named data.
 
-    Raises ValueError for sizes that are not those of the examples.
+    Raises ValueError as `sizes_of` does.
     """
     if not header.extra:
         return [("data", raw)]
     names, place, found = dict[str, int](), 0, []
-    for name, height, width in _sizes(header):
-        down, across = (-(-side // own) for side, own in zip((height, width), raw.shape[2:], strict=True))
+    for name, height, width in sizes_of(header):
+        down, across = counts(height, width, header.shape)
         each = raw[place : place + down * across]
-        if len(each) != down * across:
-            raise ValueError("the file's pictures are larger than its examples")
         place += down * across
         found.append((_free(name, names), joined(each, down, across)[:, :height, :width]))
-    if place != len(raw):
-        raise ValueError("the file's pictures are fewer than its examples")
     return found
 
 
 def check_target(path: str) -> Path:
     """The folder to write. Raises FileExistsError if there is one."""
-    target = Path(path)
-    if target.exists():
-        raise FileExistsError(f"{target}: exists already; choose a new folder")
-    return target
+    return _new(path, "folder")
+
+
+def check_file(path: str) -> Path:
+    """The file to write. Raises FileExistsError if there is one: nothing of the user's is overwritten."""
+    return _new(path, "file")
 
 
 def write(found: "list[tuple[str, Tensor]]", target: Path) -> list[Path]:
@@ -145,7 +144,27 @@ def _picture(run: Run, path: Path) -> Tensor:
     return image
 
 
-def _sizes(header: codec.Header) -> Sizes:
+def _new(path: str, what: str) -> Path:
+    target = Path(path)
+    if target.exists():
+        raise FileExistsError(f"{target}: exists already; choose a new {what}")
+    return target
+
+
+def sizes_of(header: codec.Header) -> Sizes:
+    """Names and sizes of a file's pictures; none for an array.
+
+    Raises ValueError for sizes that are not those of its examples.
+    """
+    if not header.extra:
+        return []
+    sizes = _listed(header)
+    if sum(math.prod(counts(h, w, header.shape)) for _, h, w in sizes) != header.count:
+        raise ValueError("the file's pictures are not those of its examples")
+    return sizes
+
+
+def _listed(header: codec.Header) -> Sizes:
     try:
         sizes = [(str(name)[:NAME], int(h), int(w)) for name, h, w in json.loads(header.extra)]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -27,7 +27,7 @@ def chain_bound(
     It is that of up to `EXAMPLES` of the examples, evenly spread.
     """
     grid = plan.grid(run.grid)
-    model = codec.planned(codec.METHODS[method].model(run.denoiser), grid, plan)
+    model = codec.planned(codec.prepared(run.model, method), grid, plan)
     parts = bounds.blocks(model, _few(raw), grid=grid, encode=run.space.encode, tick=tick)
     bits = torch.cat([part.total for _, part in parts]) / (dims(run.shape) * math.log(2))
     return float(bits.mean()), float(bits.std(correction=min(1, len(bits) - 1))) / len(bits) ** 0.5
@@ -90,7 +90,7 @@ def bound_curve(
 ) -> Curve:
     """What the bound says of the same chain: bits that have come, and the error of E[x_0 | x_t]."""
     grid = plan.grid(run.grid)
-    model = codec.planned(codec.METHODS[method].model(run.denoiser), grid, plan)
+    model = codec.planned(codec.prepared(run.model, method), grid, plan)
     half = 255 / 2
     found = bounds.progressive(
         model, raw, grid=grid, encode=run.space.encode, view=lambda x: x.clamp(-1, 1) * half, tick=tick
