@@ -1,8 +1,9 @@
-"""Data sets from the hub: with `datasets` where it is installed, else with something that behaves like it."""
+"""Data sets from the hub: with `datasets` itself on a folder, and with something that behaves like it."""
 
 import sys
 import types
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -83,7 +84,6 @@ def test_without_the_extra(monkeypatch):
 
 
 def test_the_real_library_loads_a_folder(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
     for part, numbers in (("train", range(9)), ("test", range(9, 12))):

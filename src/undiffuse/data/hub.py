@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from undiffuse.data.decoded import Pictures
-from undiffuse.data.images import numbers_of
 from undiffuse.data.loading import Loading
+from undiffuse.data.own import numbers_of
 from undiffuse.data.source import Source, Splits, check_fraction
 
 

@@ -1,60 +1,29 @@
 """Your own images: a folder of PNG and JPEG files."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, ClassVar, final
 
-import torch
-from torch import Tensor
-
 from undiffuse.data.decoded import Pictures
-from undiffuse.data.files import existing, plain_path
-from undiffuse.data.loading import Loading
+from undiffuse.data.files import existing
+from undiffuse.data.own import Own, in_folders, numbers_of
 from undiffuse.data.pictures import open_picture
-from undiffuse.data.source import Source, Splits, check_fraction, split
+from undiffuse.data.source import Splits
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
-class Images(Source):
+class Images(Own):
     """A folder of PNG and JPEG files, searched with its subfolders.
 
     Other and hidden files are ignored. If there are subfolders ``train`` and ``test``, those are
     the splits; otherwise the files, sorted by path, are split by `test`. Images are turned upright
     as their EXIF says. Grey images keep one channel, colour images three.
-
-    Args:
-        path: the folder.
-        size: side of the square, or (height, width), that images are centre-cropped and resized to.
-            None keeps their size, which must then be the same for all.
-        channels: 1 turns colour into grey, 3 grey into colour; None keeps them, if all have the
-            same.
-        test: share of images kept for testing, if the folder is not split already.
-        memory: up to so many GB of decoded images are kept in memory; more are decoded when needed.
-        workers: processes that decode ahead while training; the batches are the same for any number.
-        skip_bad: skip images that cannot be read: the next one stands in the place of each.
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     source: ClassVar[str] = "your folder of PNG and JPEG files: data.path=FOLDER"
-    licence: ClassVar[str] = "that of your images"
     about: ClassVar[str] = "images (1, H, W) or (3, H, W), 256 levels"
-
-    def __init__(
-        self,
-        path: str | Path,
-        size: int | tuple[int, int] | None = None,
-        channels: int | None = None,
-        test: float = 0.1,
-        memory: float = 1.0,
-        workers: int = 0,
-        skip_bad: bool = False,
-    ) -> None:
-        self.path, self.test = plain_path(path), check_fraction(test)
-        self.loading = Loading(size, channels, memory, workers, skip_bad)
 
     def load(self) -> Splits:
         """Look at every header first, to find at once what does not fit; decode, if all fit in memory."""
@@ -85,22 +54,6 @@ class Files(Pictures):
     def open(self, number: int) -> IO[bytes]:
         """The file."""
         return open_picture(self.name(number))
-
-
-def in_folders(root: Path, find: Callable[[Path], list[Path]]) -> tuple[list[Path], int | None]:
-    """What is found in a folder, or in its ``train`` and ``test``, and then how much in ``train``."""
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        train, test = find(root / "train"), find(root / "test")
-        return [*train, *test], len(train)
-    return find(root), None
-
-
-def numbers_of(total: int, train: int | None, fraction: float) -> tuple[Tensor, Tensor]:
-    """Numbers of the training and the test examples: the first `train`, or, if None, split at random."""
-    if train is None:
-        return split(total, fraction)
-    numbers = torch.arange(total)
-    return numbers[:train], numbers[train:]
 
 
 def find_images(root: Path) -> list[Path]:
