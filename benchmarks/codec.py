@@ -49,10 +49,14 @@ def main() -> None:
 
     chain = plan.grid(run.grid)
     model = codec.planned(codec.METHODS[given.method].model(run.denoiser), chain, plan)
+    began = time.perf_counter()
     parts = bounds.blocks(model, raw[: given.bound], grid=chain, encode=run.space.encode)
     bits = torch.cat([part.total for _, part in parts]) / (raw[0].numel() * math.log(2))
+    each = (time.perf_counter() - began) / (len(bits) * len(chain))
     bound, se = float(bits.mean()), float(bits.std()) / len(bits) ** 0.5
-    print(f"bound of {len(bits)} examples: {bound:.4f} +- {se:.4f} bits/dim")
+    print(
+        f"bound of {len(bits)} examples: {bound:.4f} +- {se:.4f} bits/dim; {1000 * each:.2f} ms an example and step"
+    )
 
     run.denoiser.network = Clock(run.denoiser.network)
     for name in ("encode", "decode"):
@@ -62,7 +66,9 @@ def main() -> None:
         else:
             assert bool((codec.decompress(run.model, data, grid=run.grid) == raw).all())
         seconds = time.perf_counter() - began
-        print(f"{name}: {seconds:.1f} s, {1 - Clock.seconds / seconds:.1%} of it outside the network")
+        each = seconds / (len(raw) * len(chain))
+        outside = 1 - Clock.seconds / seconds
+        print(f"{name}: {1000 * each:.2f} ms an example and step, {outside:.1%} of it outside the network")
     account = codec.account(data)
     for name in ("data", "start", "calls", "header", "total"):
         value = getattr(account, name)
