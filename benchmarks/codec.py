@@ -55,7 +55,8 @@ def main() -> None:
     each = (time.perf_counter() - began) / (len(bits) * len(chain))
     bound, se = float(bits.mean()), float(bits.std()) / len(bits) ** 0.5
     print(
-        f"bound of {len(bits)} examples: {bound:.4f} +- {se:.4f} bits/dim; {1000 * each:.2f} ms an example and step"
+    told = f"{bound:.4f} +- {se:.4f} bits/dim; {1000 * each:.2f} ms an example and step"
+    print(f"bound of {len(bits)} examples: {told}")
     )
 
     run.denoiser.network = Clock(run.denoiser.network)
