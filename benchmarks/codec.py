@@ -48,16 +48,14 @@ def main() -> None:
     print(f"expected bits/dim by steps: {shown}; {len(plan.places)} steps")
 
     chain = plan.grid(run.grid)
-    model = codec.planned(codec.METHODS[given.method].model(run.denoiser), chain, plan)
+    model = codec.planned(codec.prepared(run.model, given.method), chain, plan)
     began = time.perf_counter()
     parts = bounds.blocks(model, raw[: given.bound], grid=chain, encode=run.space.encode)
     bits = torch.cat([part.total for _, part in parts]) / (raw[0].numel() * math.log(2))
     each = (time.perf_counter() - began) / (len(bits) * len(chain))
     bound, se = float(bits.mean()), float(bits.std()) / len(bits) ** 0.5
-    print(
     told = f"{bound:.4f} +- {se:.4f} bits/dim; {1000 * each:.2f} ms an example and step"
     print(f"bound of {len(bits)} examples: {told}")
-    )
 
     run.denoiser.network = Clock(run.denoiser.network)
     for name in ("encode", "decode"):
