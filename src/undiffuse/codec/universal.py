@@ -59,7 +59,9 @@ class Universal(Progressive):
         kernel: Any = chain.model.kernel
         (s, t), p = chain.grid[i - 2 : i], chain.back(i, x)
         if not isinstance(p, Smoothed):
-            raise ValueError("a universal chain needs variances above the bridge's, in its plan or learned")
+            raise ValueError(
+                "universal steps need variances above the bridge's, learned or planned: use at most 128 steps"
+            )
         width = float(kernel.spacing(s, t))
         alpha, sigma = kernel.alpha_sigma(s)
         cells = int(np.ceil(float(alpha + TAILS * sigma) / width)) + 1
