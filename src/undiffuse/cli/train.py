@@ -151,6 +151,11 @@ def _follow(experiment: "Experiment") -> None:
         for event in experiment.train(signals):
             if event.progress.skipped:
                 bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
+            if event.progress.spike:
+                back = "" if event.rewound is None else f"; went back to step {event.rewound:,}"
+                bar.console.print(f"{event.progress.spike}{back}", markup=False, soft_wrap=True)
+            if not event.progress.taken:
+                bar.update(task, completed=experiment.state.step)
                 continue
             loss = event.progress.loss
             average = loss if average is None else 0.98 * average + 0.02 * loss

@@ -26,6 +26,7 @@ from undiffuse.recipes.measuring import due, measured
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
+from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.rounding import same_rounding
 from undiffuse.recipes.run import Run
 from undiffuse.trackers import TRACKERS, Tracker
@@ -37,6 +38,7 @@ from undiffuse.training import (
     Progress,
     Settings,
     Signals,
+    SpikeError,
     State,
     Stopped,
     checkpoint,
@@ -149,20 +151,17 @@ class Experiment:
         if settings.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         state = State(model, settings)
-        if saved is not None:
-            put_back(state, saved)
         if settings.compile:
             model.network.compile()
-        made = cls(run_of(folder, plan, model, facts, state.step), splits, state)
+        made = cls(run_of(folder, plan, model, facts, saved.step if saved else 0), splits, state)
         made.origin = {
             "recipe": recipe_hash(plan),
             "data": facts.get("sha256", ""),
             "numerics": fingerprint(device),
         }
         if saved is not None:
+            put_back(state, saved, made.objective)
             made.pending = saved.state["pending"]
-            if saved.state["times"]:
-                made.objective.times.restore(saved.state["times"])
         return made
 
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
@@ -174,11 +173,13 @@ class Experiment:
         signals = Signals() if signals is None else signals
         begin = self.state.step
         log = Log(self.run.folder / "metrics.jsonl", begin, self.pending, self._tracker())
+        if self.settings.on_spike == "rewind":
+            self._save(log)  # or there may be none to go back to
         try:
             for progress in log.closing(self.steps()):
                 yield self._after(progress, log, signals)
                 if signals.stop is not None:
-                    raise Stopped(signals.stop, f"after step {progress.step:,}: saved; {self._again()}")
+                    raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
         except NonFiniteError as error:
             raise self._explained(error, log) from error
         self._draw(begin < self.settings.steps)
@@ -192,6 +193,11 @@ class Experiment:
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
         settings, step = self.settings, progress.step
+        if progress.spike is not None:
+            self._spiked(progress.spike)
+            if settings.on_spike == "rewind":
+                back = rewind(self.run.folder, self.state, self.objective, log, progress.spike)
+                return Event(progress, rewound=back)
         event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
@@ -207,6 +213,11 @@ class Experiment:
         if len(self.splits.skipped) > self.listed:
             self.listed = save_skipped(self.run.folder, self.splits.skipped)
         return event
+
+    def _spiked(self, spike: SpikeError) -> None:
+        """Write down that there was one."""
+        found = {"loss": spike.loss, "median": spike.median, "limit": spike.limit}
+        record(self.run.folder, spike.step + 1, "spike", **found, done=self.settings.on_spike)
 
     def _explained(self, error: NonFiniteError, log: Log) -> NonFiniteError:
         """The error with the command that repeats the step, from a checkpoint as close to it as can be."""
@@ -243,6 +254,8 @@ class Experiment:
         state, recipe = self.state, self.run.recipe
         other = {"settings": asdict(self.settings), "recipe": recipe.describe(), "skips": state.skips}
         other |= {"times": self.objective.times.state(), "pending": log.losses}
+        other |= {"losses": state.spikes.recent, "rewinds": state.rewinds, "detour": state.detour}
         now = checkpoint.Checkpoint(state.step, **state.groups(), state=other, origin=self.origin)
         log.sync()
-        return checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)
+        root, keep = self.run.folder / "checkpoints", self.settings.keep
+        return checkpoint.save(root, now, keep, held(state.step, self.settings))

@@ -14,11 +14,12 @@ from undiffuse.training import Progress
 
 @dataclass(frozen=True)
 class Event:
-    """One training step, and what was measured or written after it."""
+    """One training step, and what was measured or written after it; or the step that the run went back to."""
 
     progress: Progress
     test: Evaluation | None = None
     files: tuple[Path, ...] = ()
+    rewound: int | None = None
 
     def with_files(self, *files: Path) -> "Event":
         """The event, and these files."""
@@ -32,16 +33,21 @@ class Log:
     """
 
     def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None = None) -> None:
-        self.path, self.losses, self.tracker = path, list(pending), tracker
-        if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
-            rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
+        self.path, self.tracker = path, tracker
+        self.back_to(step, pending)
+
+    def back_to(self, step: int, pending: list[float]) -> None:
+        """As it was after this step: later rows belong to a lost future."""
+        self.losses = list(pending)
+        if self.path.exists():
+            rows = [row for row in read_metrics(self.path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
-            write_text(path, text)
+            write_text(self.path, text)
 
     def add(self, event: Event, due: bool) -> None:
         """Count a step in; write a row if one is due or the model was evaluated."""
         progress = event.progress
-        if progress.skipped is None:
+        if progress.taken:
             self.losses.append(progress.loss)
         if not (due or event.test) or not self.losses:
             return

@@ -11,6 +11,7 @@ from undiffuse.training.optimizer import restore, state_of
 from undiffuse.training.scan import recover
 from undiffuse.training.settings import Settings
 from undiffuse.training.signals import Signals, Stopped
+from undiffuse.training.spikes import SpikeError
 
 __all__ = [
     "EMA",
@@ -22,6 +23,7 @@ __all__ = [
     "Progress",
     "Settings",
     "Signals",
+    "SpikeError",
     "State",
     "Stopped",
     "canary",

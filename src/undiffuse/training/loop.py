@@ -16,13 +16,15 @@ from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
 from undiffuse.training.settings import Settings
+from undiffuse.training.spikes import SpikeError, Spikes
 
 
 @dataclass(frozen=True)
 class Progress:
     """What one step did. `step` counts the steps done; `seconds` is the step's own time.
 
-    A step whose loss or gradient was not finite and that was left out has the error in `skipped`.
+    `taken`: whether the weights moved. A step that was left out because its loss or gradient was not finite
+    has the error in `skipped`; one whose loss is a spike, left out or not, has it in `spike`.
     """
 
     step: int
@@ -30,7 +32,9 @@ class Progress:
     grad_norm: float
     lr: float
     seconds: float
+    taken: bool = True
     skipped: NonFiniteError | None = None
+    spike: SpikeError | None = None
 
 
 class State:
@@ -43,7 +47,18 @@ class State:
         self.ema = EMA(model, settings.ema)
         self.step = 0
         self.skips = 0  # steps left out in a row
+        self.spikes = Spikes(settings.spike)
+        self.rewinds = self.detour = 0  # how often the run went back, and the batches it left out by that
         self._watch: Watch | None = None
+
+    @property
+    def batch(self) -> int:
+        """The number of the next batch, which keys all that is drawn for it."""
+        return self.step + self.detour
+
+    def placed(self) -> None:
+        """To be called when tensors were replaced, not only changed."""
+        self._watch = None
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """Everything that training changes, by name."""
@@ -72,9 +87,13 @@ def train(
     """Train until `settings.steps` steps are done, yielding after each.
 
     Step n sees the examples `batches(n)`, with `labels(n)` if there are any. Step n draws by keys of n
-    alone, so that a state and its step number are all there is to save.
+    alone, so that a state and its step number are all there is to save. If the run has gone back (see
+    `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
+    A loss that is a spike is reported; unless `settings.on_spike` is record, its step is left out. Whoever
+    reads the reports may then change the state: the next step is the one that it says.
     Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
-    with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row.
+    with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row. SpikeError
+    after as many spikes in a row.
     """
     settings, model = state.settings, state.model
     device = next(model.parameters()).device
@@ -83,18 +102,22 @@ def train(
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
-        x_0 = batches(state.step).to(device)
-        generator = keyed(seed, "train", state.step)
-        with _dropout_seed(keyed(seed, "dropout", state.step), device):
-            given = model if labels is None else model.given(labels(state.step).to(device))
+        number = state.batch
+        x_0 = batches(number).to(device)
+        generator = keyed(seed, "train", number)
+        with _dropout_seed(keyed(seed, "dropout", number), device):
+            given = model if labels is None else model.given(labels(number).to(device))
             loss = _backward(given, objective, x_0, generator, settings)
         norm = _clip(model, settings.clip)
         bad = _checked(state, x_0, loss, norm)
-        if bad is None:
+        spike = _spike(state, loss) if bad is None else None
+        taken = bad is None and (spike is None or settings.on_spike == "record")
+        if taken:
             _update(state, rate)
-        state.skips = 0 if bad is None else state.skips + 1
+            state.spikes.add(loss)
+        state.skips = 0 if taken else state.skips + 1
         state.step += 1
-        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, bad)
+        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, taken, bad, spike)
 
 
 def _update(state: State, rate: float) -> None:
@@ -117,6 +140,14 @@ def _checked(state: State, x_0: Tensor, loss: float, norm: float) -> NonFiniteEr
     if state.settings.non_finite == "skip" and whole and state.skips < state.settings.skip_limit:
         return error
     raise error
+
+
+def _spike(state: State, loss: float) -> SpikeError | None:
+    """The spike that the loss is; raised after too many in a row."""
+    spike, limit = state.spikes.find(state.step, loss), state.settings.skip_limit
+    if spike is not None and state.skips >= limit:
+        raise spike.told(f"{limit} steps in a row were left out (train.skip_limit)")
+    return spike
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def recover(
     sweep(root)
     reasons: list[str] = []
     for path in reversed(checkpoint.steps(root)):
-        if until is not None and int(path.name.removeprefix("step-")) > until:
+        if until is not None and checkpoint.step_of(path) > until:
             continue
         try:
             return checkpoint.load(path, device), reasons

@@ -19,8 +19,11 @@ class Settings:
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
     drawn (0: never). A batch with a loss or gradient that is not finite ends the run, or is left out
-    (`non_finite` stop or skip), `skip_limit` in a row at most. `tracker` (tensorboard, wandb or trackio) gets
-    what metrics.jsonl gets, and pictures.
+    (`non_finite` stop or skip), `skip_limit` in a row at most. A loss that is `spike` times as far above the
+    median of the last ones as the largest of them (0: not looked for) is recorded, or left out, or the run
+    goes back to a checkpoint and leaves out all batches since (`on_spike` record, skip or rewind), at most
+    `rewind_limit` times. `tracker` (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
+    pictures.
     """
 
     steps: int = 1000
@@ -41,6 +44,9 @@ class Settings:
     compile: bool = False
     non_finite: Literal["stop", "skip"] = "stop"
     skip_limit: int = 10
+    spike: float = 0.0
+    on_spike: Literal["record", "skip", "rewind"] = "record"
+    rewind_limit: int = 3
     log_every: int = 10
     sample_every: int = 0
     sample_steps: int = 50
@@ -53,7 +59,15 @@ class Settings:
     tracker: str | None = None
 
     def __post_init__(self) -> None:
-        at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1, "skip_limit": 1}
+        at_least = {
+            "steps": 1,
+            "batch": 1,
+            "accumulate": 1,
+            "log_every": 1,
+            "keep": 1,
+            "skip_limit": 1,
+            "rewind_limit": 1,
+        }
         at_least |= {"evaluate_examples": 2, "evaluate_terms": 1, "sample_steps": 1}
         at_least |= dict.fromkeys(
             (
@@ -79,6 +93,12 @@ class Settings:
             raise ValueError(f"train.label_dropout={self.label_dropout}: must be a share from 0 to 1")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"train.lr={self.lr}: must be positive and finite")
+        if self.spike and not 1 <= self.spike < math.inf:
+            raise ValueError(f"train.spike={self.spike}: must be 0, for none, or finite and at least 1")
+        if self.on_spike != "record" and not self.spike:
+            raise ValueError(f"train.on_spike={self.on_spike}: needs a train.spike, such as 3")
+        if self.on_spike == "rewind" and not self.checkpoint_every:
+            raise ValueError("train.on_spike=rewind: needs a train.checkpoint_every to go back to")
         if self.weight_decay == math.inf:
             raise ValueError(f"train.weight_decay={self.weight_decay}: must be finite")
         if self.batch % self.accumulate:
