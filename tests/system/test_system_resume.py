@@ -14,7 +14,7 @@ from shell import CHAIN, POINTS, good, refused, train, tree, undiffuse
 
 from undiffuse.recipes import Experiment, jobs, load
 from undiffuse.recipes import experiment as module
-from undiffuse.training import checkpoint, loop
+from undiffuse.training import checkpoint, loop, scaling
 
 WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]
 
@@ -169,6 +169,35 @@ def test_skipped_steps_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (event["step"], event["event"], event["in_a_row"]) == (2, "skipped", 1)
     rows = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 3, 4, 5, 6]
+
+
+def test_the_loss_scale_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped among overflows, and between two doublings of the scale."""
+    monkeypatch.setattr(scaling, "FIRST", 2.0**26)
+    monkeypatch.setattr(scaling, "GROWTH", 3)
+    words = [*WORDS[:-1], "train.steps=24", "train.precision=fp16", "train.log_every=1", "--out"]
+    good(*words, "whole")
+    rows = [json.loads(line) for line in Path("whole/metrics.jsonl").read_text().splitlines()]
+    first, last = rows[0], rows[-1]
+    assert 1 < first["overflows"] < last["overflows"] == 24 - len(rows)
+    assert first["step"] == first["overflows"] + 1
+    assert len({row["loss_scale"] for row in rows}) > 1
+    state = json.loads((checkpoint.latest(Path("whole/checkpoints")) / "state.json").read_text())["scaling"]
+    assert (state["scale"], state["overflows"]) == (last["loss_scale"], last["overflows"])
+    real = module.train
+    for stop in (2, first["overflows"] + 1, 3):
+
+        def signalled(*arguments, stop=stop):
+            for number, progress in enumerate(real(*arguments), 1):
+                if number == stop:
+                    signal.raise_signal(signal.SIGTERM)
+                yield progress
+
+        monkeypatch.setattr(module, "train", signalled)
+        refused_last(*words, "part", code=143)
+    monkeypatch.setattr(module, "train", real)
+    good(*words, "part")
+    assert bits(Path("part")) == bits(Path("whole"))
 
 
 def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):

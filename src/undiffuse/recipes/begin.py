@@ -116,12 +116,9 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
             parameter.copy_(saved.weights[name])
             state.ema.average[name].copy_(saved.average[name])
     restore(state.optimizer, state.model, saved.optimizer)
-    state.placed()
+    state.put_back(saved.step, saved.state)
     if saved.state["times"]:
         objective.times.restore(saved.state["times"])
-    state.step, state.skips = saved.step, saved.state["skips"]
-    state.rewinds, state.detour = saved.state["rewinds"], saved.state["detour"]
-    state.spikes.recent = saved.state["losses"]
 
 
 def absolute(node: dict[str, Any]) -> dict[str, Any]:

@@ -252,9 +252,8 @@ class Experiment:
     def _save(self, log: Log) -> Path:
         """A checkpoint of the moment, and the log's rows before it."""
         state, recipe = self.state, self.run.recipe
-        other = {"settings": asdict(self.settings), "recipe": recipe.describe(), "skips": state.skips}
+        other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
         other |= {"times": self.objective.times.state(), "pending": log.losses}
-        other |= {"losses": state.spikes.recent, "rewinds": state.rewinds, "detour": state.detour}
         now = checkpoint.Checkpoint(state.step, **state.groups(), state=other, origin=self.origin)
         log.sync()
         root, keep = self.run.folder / "checkpoints", self.settings.keep

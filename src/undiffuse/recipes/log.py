@@ -1,6 +1,7 @@
 """metrics.jsonl: what training reported, one JSON object a line; a tracker, if any, gets the same."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,8 +54,10 @@ class Log:
             return
         row = {name: getattr(progress, name) for name in ("step", "loss", "grad_norm", "lr", "seconds")}
         row |= {"loss": sum(self.losses) / len(self.losses)}
-        if progress.skipped:
+        if not math.isfinite(progress.grad_norm):
             row["grad_norm"] = None
+        if progress.loss_scale is not None:
+            row |= {"loss_scale": progress.loss_scale, "overflows": progress.overflows}
         if event.test:
             total = event.test.report.total  # bits per dimension of x_0
             row |= {"test_bits": total.mean, "test_bits_se": total.se}

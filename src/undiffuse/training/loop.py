@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,11 @@ from undiffuse.random import keyed
 from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
+from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError, Spikes
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Progress:
     """What one step did. `step` counts the steps done; `seconds` is the step's own time.
 
     `taken`: whether the weights moved. A step that was left out because its loss or gradient was not finite
-    has the error in `skipped`; one whose loss is a spike, left out or not, has it in `spike`.
+    has the error in `skipped`; one whose loss is a spike, left out or not, has it in `spike`. Training in
+    float16 has its `loss_scale`, and the steps so far that were left out because the gradient overflowed.
     """
 
     step: int
@@ -35,6 +40,8 @@ class Progress:
     taken: bool = True
     skipped: NonFiniteError | None = None
     spike: SpikeError | None = None
+    loss_scale: float | None = None
+    overflows: int = 0
 
 
 class State:
@@ -48,6 +55,7 @@ class State:
         self.step = 0
         self.skips = 0  # steps left out in a row
         self.spikes = Spikes(settings.spike)
+        self.scaling = LossScale(settings.precision == "fp16")
         self.rewinds = self.detour = 0  # how often the run went back, and the batches it left out by that
         self._watch: Watch | None = None
 
@@ -56,9 +64,18 @@ class State:
         """The number of the next batch, which keys all that is drawn for it."""
         return self.step + self.detour
 
-    def placed(self) -> None:
-        """To be called when tensors were replaced, not only changed."""
-        self._watch = None
+    def notes(self) -> dict[str, Any]:
+        """What training remembers beside the tensors."""
+        counts = {"skips": self.skips, "rewinds": self.rewinds, "detour": self.detour}
+        return counts | {"losses": self.spikes.recent, "scaling": self.scaling.state()}
+
+    def put_back(self, step: int, notes: dict[str, Any]) -> None:
+        """The notes of a step, after the tensors were put back."""
+        self.step, self.skips = step, notes["skips"]
+        self.rewinds, self.detour = notes["rewinds"], notes["detour"]
+        self.spikes.recent = notes["losses"]
+        self.scaling.restore(notes["scaling"])
+        self._watch = None  # those of the optimizer may be others
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """Everything that training changes, by name."""
@@ -107,17 +124,30 @@ def train(
         generator = keyed(seed, "train", number)
         with _dropout_seed(keyed(seed, "dropout", number), device):
             given = model if labels is None else model.given(labels(number).to(device))
-            loss = _backward(given, objective, x_0, generator, settings)
+            loss = _backward(given, objective, x_0, generator, state)
+        state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
-        bad = _checked(state, x_0, loss, norm)
-        spike = _spike(state, loss) if bad is None else None
-        taken = bad is None and (spike is None or settings.on_spike == "record")
-        if taken:
-            _update(state, rate)
-            state.spikes.add(loss)
-        state.skips = 0 if taken else state.skips + 1
-        state.step += 1
-        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, taken, bad, spike)
+        seen = _finish(state, x_0, loss, norm, rate)
+        yield replace(seen, seconds=time.perf_counter() - began)
+
+
+def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float) -> Progress:
+    """Update, unless the step is to be left out, and count it."""
+    overflow = state.scaling.overflowed(loss, norm)
+    bad = _checked(state, x_0, loss, norm, overflow)
+    spike = _spike(state, loss) if bad is None and not overflow else None
+    left_out = bad is not None or (spike is not None and state.settings.on_spike != "record")
+    taken = not overflow and not left_out
+    if taken:
+        _update(state, rate)
+        state.spikes.add(loss)
+    if bad is None:
+        state.scaling.update(overflow)
+    if not overflow:
+        state.skips = state.skips + 1 if left_out else 0
+    state.step += 1
+    scale = state.scaling.scale if state.scaling.on else None
+    return Progress(state.step, loss, norm, rate, 0.0, taken, bad, spike, scale, state.scaling.overflows)
 
 
 def _update(state: State, rate: float) -> None:
@@ -128,10 +158,15 @@ def _update(state: State, rate: float) -> None:
     state.ema.update(state.step)
 
 
-def _checked(state: State, x_0: Tensor, loss: float, norm: float) -> NonFiniteError | None:
-    """None if the update may be made, an error if the step is to be left out; else the error is raised."""
+def _checked(
+    state: State, x_0: Tensor, loss: float, norm: float, overflow: bool = False
+) -> NonFiniteError | None:
+    """None if all is finite, an error if the step is to be left out; else the error is raised.
+
+    The norm of a gradient that overflowed may be infinite.
+    """
     whole = state.finite()
-    if whole and math.isfinite(loss) and math.isfinite(norm):
+    if whole and math.isfinite(loss) and (overflow or math.isfinite(norm)):
         return None
     gradients = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
     where = {"batch": {"x_0": x_0}} | state.groups() | {"gradient": gradients}
@@ -163,14 +198,14 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
 
 
 def _backward(
-    model: Denoiser, objective: Objective, x_0: Tensor, generator: torch.Generator, to: Settings
+    model: Denoiser, objective: Objective, x_0: Tensor, generator: torch.Generator, state: State
 ) -> float:
-    """Add the gradient of the batch's mean loss, in parts; returns the loss."""
-    loss = torch.zeros((), device=x_0.device)
+    """Add the gradient of the batch's mean loss, scaled, in parts; returns the loss."""
+    to, loss = state.settings, torch.zeros((), device=x_0.device)
     for rows in torch.arange(len(x_0)).chunk(to.accumulate):
-        with torch.autocast(x_0.device.type, torch.bfloat16, enabled=to.precision == "bf16"):
+        with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
             mean = objective(model.rows(rows), x_0[rows], generator).mean() / to.accumulate
-        mean.backward()  # type: ignore[no-untyped-call]
+        state.scaling.apply(mean).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)
 

@@ -39,7 +39,7 @@ class Settings:
     ema: float = 0.999
     flips: bool = False
     label_dropout: float = 0.1
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
     non_finite: Literal["stop", "skip"] = "stop"
