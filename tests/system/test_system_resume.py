@@ -209,6 +209,30 @@ def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):
     assert message.startswith("out of memory: 123456 bytes could not be had; train with train.accumulate=2")
 
 
+def test_a_batch_is_halved_until_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = loop._backward
+
+    def small(model, objective, x_0, generator, state):
+        if len(x_0) > 4 * state.parts:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(model, objective, x_0, generator, state)
+
+    monkeypatch.setattr(loop, "_backward", small)
+    message = refused_last(*WORDS, "run", code=71)
+    assert "2.00 GiB could not be had" in message and "train.halve_on_oom=true" in message
+    result = undiffuse(*WORDS, "halved", "train.halve_on_oom=true")
+    assert result.code == 0
+    assert "out of memory: from step 1 on in 4 parts, as by train.accumulate=4" in result.err
+    assert json.loads(Path("halved/events.jsonl").read_text()) == {
+        "step": 1,
+        "event": "out of memory",
+        "parts": 4,
+    }
+    good(*WORDS, "parts", "train.accumulate=4")
+    halved, parts = bits(Path("halved")), bits(Path("parts"))
+    assert all(halved[f"{group}.safetensors"] == parts[f"{group}.safetensors"] for group in checkpoint.GROUPS)
+
+
 def test_threads_are_taken_over_and_another_canary_is_told(
     copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):

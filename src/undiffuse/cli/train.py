@@ -149,6 +149,9 @@ def _follow(experiment: "Experiment") -> None:
     with progress("loss", "test") as bar, Signals() as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
+            if event.progress.parts:
+                text = f"out of memory: from step {event.progress.step:,} on in {event.progress.parts} parts"
+                bar.console.print(f"{text}, as by train.accumulate={event.progress.parts}", markup=False)
             if event.progress.skipped:
                 bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
             if event.progress.spike:

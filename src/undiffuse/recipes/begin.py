@@ -26,10 +26,10 @@ from undiffuse.training.checkpoint import Checkpoint
 NOTHING = object()
 FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
     *("about", "data.path", "data.memory", "data.workers", "data.skip_bad", "sampler", "evaluate_terms"),
-    *("train.accumulate", "train.keep", "train.log_every", "train.checkpoint_every", "train.steps"),
-    *("train.sample_every", "train.sample_steps", "train.figures_every", "train.evaluate_every"),
-    *("train.evaluate_examples", "train.evaluate_terms", "train.non_finite", "train.skip_limit"),
-    *("train.spike", "train.on_spike", "train.rewind_limit", "train.tracker"),
+    *("train.steps", "train.accumulate", "train.halve_on_oom", "train.keep", "train.checkpoint_every"),
+    *("train.log_every", "train.sample_every", "train.sample_steps", "train.figures_every"),
+    *("train.evaluate_every", "train.evaluate_examples", "train.evaluate_terms", "train.non_finite"),
+    *("train.skip_limit", "train.spike", "train.on_spike", "train.rewind_limit", "train.tracker"),
 )
 
 

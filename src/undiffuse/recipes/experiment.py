@@ -193,6 +193,8 @@ class Experiment:
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
         settings, step = self.settings, progress.step
+        if progress.parts is not None:
+            record(self.run.folder, step, "out of memory", parts=progress.parts)
         if progress.spike is not None:
             self._spiked(progress.spike)
             if settings.on_spike == "rewind":

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
@@ -29,7 +30,8 @@ class Progress:
 
     `taken`: whether the weights moved. A step that was left out because its loss or gradient was not finite
     has the error in `skipped`; one whose loss is a spike, left out or not, has it in `spike`. Training in
-    float16 has its `loss_scale`, and the steps so far that were left out because the gradient overflowed.
+    float16 has its `loss_scale`, and the steps so far that were left out because the gradient overflowed. If
+    the memory did not suffice for the step at first, `parts` says in how many it and all later are computed.
     """
 
     step: int
@@ -42,6 +44,7 @@ class Progress:
     spike: SpikeError | None = None
     loss_scale: float | None = None
     overflows: int = 0
+    parts: int | None = None
 
 
 class State:
@@ -53,6 +56,7 @@ class State:
         self.optimizer = optimizer_of(model, settings)
         self.ema = EMA(model, settings.ema)
         self.step = 0
+        self.parts = settings.accumulate  # of a batch, in this process
         self.skips = 0  # steps left out in a row
         self.spikes = Spikes(settings.spike)
         self.scaling = LossScale(settings.precision == "fp16")
@@ -121,14 +125,13 @@ def train(
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
         number = state.batch
         x_0 = batches(number).to(device)
-        generator = keyed(seed, "train", number)
-        with _dropout_seed(keyed(seed, "dropout", number), device):
-            given = model if labels is None else model.given(labels(number).to(device))
-            loss = _backward(given, objective, x_0, generator, state)
+        given, parts = model if labels is None else model.given(labels(number).to(device)), state.parts
+        loss = _gradient(given, objective, x_0, seed, state)
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
         seen = _finish(state, x_0, loss, norm, rate)
-        yield replace(seen, seconds=time.perf_counter() - began)
+        more = None if state.parts == parts else state.parts
+        yield replace(seen, seconds=time.perf_counter() - began, parts=more)
 
 
 def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float) -> Progress:
@@ -197,14 +200,33 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
         yield
 
 
+def _gradient(model: Denoiser, objective: Objective, x_0: Tensor, seed: int, state: State) -> float:
+    """Put the gradient of the batch's mean loss in place; returns the loss.
+
+    If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
+    """
+    learned = objective.times.state() if state.settings.halve_on_oom else {}
+    while True:
+        try:
+            with _dropout_seed(keyed(seed, "dropout", state.batch), x_0.device):
+                return _backward(model, objective, x_0, keyed(seed, "train", state.batch), state)
+        except (RuntimeError, MemoryError) as error:
+            if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) % (2 * state.parts):
+                raise
+        state.parts *= 2  # here, where the error no longer holds the tensors of the attempt
+        state.optimizer.zero_grad()
+        if learned:
+            objective.times.restore(learned)
+
+
 def _backward(
     model: Denoiser, objective: Objective, x_0: Tensor, generator: torch.Generator, state: State
 ) -> float:
     """Add the gradient of the batch's mean loss, scaled, in parts; returns the loss."""
     to, loss = state.settings, torch.zeros((), device=x_0.device)
-    for rows in torch.arange(len(x_0)).chunk(to.accumulate):
+    for rows in torch.arange(len(x_0)).chunk(state.parts):
         with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
-            mean = objective(model.rows(rows), x_0[rows], generator).mean() / to.accumulate
+            mean = objective(model.rows(rows), x_0[rows], generator).mean() / state.parts
         state.scaling.apply(mean).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)

@@ -11,7 +11,8 @@ from undiffuse.trackers import TRACKERS
 class Settings:
     """How long, how fast and how often. Raises ValueError naming the key that cannot be.
 
-    `batch` examples a step, in `accumulate` parts; `optimizer` adamw or muon at `lr`, warmed up over
+    `batch` examples a step, in `accumulate` parts, twice as many whenever the memory does not suffice if
+    `halve_on_oom`; `optimizer` adamw or muon at `lr`, warmed up over
     `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not);
     weights averaged with `ema`; `flips` mirrors half of the images; labels of a conditional run are left
     out with probability `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
@@ -29,6 +30,7 @@ class Settings:
     steps: int = 1000
     batch: int = 128
     accumulate: int = 1
+    halve_on_oom: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 2e-4
     decay: Literal["constant", "cosine"] = "constant"
