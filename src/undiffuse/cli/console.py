@@ -1,5 +1,6 @@
 """What the verbs share: progress with an estimated end, devices, one-line errors."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ def progress(*columns: str) -> "Progress":
         TimeRemainingColumn,
     )
 
+    follows = os.environ.get("RANK", "0") != "0"  # the first of several processes draws
     extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
     return Progress(
         TextColumn("{task.description}"),
@@ -85,7 +87,8 @@ def progress(*columns: str) -> "Progress":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=follows),
+        disable=follows,
     )
 
 

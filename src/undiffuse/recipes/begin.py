@@ -19,7 +19,7 @@ from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
-from undiffuse.training import Batches, Lock, Settings, State, restore
+from undiffuse.training import Batches, Lock, Settings, State, placed, restore
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
@@ -28,7 +28,7 @@ FREE = (  # keys that do not change what is learned, up to rounding: a run may g
     *("train.accumulate", "train.keep", "train.log_every", "train.checkpoint_every", "train.steps"),
     *("train.sample_every", "train.sample_steps", "train.figures_every", "train.evaluate_every"),
     *("train.evaluate_examples", "train.evaluate_terms", "train.non_finite", "train.skip_limit"),
-    "train.tracker",
+    *("train.tracker", "train.shard"),
 )
 
 
@@ -109,8 +109,8 @@ def put_back(state: State, saved: Checkpoint) -> None:
         raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
-            parameter.copy_(saved.weights[name])
-            state.ema.average[name].copy_(saved.average[name])
+            parameter.copy_(placed(saved.weights[name], parameter))
+            state.ema.average[name].copy_(placed(saved.average[name], parameter))
     restore(state.optimizer, state.model, saved.optimizer)
     state.step, state.skips = saved.step, saved.state.get("skips", 0)
 

@@ -29,11 +29,22 @@ class Log:
     """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last.
 
     `pending` are the losses since then, which a checkpoint keeps: a run that goes on writes the same rows.
+    Only the process that `writes` writes any.
     """
 
-    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None = None) -> None:
-        self.path, self.losses, self.tracker = path, list(pending), tracker
-        if path.exists():  # rows after the checkpoint that we continue from belong to a lost future
+    def __init__(
+        self,
+        path: Path,
+        step: int,
+        pending: list[float],
+        tracker: Tracker | None = None,
+        *,
+        writes: bool = True,
+    ) -> None:
+        self.path, self.losses, self.tracker, self.writes = path, list(pending), tracker, writes
+        if (
+            writes and path.exists()
+        ):  # rows after the checkpoint that we continue from belong to a lost future
             rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             write_text(path, text)
@@ -53,6 +64,8 @@ class Log:
             total = event.test.report.total  # bits per dimension of x_0
             row |= {"test_bits": total.mean, "test_bits_se": total.se}
         self.losses.clear()
+        if not self.writes:
+            return
         append(self.path, json.dumps(row, allow_nan=False) + "\n")
         if self.tracker is not None:
             step = row.pop("step")

@@ -60,9 +60,9 @@ def parzen_of(
     `sampled` is called with the number of samples after each of their batches, `tick` as often as
     `plan_ticks` says.
     """
-    parts = []
-    for first in range(0, count, BATCH):
-        drawn = run.sample(min(BATCH, count - first), seed, steps=steps, first=first, block=BATCH)
+    parts, together = [], BATCH * run.processes.size
+    for first in range(0, count, together):
+        drawn = run.sample(min(together, count - first), seed, steps=steps, first=first, block=BATCH)
         parts.append(fixed.unit(drawn))
         sampled(len(parts[-1]))
     return parzen(torch.cat(parts), fixed.validation, fixed.test, tick=tick)

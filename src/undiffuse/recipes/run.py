@@ -19,6 +19,7 @@ from undiffuse.data import Space
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
+from undiffuse.processes import ALONE, Processes
 from undiffuse.recipes import observed
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
@@ -32,6 +33,7 @@ class Run:
 
     `shape` is that of one example; `levels` the number of its levels, None for continuous data; `shades` the
     raw values that are black and white in a picture; `step` the training steps behind the weights.
+    `processes` share the work of `sample` and `evaluate`.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Run:
     levels: int | None
     shades: tuple[float, float]
     step: int
+    processes: Processes = ALONE
 
     @property
     def denoiser(self) -> Denoiser:
@@ -117,6 +120,7 @@ class Run:
             first=first,
             block=block,
             tick=tick,
+            processes=self.processes,
         )
         return self.space.decode(x_0.cpu())
 
@@ -244,6 +248,7 @@ class Run:
             terms=terms,
             encode=self.space.encode,
             tick=tick,
+            processes=self.processes,
             **resume,
         )
 

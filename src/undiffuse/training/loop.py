@@ -11,10 +11,12 @@ from torch import Tensor
 
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
-from undiffuse.random import keyed
+from undiffuse.processes import ALONE, Processes
+from undiffuse.random import Batch, keyed
 from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
+from undiffuse.training.parallel import Parallel, whole
 from undiffuse.training.settings import Settings
 
 
@@ -68,30 +70,32 @@ def train(
     objective: Objective,
     seed: int,
     labels: Callable[[int], Tensor] | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
-    Step n sees the examples `batches(n)`, with `labels(n)` if there are any. Step n draws by keys of n
-    alone, so that a state and its step number are all there is to save.
+    Step n sees the examples `batches(n)`, with `labels(n)` if there are any: this process's rows of them.
+    Step n draws by keys of n and of the row alone, so that a state and its step number are all there is to
+    save, and parts and processes make the same step, up to rounding (but for dropout).
     Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
     with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row.
     """
     settings, model = state.settings, state.model
-    device = next(model.parameters()).device
+    device, parallel = next(model.parameters()).device, Parallel(model, objective, processes)
     while state.step < settings.steps:
         began, rate = time.perf_counter(), learning_rate(state.step, settings)
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
         x_0 = batches(state.step).to(device)
-        generator = keyed(seed, "train", state.step)
-        with _dropout_seed(keyed(seed, "dropout", state.step), device):
-            given = model if labels is None else model.given(labels(state.step).to(device))
-            loss = _backward(given, objective, x_0, generator, settings)
+        given = None if labels is None else labels(state.step).to(device)
+        own = _backward(parallel, x_0, given, (seed, state.step), settings)
+        loss, broken = processes.total([own, float(not state.finite())])
         norm = _clip(model, settings.clip)
-        bad = _checked(state, x_0, loss, norm)
+        bad = _checked(state, x_0, loss, norm, whole=not broken)
         if bad is None:
             _update(state, rate)
+        _learn(objective, processes)
         state.skips = 0 if bad is None else state.skips + 1
         state.step += 1
         yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, bad)
@@ -105,9 +109,15 @@ def _update(state: State, rate: float) -> None:
     state.ema.update(state.step)
 
 
-def _checked(state: State, x_0: Tensor, loss: float, norm: float) -> NonFiniteError | None:
+def _learn(objective: Objective, processes: Processes) -> None:
+    """The objective's times learn from what all processes found."""
+    found = objective.times.found()
+    if found is not None:
+        objective.times.learn(processes.gather(found.T).T)
+
+
+def _checked(state: State, x_0: Tensor, loss: float, norm: float, whole: bool) -> NonFiniteError | None:
     """None if the update may be made, an error if the step is to be left out; else the error is raised."""
-    whole = state.finite()
     if whole and math.isfinite(loss) and math.isfinite(norm):
         return None
     gradients = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
@@ -132,14 +142,21 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
 
 
 def _backward(
-    model: Denoiser, objective: Objective, x_0: Tensor, generator: torch.Generator, to: Settings
+    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], to: Settings
 ) -> float:
-    """Add the gradient of the batch's mean loss, in parts; returns the loss."""
-    loss = torch.zeros((), device=x_0.device)
-    for rows in torch.arange(len(x_0)).chunk(to.accumulate):
-        with torch.autocast(x_0.device.type, torch.bfloat16, enabled=to.precision == "bf16"):
-            mean = objective(model.rows(rows), x_0[rows], generator).mean() / to.accumulate
-        mean.backward()  # type: ignore[no-untyped-call]
+    """Add the gradient of the batch's mean loss, in parts; returns this process's share of the loss."""
+    (seed, step), processes = key, parallel.processes
+    begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device)
+    for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(to.accumulate), 1):
+        first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]
+        noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
+        with (
+            parallel.adding(last=number == to.accumulate),
+            _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
+        ):
+            with torch.autocast(x_0.device.type, torch.bfloat16, enabled=to.precision == "bf16"):
+                mean = parallel.loss(x_0[rows], given, noise) / to.batch
+            (mean * processes.size).backward()
         loss += mean.detach()
     return float(loss)
 
@@ -147,4 +164,4 @@ def _backward(
 def _clip(model: Denoiser, limit: float) -> float:
     """The gradient's norm, before it is clipped at `limit` (0: not clipped)."""
     bound = limit if limit > 0 else float("inf")
-    return float(torch.nn.utils.clip_grad_norm_(model.parameters(), bound))
+    return float(whole(torch.nn.utils.clip_grad_norm_(model.parameters(), bound)))
