@@ -19,6 +19,13 @@ MEMORY = (
 DEVICES = "auto, cpu, cuda or cuda:N"
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
 Seed = Annotated[int, typer.Option("--seed", help="Keys every random draw.")]
+Stop = Annotated[
+    float | None,
+    typer.Option(
+        "--stop",
+        help="Leave the chain's times before this t out: x_0 is decoded there (ddim: its mean). Default: 0.",
+    ),
+]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 
 

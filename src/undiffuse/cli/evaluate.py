@@ -9,6 +9,7 @@ from undiffuse.cli.console import (
     Device,
     RunFolder,
     Seed,
+    Stop,
     printable,
     show,
     table,
@@ -37,6 +38,8 @@ undiffuse evaluate runs/first --progressive
 undiffuse evaluate runs/first --optimal-variance --steps 50
 
 undiffuse evaluate runs/mnist-2015 --parzen --steps 100
+
+undiffuse evaluate runs/mnist --parzen --steps 8 --stop 0.6  (Parzen windows prefer means to samples)
 
 undiffuse evaluate runs/first --samples 1000
 
@@ -108,6 +111,7 @@ def command(
     sampler: Annotated[
         str | None, typer.Option("--sampler", help="What draws --samples. Default: the recipe's.")
     ] = None,
+    stop: Stop = None,
     seed: Seed = 0,
     processes: Count = None,
     device: Device = "auto",
@@ -118,7 +122,7 @@ def command(
     from undiffuse.recipes import evaluate, hash_of, load, plan_calls, resumed, save_evaluation
 
     with sharing(processes, device) as (where, group):
-        trained = replace(load(run, where), processes=group)
+        trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
         more = entropy or progressive or optimal_variance or split != "test"
         _check_samples(samples, parzen, more or (examples, terms) != (None, None))
         if (features or sampler) and (parzen or samples is None):
@@ -147,7 +151,7 @@ def command(
             if group.leads:
                 report_variance(trained, data, split, examples, seed, steps, terms)
             return
-        key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms))
+        key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
             left = len(data) - (resume["partial"].done if resume["partial"] else 0)
             with ticking("evaluate", plan_calls(trained, left, steps, terms)) as tick:

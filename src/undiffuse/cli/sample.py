@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, printable, progress, ticking
+from undiffuse.cli.console import Device, RunFolder, Seed, Stop, printable, progress, ticking
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
 from undiffuse.cli.processes import Count, sharing
 
@@ -67,6 +67,7 @@ def command(
             "--clip/--no-clip", help="Clip predictions to the levels' range. Default: the recipe's."
         ),
     ] = None,
+    stop: Stop = None,
     out: Annotated[
         str | None,
         typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples."),
@@ -96,9 +97,9 @@ def command(
     from undiffuse.recipes import LARGE, check_range, load
 
     with sharing(processes, device) as (where, group):
-        trained = conditioned(replace(load(run, where), processes=group), label, guidance, clip)
+        trained = conditioned(replace(load(run, where), processes=group), label, guidance, clip, stop)
         walk = _sampler(sampler, eta)
-        words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip)
+        words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
         target = target_of(out)
         figures = Figures(

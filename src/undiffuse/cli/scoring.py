@@ -38,7 +38,7 @@ def print_parzen(trained: "Run", count: int, seed: int, steps: int | None) -> No
     show(rows)
     edge = ": an end of the list, another may be better" if found.at_edge else ""
     typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
-    typer.echo(printable(str(save_parzen(found, trained.folder))))
+    typer.echo(printable(str(save_parzen(found, trained.folder, trained.first))))
 
 
 def print_distances(

@@ -73,11 +73,11 @@ def plan_ticks(fixed: Protocol, count: int) -> int:
     return count_ticks(count, len(fixed.validation), len(fixed.test))
 
 
-def save_parzen(found: Parzen, folder: Path) -> Path:
-    """parzen.json in the folder."""
+def save_parzen(found: Parzen, folder: Path, first: float) -> Path:
+    """parzen.json in the folder; `first` is where the samples' chain stopped."""
     path = folder / "parzen.json"
     names = {"nats": found.nats, "bits": found.bits}
     numbers = {name: {"mean": e.mean, "standard_error": e.se} for name, e in names.items()}
-    facts = {"width": found.width, "samples": found.samples, "examples": found.examples}
+    facts = {"width": found.width, "samples": found.samples, "examples": found.examples, "first": first}
     write_json(path, facts | numbers)
     return path

@@ -33,7 +33,7 @@ class Run:
 
     `shape` is that of one example; `levels` the number of its levels, None for continuous data; `shades` the
     raw values that are black and white in a picture; `step` the training steps behind the weights.
-    `processes` share the work of `sample` and `evaluate`.
+    `processes` share the work of `sample` and `evaluate`; times before `first` are left out of the chain.
     """
 
     folder: Path
@@ -45,6 +45,7 @@ class Run:
     shades: tuple[float, float]
     step: int
     processes: Processes = ALONE
+    first: float = 0.0
 
     @property
     def denoiser(self) -> Denoiser:
@@ -55,8 +56,9 @@ class Run:
 
     @property
     def grid(self) -> Tensor:
-        """The latent times of the chain it was trained on."""
-        return self.recipe.grid(self.model.kernel)
+        """The latent times of the chain it was trained on, from `first` on."""
+        grid = self.recipe.grid(self.model.kernel)
+        return grid[grid >= self.first]
 
     @property
     def sampler(self) -> Sampler:
@@ -93,6 +95,15 @@ class Run:
                 raise ValueError("continuous data have no range to clip predictions to")
             model.parameterization = Clipped(said)
         return replace(self, model=model)
+
+    def stopped(self, t: float) -> "Run":
+        """The run whose chain has no times before t: from its first one, x_0 is decoded.
+
+        DDIM then gives means E[x_0 | x_t] in the place of samples. Raises ValueError unless 0 <= t <= 1.
+        """
+        if not 0 <= t <= 1:
+            raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
+        return replace(self, first=t)
 
     def sample(
         self,
