@@ -42,7 +42,7 @@ class Says(nn.Module):
 class At(Times):
     """One time for all."""
 
-    def draw(self, count: int, generator: object) -> Tensor:
+    def draw_all(self, count: int, generator: object) -> Tensor:
         return f64((INDEX + 0.5) / T).expand(count)
 
 

@@ -38,7 +38,7 @@ class At(Times):
     def __init__(self, u: torch.Tensor) -> None:
         self.u = u
 
-    def draw(self, count, generator):
+    def draw_all(self, count, generator):
         return self.u
 
 

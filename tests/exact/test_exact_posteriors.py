@@ -270,3 +270,9 @@ def test_multiplied_twice_is_multiplied_by_both():
             assert isinstance(ours.spread, Flat)
         else:
             same(moments(ours.step(x_t, t, s)), moments(other.step(x_t, t, s)), 1e-12)
+
+
+def test_a_factor_asks_for_the_products_that_were_measured_best():
+    noisy, part = Noisy(torch.zeros(WIDE), 0.5), Linear(lambda x: x[:, :3], torch.zeros(3), 0.5)
+    for factor, products in ((noisy, 1), (part, 2), (noisy * part, 2), (noisy * noisy, 1)):
+        assert (MANY * factor).spread.iterations == products

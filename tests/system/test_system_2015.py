@@ -105,6 +105,10 @@ def test_parzen_windows_are_those_of_the_samples(
     assert found["nats"]["mean"] == pytest.approx(exact.nats.mean, rel=1e-5)
     assert found["bits"]["mean"] == pytest.approx(exact.nats.mean / math.log(2), rel=1e-5)
     assert (found["samples"], found["examples"], found["width"]) == (20, 300, exact.width)
+    assert found["first"] == 0
+    good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3, "--stop", 0.5)
+    early = json.loads((run / "parzen.json").read_text())
+    assert early["first"] == 0.5 and early["nats"] != found["nats"]
     assert "--samples 0: draw" in refused("evaluate", run, "--parzen", "--samples", 0)
     for more in (["--entropy"], ["--examples", 5], ["--terms", 2], ["--split", "train"]):
         assert "--parzen scores" in refused("evaluate", run, "--parzen", *more)

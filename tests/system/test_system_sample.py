@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from shell import good, refused, tree, undiffuse
 
 import undiffuse as library
+from undiffuse.samplers import DDIM
 
 
 def drawn(run: Path, *arguments: object) -> np.ndarray:
@@ -147,6 +149,8 @@ def test_no_pictures_of_what_has_none(copy: Callable[[str], Path], option: str):
         ("--first -1", "first=-1: samples are numbered from 0"),
         ("--steps 13", "steps=13: this run's chain can be thinned to 1 to 12 steps"),
         ("--steps 0", "steps=0: "),
+        ("--stop 1.5", "stop=1.5: a time from 0 (the whole chain) to 1"),
+        ("--stop 0.6 --steps 6", "steps=6: this run's chain can be thinned to 1 to 5 steps"),
         ("--sampler dim", "sampler.kind='dim': no such name; did you mean 'ddim'?"),
         ("--sampler ancestral --eta 0.5", "sampler.eta=0.5: no such name"),
         ("--eta 2", "sampler: eta=2: from 0 (deterministic) to 1"),
@@ -171,3 +175,15 @@ def test_options_that_are_none():
         assert result.code == 2
         assert "Usage" in result.err
         assert "Traceback" not in result.err
+
+
+def test_a_chain_that_stops_early_gives_means(runs: Path):
+    """With DDIM, E[x_0 | x_t] at the first time that is left, where the whole chain comes by."""
+    run = library.load(runs / "digits")
+    early = run.stopped(0.6)
+    assert torch.equal(early.grid, run.grid[run.grid >= 0.6])
+    states = {t: x for t, x in run.trajectory(3, sampler=DDIM()) if t == float(early.grid[0])}
+    ((t, x_t),) = states.items()
+    with torch.no_grad():
+        mean = run.model.predict(x_t, torch.tensor(t, dtype=torch.float64))
+    assert torch.equal(early.sample(3, sampler=DDIM()), run.space.decode(mean))

@@ -44,10 +44,10 @@ def gradient(scale: float | None, factor: float) -> torch.Tensor:
 
 
 def test_small_gradients_survive():
-    """Those of a loss of 1e-6 are lost in float16, unless they are scaled."""
-    exact = gradient(None, 1e-6)
-    assert float((gradient(2.0**16, 1e-6) - exact).norm() / exact.norm()) < 0.01
-    assert float((gradient(1.0, 1e-6) - exact).norm() / exact.norm()) > 0.3
+    """Those of a loss of 1e-7 are lost in float16, unless they are scaled."""
+    exact = gradient(None, 1e-7)
+    assert float((gradient(2.0**16, 1e-7) - exact).norm() / exact.norm()) < 0.01
+    assert float((gradient(1.0, 1e-7) - exact).norm() / exact.norm()) > 0.3
 
 
 def test_an_overflow_makes_no_update_and_halves_the_scale():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from oracles import normals
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.objectives import Objective, Simple
+from undiffuse.objectives import Independent, Objective, Simple
 from undiffuse.schedules import LogLinear
 from undiffuse.training import Batches, Progress, Settings, State, train
 
@@ -35,6 +35,16 @@ class Net(nn.Module):
         return nn.functional.dropout(h, self.dropout, self.training) @ self.last + self.bias
 
 
+class Told(Objective):
+    """A function as an objective."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.times = function, Independent()
+
+    def __call__(self, *arguments: object) -> Tensor:
+        return self.function(*arguments)
+
+
 def new_state(dropout: float = 0.0, seed: int = 0, **changes: object) -> State:
     return State(Denoiser(Net(dropout, seed), Gaussian(LogLinear())), settings(**changes))
 
@@ -48,7 +58,9 @@ def steps(
 ) -> list[Progress]:
     """Train for `count` steps, or to the end."""
     done = []
-    for progress in train(state, batches(state.settings.batch), objective or Simple(), seed=5):
+    told = objective or Simple()
+    told = told if isinstance(told, Objective) else Told(told)
+    for progress in train(state, batches(state.settings.batch), told, seed=5):
         done.append(progress)
         if len(done) == count:
             break

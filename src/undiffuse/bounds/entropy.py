@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
-from undiffuse.bounds.estimate import Estimate, Moments, check_examples, streamed
+from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.schedules.grids import check_grid
 from undiffuse.tensors import dims, micro_batch
@@ -60,7 +60,7 @@ def step_entropies(
         raise ValueError("entropies of steps need a chain of at least two steps")
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     each, excess = Moments(), Moments()
-    for given, x_0, count, streams in streamed(model, data, seed, "entropy", encode, block):
+    for given, x_0, count, streams in Streamed(model, data, seed, "entropy", encode, block):
         columns = []
         for s, t in pairwise(grid):
             columns.append(torch.stack(terms.step_entropies(given, x_0, s, t, streams)).cpu())

@@ -4,8 +4,9 @@ Examples are computed in blocks of fixed size, each with its own noise stream, s
 depends on the seed and on i alone. Memory grows neither with the chain nor with the data.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +29,15 @@ class Estimate:
     def __mul__(self, factor: float) -> "Estimate":
         """In another unit."""
         return Estimate(self.mean * factor, self.se * abs(factor))
+
+
+class Block(NamedTuple):
+    """Some rows: their model, x_0, how many of them count, and their noise."""
+
+    model: ReverseProcess
+    x_0: Tensor
+    kept: int
+    streams: Streams
 
 
 class Moments:
@@ -58,27 +68,43 @@ class Moments:
         return [Estimate(float(m), float(e)) for m, e in zip(self.mean, self.se, strict=True)]
 
 
-def streamed(
-    model: ReverseProcess,
-    data: Tensor,
-    seed: int,
-    name: str,
-    encode: Callable[[Tensor], Tensor],
-    block: int | None,
-    done: int = 0,
-) -> Iterator[tuple[ReverseProcess, Tensor, int, Streams]]:
-    """The model of some rows of the data (N, *shape), their x_0, how many of them count, and their noise.
+class Streamed(Sequence[Block]):
+    """The data (N, *shape) in blocks of one size, each encoded, with its model, and with its noise.
 
     The first `done` rows, whole blocks, are left out.
     """
-    size = block or micro_batch(tuple(data.shape[1:]))
-    device = next(model.parameters(), torch.zeros(())).device
-    for begin in range(done, len(data), size):
-        rows = torch.arange(begin, begin + size)
-        count = min(size, len(data) - begin)
-        last = rows.clamp(max=len(data) - 1)  # the last block repeats its last row: every block has one size
-        streams = Streams(seed, name, rows=range(begin, begin + size))
-        yield model.rows(last), encode(data[last]).to(device), count, streams
+
+    def __init__(
+        self,
+        model: ReverseProcess,
+        data: Tensor,
+        seed: int,
+        name: str,
+        encode: Callable[[Tensor], Tensor],
+        block: int | None,
+        done: int = 0,
+    ) -> None:
+        self.model, self.data, self.encode = model, data, encode
+        self.key, self.done, self.size = (seed, name), done, block or micro_batch(tuple(data.shape[1:]))
+        self.device = next(model.parameters(), torch.zeros(())).device
+
+    def __len__(self) -> int:
+        return -(-(len(self.data) - self.done) // self.size)
+
+    def __getitem__(self, number: Any) -> Any:
+        """Block number `number`, computed anew each time."""
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        begin = self.done + number * self.size
+        rows = torch.arange(begin, begin + self.size)
+        last = rows.clamp(max=len(self.data) - 1)  # the last block repeats its last row
+        streams = Streams(*self.key, rows=range(begin, begin + self.size))
+        x_0 = self.encode(self.data[last]).to(self.device)
+        return Block(self.model.rows(last), x_0, self.counted(number), streams)
+
+    def counted(self, number: int) -> int:
+        """How many rows of a block are no repeats."""
+        return min(self.size, len(self.data) - self.done - number * self.size)
 
 
 def check_examples(data: Tensor) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
-from undiffuse.bounds.estimate import Estimate, Moments, check_examples, streamed
+from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
 from undiffuse.model import ReverseProcess
+from undiffuse.processes import ALONE, Processes
 from undiffuse.tensors import dims, micro_batch
 
 
@@ -68,7 +69,7 @@ def blocks(
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
     """(x_0, bound) of the data (N, *shape) from row `done` on, block by block; `encode` makes x_0 of rows."""
-    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block, done):
+    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block, done):
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
         yield x_0[:count], part.first(count)
 
@@ -85,18 +86,26 @@ def evaluate(
     tick: Callable[[], object] = lambda: None,
     partial: Partial | None = None,
     kept: Callable[[Partial], object] = lambda partial: None,
+    processes: Processes = ALONE,
 ) -> Report:
     """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples.
 
     `kept` is called with what is gathered so far after every block; handed in as `partial`, it is gone on
-    from.
+    from. The blocks are divided among the `processes`, all of which return the same report.
     """
     check_examples(data)
     scale, now = 1 / (dims(tuple(data.shape[1:])) * math.log(2)), partial or Partial()
-    how = {"grid": grid, "seed": seed, "terms": terms, "encode": encode, "block": block, "tick": tick}
-    for x_0, part in blocks(model, data, done=now.done, **how):  # type: ignore[arg-type]
-        now.scalars.add(torch.stack(_columns(model, x_0, part), 1) * scale)
-        now.steps.add(part.steps * scale)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, now.done)
+
+    def work(number: int) -> Tensor:
+        given, x_0, _, streams = parts[number]
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
+        return torch.cat([torch.stack(_columns(model, x_0, part), 1), part.steps], 1) * scale
+
+    for number, rows in enumerate(processes.spread(work, len(parts))):
+        rows = rows[: parts.counted(number)]
+        now.scalars.add(rows[:, : len(COLUMNS)])
+        now.steps.add(rows[:, len(COLUMNS) :])
         kept(now)
     named, steps = dict(zip(COLUMNS, now.scalars.estimates(), strict=True)), now.steps
     return Report(examples=len(data), grid=grid, per_step=steps.mean, per_step_se=steps.se, **named)
@@ -127,7 +136,13 @@ def _columns(model: ReverseProcess, x_0: Tensor, part: Nelbo) -> list[Tensor]:
 
 
 def count_calls(
-    examples: int, shape: tuple[int, ...], grid: Tensor, terms: int | None, block: int | None = None
+    examples: int,
+    shape: tuple[int, ...],
+    grid: Tensor,
+    terms: int | None,
+    block: int | None = None,
+    processes: Processes = ALONE,
 ) -> int:
-    """Network calls that `evaluate` makes: the length of its progress bar."""
-    return -(-examples // (block or micro_batch(shape))) * calls(grid, terms)
+    """Network calls that `evaluate` makes in every process: the length of its progress bar."""
+    blocks = -(-examples // (block or micro_batch(shape)))
+    return processes.rounds(blocks) * calls(grid, terms)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
-from undiffuse.bounds.estimate import streamed
+from undiffuse.bounds.estimate import Streamed
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Table
@@ -55,7 +55,7 @@ def optimal_variance(
             f"{len(grid)} latent times and {len(data)} examples", "give at least two times and one example"
         )
     sums = torch.zeros(len(grid) - 1, dtype=torch.float64)
-    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block):
+    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block):
         for i, (s, t) in reversed(list(enumerate(pairwise(grid)))):  # the order of draws in `nelbo`
             sums[i] += spread(given, x_0, s, t, streams)[:count].sum().cpu()
             tick()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
-from undiffuse.bounds.estimate import Estimate, Moments, check_examples, streamed
+from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.bounds.evaluate import count_calls
 from undiffuse.bounds.nelbo import Nelbo, nelbo
 from undiffuse.kernels import Discrete
@@ -75,7 +75,7 @@ def progressive(
     t = grid[len(grid) - received]
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     bits, errors = Moments(), Moments()
-    for given, x_0, count, streams in streamed(model, data, seed, "nelbo", encode, block):
+    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block):
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
         sent = torch.cat([_sent(part)[:, received - 1], part.decode[:, None]], 1)
         bits.add(sent[:count] * scale)

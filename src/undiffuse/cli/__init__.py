@@ -1,6 +1,9 @@
 """The command line: one verb a file; torch is imported only inside commands, so that help is instant."""
 
+import os
 import sys
+import time
+from pathlib import Path
 
 import typer
 
@@ -25,6 +28,7 @@ from undiffuse.cli import (
     train,
 )
 from undiffuse.cli.console import explained, failed
+from undiffuse.cli.processes import follows
 
 app = typer.Typer(
     name="undiffuse",
@@ -43,6 +47,8 @@ for command in VERBS:
     app.command(epilog=command.EXAMPLES)(command.command)
     name = command.__name__.rpartition(".")[2].rstrip("_")  # import_, inspect_
     app.registered_commands[-1].name = name.replace("_", "-")
+
+BEHIND = 5.0  # seconds that the first of several processes has to say what is wrong with all of them
 
 
 @app.callback(epilog="Start with: undiffuse train digits --out runs/first")
@@ -66,6 +72,8 @@ def main() -> None:
         print(f"undiffuse {__version__}")
         return
     debug = "--debug" in arguments
+    if follows():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     try:
         app([a for a in arguments if a != "--debug"], prog_name="undiffuse")
     except SystemExit as leaving:  # typer makes one of Ctrl-C
@@ -75,5 +83,9 @@ def main() -> None:
     except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:
         if debug:
             raise
+        if type(error).__name__ == "LeaderError":  # the first process has said why; its exit code counts
+            return
+        if follows():
+            time.sleep(BEHIND)
         text, code = explained(error)
         sys.exit(failed(text, code))

@@ -1,5 +1,6 @@
 """What the verbs share: progress with an estimated end, devices, one-line errors."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,13 @@ MEMORY = (
 DEVICES = "auto, cpu, cuda or cuda:N"
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
 Seed = Annotated[int, typer.Option("--seed", help="Keys every random draw.")]
+Stop = Annotated[
+    float | None,
+    typer.Option(
+        "--stop",
+        help="Leave the chain's times before this t out: x_0 is decoded there (ddim: its mean). Default: 0.",
+    ),
+]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 
 
@@ -77,6 +85,7 @@ def progress(*columns: str) -> "Progress":
         TimeRemainingColumn,
     )
 
+    follows = os.environ.get("RANK", "0") != "0"  # the first of several processes draws
     extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
     return Progress(
         TextColumn("{task.description}"),
@@ -86,7 +95,8 @@ def progress(*columns: str) -> "Progress":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=follows),
+        disable=follows,
     )
 
 

@@ -27,18 +27,24 @@ class Figures:
         return [path for path in (self.film, self.stages) if path is not None]
 
 
-def conditioned(trained: "Run", label: int | None, guidance: float | None, clip: bool | None) -> "Run":
-    """The run of a class, with guidance, and its predictions clipped or not, as asked for."""
+def conditioned(
+    trained: "Run", label: int | None, guidance: float | None, clip: bool | None, stop: float | None = None
+) -> "Run":
+    """The run of a class, with guidance, its predictions clipped or not, stopped early, as asked for."""
     if guidance is not None and label is None:
         raise ValueError(f"--guidance {guidance:g}: towards which class? give --class too")
     trained = trained if clip is None else trained.clipped(clip)
+    trained = trained if stop is None else trained.stopped(stop)
     return trained if label is None else trained.given(label, 1.0 if guidance is None else guidance)
 
 
-def named(label: int | None, guidance: float | None, clip: bool | None) -> list[str]:
+def named(
+    label: int | None, guidance: float | None, clip: bool | None, stop: float | None = None
+) -> list[str]:
     """Words of a file's name for these."""
     words = [] if label is None else [f"class{label}"]
     words += [] if guidance is None else [f"guidance{guidance:g}"]
+    words += [] if stop is None else [f"stop{stop:g}"]
     return words + ([] if clip is None else ["clip" if clip else "noclip"])
 
 

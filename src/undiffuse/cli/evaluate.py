@@ -1,5 +1,6 @@
 """undiffuse evaluate."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,12 +9,13 @@ from undiffuse.cli.console import (
     Device,
     RunFolder,
     Seed,
-    device_of,
+    Stop,
     printable,
     show,
     table,
     ticking,
 )
+from undiffuse.cli.processes import Count, sharing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,8 @@ undiffuse evaluate runs/first --progressive
 undiffuse evaluate runs/first --optimal-variance --steps 50
 
 undiffuse evaluate runs/mnist-2015 --parzen --steps 100
+
+undiffuse evaluate runs/mnist --parzen --steps 8 --stop 0.6  (Parzen windows prefer means to samples)
 
 undiffuse evaluate runs/first --samples 1000
 
@@ -107,7 +111,9 @@ def command(
     sampler: Annotated[
         str | None, typer.Option("--sampler", help="What draws --samples. Default: the recipe's.")
     ] = None,
+    stop: Stop = None,
     seed: Seed = 0,
+    processes: Count = None,
     device: Device = "auto",
 ) -> None:
     """The bound on -log2 p of held-out data: mean, standard error, and every step's part."""
@@ -115,46 +121,52 @@ def command(
     from undiffuse.cli.scoring import print_distances, print_parzen
     from undiffuse.recipes import evaluate, hash_of, load, plan_calls, resumed, save_evaluation
 
-    trained = load(run, device_of(device))
-    more = entropy or progressive or optimal_variance or split != "test"
-    _check_samples(samples, parzen, more or (examples, terms) != (None, None))
-    if (features or sampler) and (parzen or samples is None):
-        raise ValueError("--features and --sampler go with --samples N, without --parzen")
-    if parzen:
-        print_parzen(trained, 10_000 if samples is None else samples, seed, steps)
-        return
-    if samples is not None:
-        print_distances(trained, samples, seed, steps, features, sampler)
-        return
-    if entropy and len(trained.thinned(steps)) < 2:
-        raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
-    if terms is None:
-        terms = trained.recipe["evaluate_terms"]
-    elif terms < 0:
-        raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
-    terms = terms or None
-    data, labels = _split(trained.recipe, split, examples)
-    trained.check(data)
-    trained = trained.told(labels)
-    if optimal_variance:
-        if entropy or progressive:
-            raise ValueError("--optimal-variance compares two bounds; --entropy and --progressive go without")
-        report_variance(trained, data, split, examples, seed, steps, terms)
-        return
-    key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms))
-    with resumed(trained, *key) as resume:
-        left = len(data) - (resume["partial"].done if resume["partial"] else 0)
-        with ticking("evaluate", plan_calls(trained, left, steps, terms)) as tick:
-            result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
-        paths = save_evaluation(result, trained.folder, split)
-    _print(result)
-    if entropy:
-        paths += _entropy(trained, data, seed, steps, split)
-    if progressive:
-        paths += report_progressive(trained, data, split, seed, steps, terms)
-    for path in paths:
-        typer.echo(printable(str(path)))
-    _warn(result.warnings)
+    with sharing(processes, device) as (where, group):
+        trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
+        more = entropy or progressive or optimal_variance or split != "test"
+        _check_samples(samples, parzen, more or (examples, terms) != (None, None))
+        if (features or sampler) and (parzen or samples is None):
+            raise ValueError("--features and --sampler go with --samples N, without --parzen")
+        if parzen:
+            print_parzen(trained, 10_000 if samples is None else samples, seed, steps)
+            return
+        if samples is not None:
+            print_distances(trained, samples, seed, steps, features, sampler)
+            return
+        if entropy and len(trained.thinned(steps)) < 2:
+            raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
+        if terms is None:
+            terms = trained.recipe["evaluate_terms"]
+        elif terms < 0:
+            raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
+        terms = terms or None
+        data, labels = _split(trained.recipe, split, examples)
+        trained.check(data)
+        trained = trained.told(labels)
+        if optimal_variance:
+            if entropy or progressive:
+                raise ValueError(
+                    "--optimal-variance compares two bounds; --entropy and --progressive go without"
+                )
+            if group.leads:
+                report_variance(trained, data, split, examples, seed, steps, terms)
+            return
+        key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
+        with resumed(trained, *key) as resume:
+            left = len(data) - (resume["partial"].done if resume["partial"] else 0)
+            with ticking("evaluate", plan_calls(trained, left, steps, terms)) as tick:
+                result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
+            if not group.leads:
+                return
+            paths = save_evaluation(result, trained.folder, split)
+        _print(result)
+        if entropy:
+            paths += _entropy(trained, data, seed, steps, split)
+        if progressive:
+            paths += report_progressive(trained, data, split, seed, steps, terms)
+        for path in paths:
+            typer.echo(printable(str(path)))
+        _warn(result.warnings)
 
 
 def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:

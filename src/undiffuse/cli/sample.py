@@ -1,12 +1,14 @@
 """undiffuse sample."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, progress, ticking
+from undiffuse.cli.console import Device, RunFolder, Seed, Stop, printable, progress, ticking
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
+from undiffuse.cli.processes import Count, sharing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +67,7 @@ def command(
             "--clip/--no-clip", help="Clip predictions to the levels' range. Default: the recipe's."
         ),
     ] = None,
+    stop: Stop = None,
     out: Annotated[
         str | None,
         typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples."),
@@ -87,36 +90,44 @@ def command(
         bool,
         typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
     ] = False,
+    processes: Count = None,
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
     from undiffuse.recipes import LARGE, check_range, load
 
-    trained = conditioned(load(run, device_of(device)), label, guidance, clip)
-    walk = _sampler(sampler, eta)
-    words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip)
-    stem = trained.folder / "samples" / "-".join(words)
-    target = target_of(out)
-    figures = Figures(
-        Path(film) if film else stem.with_name(f"{stem.name}.gif") if animate else None,
-        stem.with_name(f"{stem.name}-stages.png") if stages else None,
-    )
-    _check(trained, target, film, animate, stages, slices)
-    if share_from and (figures.paths or slices):
-        raise ValueError("--share-from: its samples are not animated, staged or sliced; ask for one of them")
-    (walk or trained.sampler).check(trained.model)
-    check_range(n, first)
-    how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
-    if n > LARGE and target is None and not (share_from or figures.paths or slices):
-        paths = _shards(trained, n, seed, how, stem)
-    elif share_from:
-        paths = share(trained, n, share_from, states, seed, how, stem, target)
-    else:
-        raw = (watch if figures.paths else _draw)(trained, n, seed, how, figures)
-        paths = write(trained, raw, stem, target) + figures.paths
-        paths += [_slices(trained, seed, stem)] if slices else []
-    for path in paths:
-        typer.echo(printable(str(path)))
+    with sharing(processes, device) as (where, group):
+        trained = conditioned(replace(load(run, where), processes=group), label, guidance, clip, stop)
+        walk = _sampler(sampler, eta)
+        words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
+        stem = trained.folder / "samples" / "-".join(words)
+        target = target_of(out)
+        figures = Figures(
+            Path(film) if film else stem.with_name(f"{stem.name}.gif") if animate else None,
+            stem.with_name(f"{stem.name}-stages.png") if stages else None,
+        )
+        _check(trained, target, film, animate, stages, slices)
+        if share_from and (figures.paths or slices):
+            raise ValueError(
+                "--share-from: its samples are not animated, staged or sliced; ask for one of them"
+            )
+        (walk or trained.sampler).check(trained.model)
+        check_range(n, first)
+        if not group.leads and (share_from or figures.paths or slices):
+            return  # what one process draws
+        how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
+        if n > LARGE and target is None and not (share_from or figures.paths or slices):
+            paths = _shards(trained, n, seed, how, stem)
+        elif share_from:
+            paths = share(trained, n, share_from, states, seed, how, stem, target)
+        else:
+            raw = (watch if figures.paths else _draw)(trained, n, seed, how, figures)
+            if not group.leads:
+                return
+            paths = write(trained, raw, stem, target) + figures.paths
+            paths += [_slices(trained, seed, stem)] if slices else []
+        for path in paths:
+            typer.echo(printable(str(path)))
 
 
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
@@ -167,7 +178,8 @@ def _draw(trained: "Run", n: int, seed: int, how: dict[str, Any], _: Figures) ->
     """The samples, a block at a time."""
     from undiffuse.samplers import count_steps
 
-    total = count_steps(n, trained.shape, trained.thinned(how["steps"]), how["first"])
+    grid, processes = trained.thinned(how["steps"]), trained.processes
+    total = count_steps(n, trained.shape, grid, how["first"], processes=processes)
     with ticking("sample", total) as tick:
         return trained.sample(n, seed, tick=tick, **how)
 
@@ -177,7 +189,7 @@ def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path
     from undiffuse.recipes import draw_shards
 
     with progress() as bar:
-        task = bar.add_task("sample", total=n)
+        task = bar.add_task("sample", total=n // trained.processes.size)
         paths = draw_shards(
             trained,
             n,

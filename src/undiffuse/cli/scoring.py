@@ -30,13 +30,15 @@ def print_parzen(trained: "Run", count: int, seed: int, steps: int | None) -> No
             sampled=lambda n: bar.advance(draw, n),
             tick=lambda: bar.advance(score),
         )
+    if not trained.processes.leads:
+        return
     rows = table("log-likelihood by Parzen windows", ">mean", ">s.e.", "unit")
     for unit, each in (("nats", found.nats), ("bits", found.bits)):
         rows.add_row("", f"{each.mean:.1f}", f"{each.se:.1f}", f"{unit}/example")
     show(rows)
     edge = ": an end of the list, another may be better" if found.at_edge else ""
     typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
-    typer.echo(printable(str(save_parzen(found, trained.folder))))
+    typer.echo(printable(str(save_parzen(found, trained.folder, trained.first))))
 
 
 def print_distances(
@@ -60,6 +62,8 @@ def print_distances(
             sampled=lambda n: bar.advance(draw, n),
             tick=lambda: bar.advance(compare),
         )
+    if not trained.processes.leads:
+        return
     rows = table("distance from the test data", ">samples", ">training data")
     for row in found.rows():
         rows.add_row(*(printable(cell) for cell in row))

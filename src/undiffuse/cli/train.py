@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, device_of, printable, progress
+from undiffuse.cli.console import Device, printable, progress
+from undiffuse.cli.processes import Count, sharing
 
 if TYPE_CHECKING:
     from undiffuse.recipes import Experiment
@@ -21,6 +22,8 @@ undiffuse train fashion-mnist train.steps=500 train.batch=64
 undiffuse train images data.path=photos data.size=64 --out runs/photos
 
 undiffuse train --resume runs/first
+
+undiffuse train cifar10 --processes 8  (or: torchrun --nproc-per-node 8 -m undiffuse train cifar10)
 """
 
 
@@ -63,6 +66,7 @@ def command(
         bool,
         typer.Option("--allow-data-change", help="Go on although files or values of the data have changed."),
     ] = False,
+    processes: Count = None,
     device: Device = "auto",
 ) -> None:
     """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own.
@@ -73,29 +77,30 @@ def command(
 
     if (recipe is None) == (resume is None):
         raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
-    where = device_of(device)
-    if resume is not None:
-        if (out, data_dir, seed) != (None, None, None):
-            raise ValueError(
-                "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
+    with sharing(processes, device) as (where, group):
+        how: dict[str, Any] = {"exact": exact, "other_data": allow_data_change, "processes": group}
+        if resume is not None:
+            if (out, data_dir, seed) != (None, None, None):
+                raise ValueError(
+                    "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
+                )
+            if replay is not None:
+                _replay(resume, replay, where)
+                return
+            experiment = Experiment.open(resume, where, **how)
+        else:
+            assert recipe is not None
+            if replay is not None:
+                raise ValueError(f"--replay {replay}: a step of which run? give --resume RUN")
+            changes = list(overrides or [])
+            changes += (
+                [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
             )
-        if replay is not None:
-            _replay(resume, replay, where)
-            return
-        experiment = Experiment.open(resume, where, exact=exact, other_data=allow_data_change)
-    else:
-        assert recipe is not None
-        if replay is not None:
-            raise ValueError(f"--replay {replay}: a step of which run? give --resume RUN")
-        changes = list(overrides or [])
-        changes += [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
-        changes += [f"seed={seed}"] if seed is not None else []
-        target = out or _free(Path("runs") / Path(recipe).stem)
-        experiment = Experiment.create(
-            target, override(read(recipe), changes), where, exact=exact, other_data=allow_data_change
-        )
-    _announce(experiment)
-    _follow(experiment)
+            changes += [f"seed={seed}"] if seed is not None else []
+            target = group.lead(lambda: out or str(_free(Path("runs") / Path(recipe).stem)))
+            experiment = Experiment.create(target, override(read(recipe), changes), where, **how)
+        _announce(experiment)
+        _follow(experiment)
 
 
 def _replay(folder: str, step: int, device: Any) -> None:
@@ -131,7 +136,9 @@ def _announce(experiment: "Experiment") -> None:
         f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
         f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
     )
-    for warning in experiment.warnings:
+    if run.processes.size > 1:
+        typer.echo(f"on {run.processes.size} processes")
+    for warning in experiment.warnings if experiment.processes.leads else ():
         typer.echo(f"warning: {printable(warning)}", err=True)
     if run.step >= experiment.settings.steps:
         typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")

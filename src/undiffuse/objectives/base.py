@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from undiffuse.model import Denoiser
-from undiffuse.objectives.times import Times
+from undiffuse.objectives.times import Noise, Times
 
 
 class Objective(ABC):
@@ -17,5 +16,5 @@ class Objective(ABC):
     times: Times  # how the times of a batch are drawn
 
     @abstractmethod
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) losses at random times and noise."""

@@ -10,14 +10,13 @@ gradients keep their size).
 
 import math
 
-import torch
 from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
-from undiffuse.objectives.times import Stratified, Times
+from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.parameterizations import Affine
 from undiffuse.schedules import Learned, LogLinear
 from undiffuse.tensors import total
@@ -37,7 +36,7 @@ class Continuous(Objective):
             raise ValueError("the continuous objective needs a grid, for its first latent time")
         self.times, self.first = times or Stratified(), grid[0]
 
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) estimates of the bound, in bits per dimension."""
         schedule = model.kernel.schedule
         if not isinstance(schedule, Learned | LogLinear) or model.variance.learned:
@@ -60,7 +59,7 @@ class Continuous(Objective):
         schedule: Learned | LogLinear,
         x_0: Tensor,
         t: Tensor,
-        generator: torch.Generator,
+        generator: Noise,
     ) -> Tensor:
         """All the steps, in nats: (B,)."""
         kernel, said = model.kernel, model.parameterization

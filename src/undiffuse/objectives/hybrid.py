@@ -16,7 +16,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.simple import Simple
-from undiffuse.objectives.times import Times
+from undiffuse.objectives.times import Noise, Times
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Affine
 from undiffuse.tensors import total
@@ -46,7 +46,7 @@ class Hybrid(Objective):
         self.simple, self.share, self.grid = Simple(loss, weight, times, grid), share, grid
         self.times = self.simple.times
 
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) errors."""
         if not (isinstance(model.parameterization, Affine) and model.variance.learned):
             raise ValueError(

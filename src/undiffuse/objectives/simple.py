@@ -5,14 +5,13 @@ L = E_{t, eps} w(logsnr_t) |target - output(x_t, t)|^p,    x_t = alpha_t x_0 + s
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
-from undiffuse.objectives.times import Stratified, Times, place
+from undiffuse.objectives.times import Noise, Stratified, Times, place
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Affine
 
@@ -40,7 +39,7 @@ class Simple(Objective):
         self.loss, self.weight = LOSSES[loss], weight
         self.times, self.grid = times or Stratified(), grid
 
-    def __call__(self, model: Denoiser, x_0: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) mean errors over the dimensions."""
         kernel, said = model.kernel, model.parameterization
         if not (isinstance(kernel, Gaussian) and isinstance(said, Affine)):

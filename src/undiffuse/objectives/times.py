@@ -2,6 +2,9 @@
 
 An objective is a mean over uniform positions. Drawn from another density q its terms count 1 / q, which
 leaves the mean as it is; their variance is least for q prop. to the root of E[term^2 | u].
+
+The positions of a batch are drawn together. A part of it (`random.Batch`), in this process or in another,
+takes its own of them, and what all parts found is for the training to learn from, after the step.
 """
 
 from abc import ABC, abstractmethod
@@ -9,21 +12,38 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from undiffuse.random import uniform
+from undiffuse.random import Batch, uniform
 
 State = dict[str, list[float]]
+Noise = torch.Generator | Batch
 
 
 class Times(ABC):
     """Draws (B,) positions in [0, 1); each is uniform on its own, unless `balance` says otherwise."""
 
+    in_parts = False  # whether the last draw was for a part of a batch
+
+    def draw(self, count: int, generator: Noise) -> Tensor:
+        """`count` positions, float64 on the CPU; of a part of a batch, its own among those of all."""
+        self.in_parts = isinstance(generator, Batch)
+        if isinstance(generator, Batch):
+            return self.draw_all(generator.size, generator.whole())[generator.rows]
+        return self.draw_all(count, generator)
+
     @abstractmethod
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` positions, float64 on the CPU."""
+    def draw_all(self, count: int, generator: torch.Generator) -> Tensor:
+        """The positions of a whole batch."""
 
     def balance(self, u: Tensor, terms: Tensor) -> Tensor:
         """The terms (B,) found at the drawn positions u, with the weights that uniform ones need not."""
         return terms
+
+    def learn(self, found: Tensor) -> None:  # noqa: B027 - most learn nothing
+        """Learn from the positions and terms (2, B) of a whole batch."""
+
+    def found(self) -> Tensor | None:
+        """(2, B): positions and terms of this process's parts since `learn`; None if nothing is learned."""
+        return None
 
     def state(self) -> State:
         """What it has learned of the terms, for a checkpoint."""
@@ -36,7 +56,7 @@ class Times(ABC):
 class Independent(Times):
     """Every example draws its own position."""
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_all(self, count: int, generator: torch.Generator) -> Tensor:
         """Independent uniform numbers."""
         return uniform((count,), generator)
 
@@ -47,7 +67,7 @@ class Stratified(Times):
     Every position is uniform, but a batch covers the whole chain, so the loss varies less.
     """
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_all(self, count: int, generator: torch.Generator) -> Tensor:
         """(u + i / B) mod 1 for i = 0 .. B-1."""
         offset = uniform((1,), generator)
         return (offset + torch.arange(count, dtype=torch.float64) / count) % 1
@@ -70,6 +90,7 @@ class Importance(Times):
             )
         self.floor, self.memory = floor, memory
         self.squares = torch.full((bins,), torch.nan, dtype=torch.float64)  # nan: not yet seen
+        self._found: list[Tensor] = []
 
     @property
     def density(self) -> Tensor:
@@ -79,29 +100,41 @@ class Importance(Times):
             return torch.ones_like(root)
         return (1 - self.floor) * root / root.mean() + self.floor
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_all(self, count: int, generator: torch.Generator) -> Tensor:
         """Stratified positions, sent through the inverse of q's distribution function."""
         density = self.density
         ends = density.cumsum(0) / density.sum()
-        u = Stratified().draw(count, generator)
+        u = Stratified().draw_all(count, generator)
         bins = torch.searchsorted(ends, u, right=True).clamp(max=len(ends) - 1)
         share = density[bins] / density.sum()
         within = ((u - ends[bins] + share) / share).clamp(0, 1 - 1e-12)
         return (bins + within) / len(density)
 
     def balance(self, u: Tensor, terms: Tensor) -> Tensor:
-        """The terms over the density they were drawn with, which then learns from them."""
-        bins = (u * len(self.squares)).long()
-        weight = 1 / self.density[bins]
-        self._learn(bins, terms.detach().double().cpu().square())
+        """The terms over the density they were drawn with, which learns from them (later, if in parts)."""
+        weight = 1 / self.density[self._bins(u)]
+        self._found.append(torch.stack([u, terms.detach().double().cpu()]))
+        if not self.in_parts:
+            self.learn(self.found())
         return terms * weight.to(terms.device, terms.dtype)
 
-    def _learn(self, bins: Tensor, squares: Tensor) -> None:
+    def found(self) -> Tensor:
+        """(2, B): positions and terms."""
+        return torch.cat(self._found, 1)
+
+    def learn(self, found: Tensor) -> None:
+        """The density follows the terms."""
+        self._found.clear()
+        u, terms = found[:, found.isfinite().all(0)]  # a step that was left out taught nothing
+        bins = self._bins(u)
         count = torch.bincount(bins, minlength=len(self.squares))
-        total = torch.zeros_like(self.squares).index_add(0, bins, squares)
+        total = torch.zeros_like(self.squares).index_add(0, bins, terms.square())
         now, seen = total / count.clamp(min=1), count > 0
         kept = torch.where(self.squares.isnan(), 0.0, self.memory**count)
         self.squares = torch.where(seen, kept * self.squares.nan_to_num() + (1 - kept) * now, self.squares)
+
+    def _bins(self, u: Tensor) -> Tensor:
+        return (u * len(self.squares)).long()
 
     def state(self) -> State:
         """The mean squares, -1 where nothing was seen."""
@@ -113,6 +146,7 @@ class Importance(Times):
         if squares.shape != self.squares.shape:
             raise ValueError(f"importance of {len(squares)} bins, the objective has {len(self.squares)}")
         self.squares = torch.where(squares < 0, torch.nan, squares)
+        self._found.clear()
 
 
 def place(grid: Tensor | None, u: Tensor, first: float = 1e-4) -> Tensor:

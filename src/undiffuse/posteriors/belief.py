@@ -46,6 +46,8 @@ class Belief:
 class Updating(Protocol):
     """A factor that says what it makes of a belief."""
 
+    products: int  # with the Jacobian of a network, a step, that were measured best for it
+
     def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
         """The belief given r, and log E[r], (B,), when asked."""
 

@@ -30,6 +30,7 @@ class Both(Observation):
         self.factors: list[Observation] = sorted(flat, key=lambda factor: factor.pinned is not None)
         masks = [factor.pinned for factor in factors if factor.pinned is not None]
         self.pinned = reduce(torch.logical_or, masks) if masks else None
+        self.products = max(factor.products for factor in self.factors)
 
     def check(self, kernel: Kernel) -> None:
         """What any of them refuses."""

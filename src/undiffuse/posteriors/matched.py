@@ -25,7 +25,10 @@ from undiffuse.tensors import ONE, like
 
 
 class Matched(Product):
-    """For Gaussian kernels; `spread` says how C is found. Raises ValueError for other kernels."""
+    """For Gaussian kernels; `spread` says how C is found, by default with the products that the factor asks.
+
+    Raises ValueError for other kernels.
+    """
 
     def __init__(self, model: ReverseProcess, factor: Factor, spread: Spread | None = None) -> None:
         super().__init__(model, factor)
@@ -35,7 +38,7 @@ class Matched(Product):
             raise ValueError(
                 f"{type(factor).__name__} has no `update`, and Matched asks what it makes of a belief"
             )
-        self.spread, self.updating, self.chain = spread or Tweedie(), factor, model.kernel
+        self.spread, self.updating, self.chain = spread or Tweedie(factor.products), factor, model.kernel
 
     def of(self, model: ReverseProcess, factor: Factor) -> "Matched":
         """With the same spread."""

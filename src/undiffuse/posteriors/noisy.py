@@ -22,6 +22,8 @@ class Noisy(Measured):
     ValueError for a value that is not finite or a std that is not positive.
     """
 
+    products = 1  # every value is seen: more steps are worth more than a finer look
+
     def __init__(self, value: Tensor, std: float | Tensor) -> None:
         check_std(std)
         check_finite(value, "value")

@@ -21,6 +21,8 @@ from undiffuse.product import Factor, Product
 class Observation(Factor):
     """A factor that says what it makes of a normal belief."""
 
+    products = 2  # with a network's Jacobian, a step: what a given number of calls is best spent on
+
     def on(self, model: ReverseProcess) -> Product:
         """The product by the rule measured best (Matched, Tilted for symbols), or by the model's own."""
         if isinstance(model, Product) and isinstance(model.factor, Observation):

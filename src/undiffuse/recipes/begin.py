@@ -20,7 +20,7 @@ from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
-from undiffuse.training import Batches, Lock, Settings, State, restore
+from undiffuse.training import Batches, Lock, Settings, State, placed, restore
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
@@ -30,6 +30,7 @@ FREE = (  # keys that do not change what is learned, up to rounding: a run may g
     *("train.log_every", "train.sample_every", "train.sample_steps", "train.figures_every"),
     *("train.evaluate_every", "train.evaluate_examples", "train.evaluate_terms", "train.non_finite"),
     *("train.skip_limit", "train.spike", "train.on_spike", "train.rewind_limit", "train.tracker"),
+    "train.shard",
 )
 
 
@@ -113,8 +114,8 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
         raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
-            parameter.copy_(saved.weights[name])
-            state.ema.average[name].copy_(saved.average[name])
+            parameter.copy_(placed(saved.weights[name], parameter))
+            state.ema.average[name].copy_(placed(saved.average[name], parameter))
     restore(state.optimizer, state.model, saved.optimizer)
     state.put_back(saved.step, saved.state)
     if saved.state["times"]:

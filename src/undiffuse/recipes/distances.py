@@ -149,8 +149,8 @@ def _drawn(
 ) -> Iterator[Tensor]:
     """Raw samples, batch by batch."""
     size = max(BATCH, micro_batch(run.shape))
-    for first in range(0, count, size):
-        number = min(size, count - first)
+    for first in range(0, count, size * run.processes.size):
+        number = min(size * run.processes.size, count - first)
         yield run.sample(number, seed, steps=steps, sampler=sampler, first=first, block=size)
         sampled(number)
 

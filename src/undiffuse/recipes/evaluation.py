@@ -118,8 +118,8 @@ def evaluate(
 
 
 def plan_calls(run: Run, examples: int, steps: int | None, terms: int | None) -> int:
-    """Network calls that `evaluate` makes."""
-    return count_calls(examples, run.shape, run.thinned(steps), terms)
+    """Network calls that `evaluate` makes in every process."""
+    return count_calls(examples, run.shape, run.thinned(steps), terms, processes=run.processes)
 
 
 def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:

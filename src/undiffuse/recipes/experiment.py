@@ -7,14 +7,15 @@ recipe says.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from undiffuse import plots
-from undiffuse.data import Splits
+from undiffuse.data import Fingerprint, Splits
+from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
 from undiffuse.recipes.begin import absolute, begin, begun, check_origin, check_recipe, put_back, recipe_hash
 from undiffuse.recipes.datafiles import accept, load_same, save_skipped
@@ -44,7 +45,9 @@ from undiffuse.training import (
     checkpoint,
     fingerprint,
     recover,
+    shard,
     train,
+    whole,
 )
 
 
@@ -58,22 +61,33 @@ class Experiment:
         self.lock: Lock | None = None
         self.warnings: list[str] = []
         self.origin: dict[str, Any] = {}  # of its checkpoints
+        self.processes = run.processes
         self.pending: list[float] = []  # losses since the log's last row
         self.listed = 0  # pictures in skipped.txt by this process
 
     @classmethod
     def create(
-        cls, folder: str | Path, node: dict[str, Any], device: torch.device | str = "cpu", **how: bool
+        cls,
+        folder: str | Path,
+        node: dict[str, Any],
+        device: torch.device | str = "cpu",
+        *,
+        processes: Processes = ALONE,
+        **how: Any,
     ) -> "Experiment":
         """Check a recipe and begin a run in a new or empty folder; or go on with one of the same recipe.
 
         Raises RecipeError for the recipe, FileExistsError for a folder in use or a run of another recipe, and
         what `open` raises.
         """
-        folder, plan = Path(folder), Plan(absolute(node))
-        lock = Lock(folder) if begun(folder) else begin(folder, plan)
-        check_recipe(folder, plan)
-        return cls.open(folder, device, lock, **how)
+        folder, plan, locks = Path(folder), Plan(absolute(node)), []
+
+        def start() -> None:
+            locks.append(Lock(folder) if begun(folder) else begin(folder, plan))
+            check_recipe(folder, plan)
+
+        processes.lead(start)
+        return cls.open(folder, device, *locks, processes=processes, **how)
 
     @classmethod
     def open(
@@ -85,11 +99,13 @@ class Experiment:
         exact: bool = False,
         other_data: bool = False,
         until: int | None = None,
+        processes: Processes = ALONE,
     ) -> "Experiment":
         """A run that was begun, from its newest whole checkpoint on if it has one, with as many threads as
         then.
 
-        `until`: checkpoints after that step are left alone.
+        `until`: checkpoints after that step are left alone. Of several `processes` the first has the lock,
+        chooses the checkpoint and writes; all call this.
 
         Raises BusyError if another process trains it, ValueError for other data (unless `other_data`), for
         another recipe than the checkpoint's, if no checkpoint is whole, and with `exact` if this machine
@@ -97,41 +113,41 @@ class Experiment:
         """
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
-        lock = lock or Lock(folder)
+        root, locks = folder / "checkpoints", [lock] if lock is not None else []
+        found: list[checkpoint.Checkpoint] = []  # by the first process
+
+        def start() -> tuple[int | None, list[str]]:
+            locks.extend([] if locks else [Lock(folder)])
+            saved, warnings = recover(root, device, until)
+            found.extend([] if saved is None else [saved])
+            return None if saved is None else saved.step, warnings
+
         try:
-            experiment = cls._resumed(folder, plan, facts, device, exact, other_data, until)
+            step, warnings = processes.lead(start)
+            if step is not None and not found:
+                found.append(checkpoint.load(checkpoint.path_of(root, step), device))
+            saved = found[0] if found else None
+            splits, files, changed = load_same(folder, plan, facts, other_data)
+            facts |= content(splits, files) if changed else {}
+            warnings += [f"the data have changed since the run began: {changed}"] if changed else []
+            if saved is not None:
+                check_origin(folder, plan, saved)
+                warnings += same_rounding(saved, device, exact, processes.size)
+            experiment = cls._built(folder, plan, facts, splits, device, saved, processes)
         except BaseException:
-            lock.release()  # or it would last as long as the error's traceback
+            for held in locks:
+                held.release()  # or it would last as long as the error's traceback
             raise
-        experiment.lock = lock
+        experiment.lock, experiment.warnings = (*locks, None)[0], warnings
+        processes.lead(lambda: experiment._note(facts, files if changed else None))
         return experiment
 
-    @classmethod
-    def _resumed(
-        cls,
-        folder: Path,
-        plan: Plan,
-        facts: dict[str, Any],
-        device: torch.device | str,
-        exact: bool,
-        other_data: bool,
-        until: int | None,
-    ) -> "Experiment":
-        """What `open` says, with the lock held."""
-        splits, files, changed = load_same(folder, plan, facts, other_data)
-        facts |= content(splits, files) if changed else {}
-        saved, warnings = recover(folder / "checkpoints", device, until)
-        warnings += [f"the data have changed since the run began: {changed}"] if changed else []
-        if saved is not None:
-            check_origin(folder, plan, saved)
-            warnings += same_rounding(saved, device, exact)
-        experiment = cls._built(folder, plan, facts, splits, device, saved)
-        experiment.warnings = warnings
-        for warning in warnings:
-            record(folder, experiment.state.step, "warning", text=warning)
-        if changed:
-            accept(folder, facts, files)
-        return experiment
+    def _note(self, facts: dict[str, Any], files: Fingerprint | None) -> None:
+        """Write down what was put up with, and the data, if they have changed."""
+        for warning in self.warnings:
+            record(self.run.folder, self.state.step, "warning", text=warning)
+        if files is not None:
+            accept(self.run.folder, facts, files)
 
     @classmethod
     def _built(
@@ -142,22 +158,27 @@ class Experiment:
         splits: Splits,
         device: torch.device | str,
         saved: checkpoint.Checkpoint | None,
+        processes: Processes,
     ) -> "Experiment":
         """Everything in place to train."""
         settings: Settings = plan["train"].build()
+        settings.check_processes(processes.size)
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
             model = plan.denoiser(splits.shape, splits.levels, splits.classes).to(device)
         if settings.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.shard and processes.size > 1:
+            shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)
         state = State(model, settings)
         if settings.compile:
             model.network.compile()
-        made = cls(run_of(folder, plan, model, facts, saved.step if saved else 0), splits, state)
+        run = run_of(folder, plan, model, facts, saved.step if saved else 0)
+        made = cls(replace(run, processes=processes), splits, state)
         made.origin = {
             "recipe": recipe_hash(plan),
             "data": facts.get("sha256", ""),
-            "numerics": fingerprint(device),
+            "numerics": fingerprint(device, processes.size),
         }
         if saved is not None:
             put_back(state, saved, made.objective)
@@ -167,52 +188,60 @@ class Experiment:
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.
 
-        `signals` are looked at after every step. Raises NonFiniteError with the command that repeats the
-        step, Stopped after a signal, WriteError if the disk is full; the newest checkpoint stays in any case.
+        `signals` are looked at after every step: one to any of several processes is one to all. Raises
+        NonFiniteError with the command that repeats the step, Stopped after a signal, WriteError if the disk
+        is full, LostError if another process is gone; the newest checkpoint stays in any case.
         """
         signals = Signals() if signals is None else signals
-        begin = self.state.step
-        log = Log(self.run.folder / "metrics.jsonl", begin, self.pending, self._tracker())
+        begin, leads = self.state.step, self.processes.leads
+        path = self.run.folder / "metrics.jsonl"
+        log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
         if self.settings.on_spike == "rewind":
             self._save(log)  # or there may be none to go back to
         try:
-            for progress in log.closing(self.steps()):
-                yield self._after(progress, log, signals)
-                if signals.stop is not None:
-                    raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
+            with self.processes.watched(self._again()):
+                for progress in log.closing(self.steps()):
+                    signals.agree(self.processes.largest)
+                    yield self._after(progress, log, signals)
+                    if signals.stop is not None:
+                        raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
         except NonFiniteError as error:
             raise self._explained(error, log) from error
-        self._draw(begin < self.settings.steps)
+        if leads:
+            self._draw(begin < self.settings.steps)
 
     def steps(self) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
-        batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips)
-        return batches.closing(train(self.state, batches, self.objective, seed, self._labels()))
+        part = self.processes.part(settings.batch)
+        batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips, part)
+        labels = self._labels(part)
+        return batches.closing(train(self.state, batches, self.objective, seed, labels, self.processes))
 
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
-        settings, step = self.settings, progress.step
-        if progress.parts is not None:
+        settings, step, leads = self.settings, progress.step, self.processes.leads
+        if leads and progress.parts is not None:
             record(self.run.folder, step, "out of memory", parts=progress.parts)
         if progress.spike is not None:
-            self._spiked(progress.spike)
+            if leads:
+                self._spiked(progress.spike)
             if settings.on_spike == "rewind":
-                back = rewind(self.run.folder, self.state, self.objective, log, progress.spike)
+                back = rewind(self.run, self.state, self.objective, log, progress.spike)
                 return Event(progress, rewound=back)
         event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
-        if drawn:
+        if drawn and leads:
             event = event.with_files(*save_progress(self.run, self.state, self.splits.test))
-        if progress.skipped:
+        if progress.skipped and leads:
             record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
         asked = signals.save or signals.stop is not None
         if last or asked or due(step, settings.checkpoint_every):
             signals.save = False
-            event = event.with_files(self._save(log))
+            event = event.with_files(*self._save(log))
         log.show(event)
-        if len(self.splits.skipped) > self.listed:
+        if leads and len(self.splits.skipped) > self.listed:
             self.listed = save_skipped(self.run.folder, self.splits.skipped)
         return event
 
@@ -244,19 +273,22 @@ class Experiment:
         name, recipe = self.settings.tracker, self.run.recipe.describe()
         return None if name is None else TRACKERS[name](self.run.folder, self.state.step, recipe)
 
-    def _labels(self) -> LabelBatches | None:
+    def _labels(self, part: range) -> LabelBatches | None:
         """The labels of the batches, if the model is to know them."""
         labels, settings, recipe = self.splits.train_labels, self.settings, self.run.recipe
         if labels is None or not recipe["conditional"]:
             return None
-        return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout)
+        return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout, part)
 
-    def _save(self, log: Log) -> Path:
-        """A checkpoint of the moment, and the log's rows before it."""
+    def _save(self, log: Log) -> list[Path]:
+        """A checkpoint of the moment, in whole tensors, after the log's rows; the first process writes it."""
         state, recipe = self.state, self.run.recipe
+        groups = {name: {key: whole(t) for key, t in each.items()} for name, each in state.groups().items()}
+        if not self.processes.leads:
+            return []
         other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
         other |= {"times": self.objective.times.state(), "pending": log.losses}
-        now = checkpoint.Checkpoint(state.step, **state.groups(), state=other, origin=self.origin)
+        now = checkpoint.Checkpoint(state.step, **groups, state=other, origin=self.origin)
         log.sync()
         root, keep = self.run.folder / "checkpoints", self.settings.keep
-        return checkpoint.save(root, now, keep, held(state.step, self.settings))
+        return [checkpoint.save(root, now, keep, held(state.step, self.settings))]

@@ -3,7 +3,8 @@ it.
 
     samples/seed0-from0-n50000/  job.json  shard-00000.npy  shard-00001.npy ..  MANIFEST.json
 
-Sample i of a seed is the same whatever it is drawn with, so the shards are too.
+Sample i of a seed is the same whatever it is drawn with, so the shards are too. Of several processes, each
+draws and writes shards of its own.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from undiffuse import tensorfile
 from undiffuse.bounds import Partial
 from undiffuse.data import read_npy
 from undiffuse.files import atomic, sweep, write_json
+from undiffuse.processes import ALONE
 from undiffuse.random import digest
 from undiffuse.recipes.output import save_npy
 from undiffuse.recipes.run import Run
@@ -38,24 +41,33 @@ def draw_shards(
 ) -> list[Path]:
     """Draw samples `first` .. `first + n - 1` into shards; those that are there already are kept.
 
-    `words` say what is drawn, `drawn` is called with the samples of every shard that is done. Raises
+    `words` say what is drawn, `drawn` is called with the samples of every shard that is done here. Raises
     ValueError if the folder holds samples of something else.
     """
+    processes, own, first = run.processes, replace(run, processes=ALONE), how.pop("first", 0)
+    job = {"words": words, "weights": weights_of(run), "step": run.step}
+    processes.lead(lambda: _prepare(folder, job))
+    known, paths = _hashes(folder), [folder / f"shard-{i:05d}.npy" for i in range(-(-n // SHARD))]
+    for number in range(processes.rank, len(paths), processes.size):
+        begin, path = number * SHARD, paths[number]
+        count = min(SHARD, n - begin)
+        if not _whole(path, (count, *run.shape), known.get(path.name)):
+            save_npy(own.sample(count, seed, first=first + begin, **how), path)
+        drawn(count)
+    processes.meet()
+    facts = {"samples": n, "first": first, "seed": seed}
+    processes.lead(lambda: _finish(folder, facts, paths))
+    return [*paths, folder / MANIFEST]
+
+
+def _prepare(folder: Path, job: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
-    first = how.pop("first", 0)
-    _check_same(folder, {"words": words, "weights": weights_of(run), "step": run.step})
-    known, paths = _hashes(folder), []
-    for number, begin in enumerate(range(0, n, SHARD)):
-        count = min(SHARD, n - begin)
-        path = folder / f"shard-{number:05d}.npy"
-        if not _whole(path, (count, *run.shape), known.get(path.name)):
-            save_npy(run.sample(count, seed, first=first + begin, **how), path)
-        paths.append(path)
-        drawn(count)
-    shards = {path.name: _sha256(path) for path in paths}
-    write_json(folder / MANIFEST, {"samples": n, "first": first, "seed": seed, "sha256": shards})
-    return [*paths, folder / MANIFEST]
+    _check_same(folder, job)
+
+
+def _finish(folder: Path, facts: dict[str, Any], paths: list[Path]) -> None:
+    write_json(folder / MANIFEST, facts | {"sha256": {path.name: _sha256(path) for path in paths}})
 
 
 @contextmanager
@@ -69,7 +81,7 @@ def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
 
     def kept(partial: Partial) -> None:
         nonlocal last
-        if time.monotonic() - last >= PAUSE:
+        if run.processes.leads and time.monotonic() - last >= PAUSE:
             _store(path, partial)
             last = time.monotonic()
 

@@ -31,16 +31,25 @@ class Log:
     """metrics.jsonl: a row every `log_every` steps, the loss averaged since the last.
 
     `pending` are the losses since then, which a checkpoint keeps: a run that goes on writes the same rows.
+    Only the process that `writes` writes any.
     """
 
-    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None = None) -> None:
-        self.path, self.tracker = path, tracker
+    def __init__(
+        self,
+        path: Path,
+        step: int,
+        pending: list[float],
+        tracker: Tracker | None = None,
+        *,
+        writes: bool = True,
+    ) -> None:
+        self.path, self.tracker, self.writes = path, tracker, writes
         self.back_to(step, pending)
 
     def back_to(self, step: int, pending: list[float]) -> None:
         """As it was after this step: later rows belong to a lost future."""
         self.losses = list(pending)
-        if self.path.exists():
+        if self.writes and self.path.exists():
             rows = [row for row in read_metrics(self.path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             write_text(self.path, text)
@@ -62,6 +71,8 @@ class Log:
             total = event.test.report.total  # bits per dimension of x_0
             row |= {"test_bits": total.mean, "test_bits_se": total.se}
         self.losses.clear()
+        if not self.writes:
+            return
         append(self.path, json.dumps(row, allow_nan=False) + "\n")
         if self.tracker is not None:
             step = row.pop("step")

@@ -26,7 +26,7 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress) -> Even
     if due(progress.step, settings.evaluate_every):
         event = replace(event, test=_evaluate(run, state, splits))
     if due(progress.step, settings.sample_every):
-        event = event.with_files(_sample(run, state))
+        event = event.with_files(*_sample(run, state))
     return event
 
 
@@ -37,14 +37,17 @@ def _evaluate(run: Run, state: State, splits: Splits) -> Evaluation:
         return evaluate(run, splits.test[:count], terms=state.settings.evaluate_terms)
 
 
-def _sample(run: Run, state: State) -> Path:
+def _sample(run: Run, state: State) -> list[Path]:
+    """The file, of the process that writes."""
     with _averaged(state):
         steps = min(state.settings.sample_steps, len(run.grid))
         raw = run.sample(SHOWN, seed=run.recipe["seed"], steps=steps)
+    if not run.processes.leads:
+        return []
     folder = run.folder / "samples"
     folder.mkdir(exist_ok=True)
     stem = folder / f"step-{state.step:08d}"
-    return save_picture(run, raw, stem) or save_npy(raw, stem.with_suffix(".npy"))
+    return [save_picture(run, raw, stem) or save_npy(raw, stem.with_suffix(".npy"))]
 
 
 @contextmanager

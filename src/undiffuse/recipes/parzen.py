@@ -60,9 +60,9 @@ def parzen_of(
     `sampled` is called with the number of samples after each of their batches, `tick` as often as
     `plan_ticks` says.
     """
-    parts = []
-    for first in range(0, count, BATCH):
-        drawn = run.sample(min(BATCH, count - first), seed, steps=steps, first=first, block=BATCH)
+    parts, together = [], BATCH * run.processes.size
+    for first in range(0, count, together):
+        drawn = run.sample(min(together, count - first), seed, steps=steps, first=first, block=BATCH)
         parts.append(fixed.unit(drawn))
         sampled(len(parts[-1]))
     return parzen(torch.cat(parts), fixed.validation, fixed.test, tick=tick)
@@ -73,11 +73,11 @@ def plan_ticks(fixed: Protocol, count: int) -> int:
     return count_ticks(count, len(fixed.validation), len(fixed.test))
 
 
-def save_parzen(found: Parzen, folder: Path) -> Path:
-    """parzen.json in the folder."""
+def save_parzen(found: Parzen, folder: Path, first: float) -> Path:
+    """parzen.json in the folder; `first` is where the samples' chain stopped."""
     path = folder / "parzen.json"
     names = {"nats": found.nats, "bits": found.bits}
     numbers = {name: {"mean": e.mean, "standard_error": e.se} for name, e in names.items()}
-    facts = {"width": found.width, "samples": found.samples, "examples": found.examples}
+    facts = {"width": found.width, "samples": found.samples, "examples": found.examples, "first": first}
     write_json(path, facts | numbers)
     return path

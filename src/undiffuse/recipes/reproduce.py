@@ -28,8 +28,8 @@ from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
 
 TIMED = 12  # steps, the first two of which warm up
-EXAMPLES = 2000  # test examples that a row is measured on, at most
-SAMPLES, SAMPLE_STEPS = 10_000, 100  # for Parzen windows, and the steps their chain is thinned to
+EXAMPLES = 1000  # test examples that a row is measured on, at most
+SAMPLES, SAMPLE_STEPS = 10_000, 25  # for Parzen windows, and the steps their chain is thinned to
 Tick = Callable[[], object]
 
 

@@ -10,13 +10,13 @@ written when it goes back: a process that dies before the next checkpoint leaves
 losses, the same spike and the same way back follow.
 """
 
-from pathlib import Path
-
 from undiffuse.files import remove
 from undiffuse.objectives import Objective
 from undiffuse.recipes.begin import put_back
 from undiffuse.recipes.log import Log, record
+from undiffuse.recipes.run import Run
 from undiffuse.training import Settings, SpikeError, State, checkpoint, recover
+from undiffuse.training.checkpoint import Checkpoint
 
 
 def held(step: int, settings: Settings) -> int | None:
@@ -24,25 +24,42 @@ def held(step: int, settings: Settings) -> int | None:
     return step - step % settings.checkpoint_every if settings.on_spike == "rewind" else None
 
 
-def rewind(folder: Path, state: State, objective: Objective, log: Log, spike: SpikeError) -> int:
+def rewind(run: Run, state: State, objective: Objective, log: Log, spike: SpikeError) -> int:
     """Go back, and forget what was logged and saved since; returns the step that training is at.
 
-    Raises SpikeError if the run has gone back `rewind_limit` times already.
+    All processes of the run call it; the first chooses the checkpoint. Raises SpikeError if the run has gone
+    back `rewind_limit` times already.
     """
     rewinds, detour, limit = state.rewinds + 1, state.detour, state.settings.rewind_limit
     if rewinds > limit:
         raise spike.told(f"the run has gone back {limit} times already (train.rewind_limit)")
-    root = folder / "checkpoints"
-    device = next(state.model.parameters()).device
-    saved, _ = recover(root, device, until=held(spike.step, state.settings))
-    if saved is None:  # the rule began in the middle of the run
-        saved, _ = recover(root, device, until=spike.step)
-    assert saved is not None  # one was written before the first step
+    saved = _saved(run, state, spike)
     put_back(state, saved, objective)
     state.rewinds, state.detour = rewinds, detour + spike.step + 1 - saved.step
     log.back_to(saved.step, saved.state["pending"])
-    for later in checkpoint.steps(root):
-        if checkpoint.step_of(later) > saved.step:
-            remove(later)
-    record(folder, spike.step + 1, "rewind", to=saved.step, rewinds=rewinds, detour=state.detour)
+
+    def forget() -> None:
+        for later in checkpoint.steps(run.folder / "checkpoints"):
+            if checkpoint.step_of(later) > saved.step:
+                remove(later)
+        record(run.folder, spike.step + 1, "rewind", to=saved.step, rewinds=rewinds, detour=state.detour)
+
+    run.processes.lead(forget)
     return saved.step
+
+
+def _saved(run: Run, state: State, spike: SpikeError) -> Checkpoint:
+    """The checkpoint to go back to."""
+    root, device = run.folder / "checkpoints", next(state.model.parameters()).device
+    found: list[Checkpoint] = []  # by the first process
+
+    def choose() -> int:
+        saved, _ = recover(root, device, until=held(spike.step, state.settings))
+        if saved is None:  # the rule began in the middle of the run
+            saved, _ = recover(root, device, until=spike.step)
+        assert saved is not None  # one was written before the first step
+        found.append(saved)
+        return saved.step
+
+    step = run.processes.lead(choose)
+    return found[0] if found else checkpoint.load(checkpoint.path_of(root, step), device)

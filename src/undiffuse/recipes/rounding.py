@@ -1,4 +1,7 @@
-"""Whether this machine rounds as the one that wrote a checkpoint; its number of threads is taken over."""
+"""Whether this machine rounds as the one that wrote a checkpoint; its number of threads is taken over.
+
+With another number of processes sums are taken in another order: then the threads stay as they are.
+"""
 
 import torch
 
@@ -7,7 +10,9 @@ from undiffuse.training.checkpoint import Checkpoint
 from undiffuse.training.fingerprint import fingerprint
 
 
-def same_rounding(saved: Checkpoint, device: torch.device | str, exact: bool) -> list[str]:
+def same_rounding(
+    saved: Checkpoint, device: torch.device | str, exact: bool, processes: int = 1
+) -> list[str]:
     """Set the checkpoint's number of threads; a warning if the canary sings differently all the same.
 
     Raises ValueError instead if `exact`.
@@ -15,11 +20,12 @@ def same_rounding(saved: Checkpoint, device: torch.device | str, exact: bool) ->
     then = saved.origin.get("numerics")
     if then is None:
         return []
-    if torch.get_num_threads() != then["threads"]:
+    alike = then["processes"] == processes
+    if alike and torch.get_num_threads() != then["threads"]:
         torch.set_num_threads(then["threads"])
-    if canary(device) == then["canary"]:
+    if alike and canary(device) == then["canary"]:
         return []
-    now = fingerprint(device)
+    now = fingerprint(device, processes)
     other = [f"{key} {now[key]}, was {then[key]}" for key in now if key != "canary" and now[key] != then[key]]
     text = (
         f"from step {saved.step:,} on not bit for bit what it would have been: this machine rounds otherwise"

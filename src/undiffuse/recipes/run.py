@@ -19,6 +19,7 @@ from undiffuse.data import Space
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
+from undiffuse.processes import ALONE, Processes
 from undiffuse.recipes import observed
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
@@ -32,6 +33,7 @@ class Run:
 
     `shape` is that of one example; `levels` the number of its levels, None for continuous data; `shades` the
     raw values that are black and white in a picture; `step` the training steps behind the weights.
+    `processes` share the work of `sample` and `evaluate`; times before `first` are left out of the chain.
     """
 
     folder: Path
@@ -42,6 +44,8 @@ class Run:
     levels: int | None
     shades: tuple[float, float]
     step: int
+    processes: Processes = ALONE
+    first: float = 0.0
 
     @property
     def denoiser(self) -> Denoiser:
@@ -52,8 +56,9 @@ class Run:
 
     @property
     def grid(self) -> Tensor:
-        """The latent times of the chain it was trained on."""
-        return self.recipe.grid(self.model.kernel)
+        """The latent times of the chain it was trained on, from `first` on."""
+        grid = self.recipe.grid(self.model.kernel)
+        return grid[grid >= self.first]
 
     @property
     def sampler(self) -> Sampler:
@@ -91,6 +96,15 @@ class Run:
             model.parameterization = Clipped(said)
         return replace(self, model=model)
 
+    def stopped(self, t: float) -> "Run":
+        """The run whose chain has no times before t: from its first one, x_0 is decoded.
+
+        DDIM then gives means E[x_0 | x_t] in the place of samples. Raises ValueError unless 0 <= t <= 1.
+        """
+        if not 0 <= t <= 1:
+            raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
+        return replace(self, first=t)
+
     def sample(
         self,
         n: int,
@@ -117,6 +131,7 @@ class Run:
             first=first,
             block=block,
             tick=tick,
+            processes=self.processes,
         )
         return self.space.decode(x_0.cpu())
 
@@ -244,6 +259,7 @@ class Run:
             terms=terms,
             encode=self.space.encode,
             tick=tick,
+            processes=self.processes,
             **resume,
         )
 

@@ -7,12 +7,14 @@ for bit whether it is asked for alone or among thousands.
 import math
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Coroutine
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from undiffuse.model import ReverseProcess
+from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator, Streams, root
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
@@ -94,15 +96,16 @@ def sample(
     first: int = 0,
     block: int | None = None,
     tick: Callable[[], object] = lambda: None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """x_0 of the given shape (B, *shape), on the model's device; ancestral over 1000 steps by default.
 
     Row i depends on the generator's state, `first + i` and the block size alone. `block` defaults to a size
-    that suits the data's shape; `tick` is called after every step of every block.
+    that suits the data's shape; `tick` is called after every step of every block. The blocks are divided
+    among the `processes`, all of which return all rows.
     """
-    done = []
-    for states in _blocks(model, shape, generator, sampler, grid, first, block):
-        done.append(last(states, tick)[0])
+    walks = _blocks(model, shape, generator, sampler, grid, first, block)
+    done = list(processes.spread(lambda number: last(walks[number](), tick)[0], len(walks)))
     return _rows(done, shape, first) if done else like_of(model, (0, *shape[1:]))
 
 
@@ -119,16 +122,22 @@ def trajectory(
     """The same samples on their way: (t, x_t) from t = 1 to (0, x_0), all rows at once."""
     if shape[0] < 1:
         raise ValueError("a trajectory needs at least one sample")
-    for states in zip(*_blocks(model, shape, generator, sampler, grid, first, block), strict=True):
+    walks = _blocks(model, shape, generator, sampler, grid, first, block)
+    for states in zip(*(walk() for walk in walks), strict=True):
         yield states[0][0], _rows([x for _, x in states], shape, first)
 
 
 def count_steps(
-    n: int, shape: tuple[int, ...], grid: Tensor, first: int = 0, block: int | None = None
+    n: int,
+    shape: tuple[int, ...],
+    grid: Tensor,
+    first: int = 0,
+    block: int | None = None,
+    processes: Processes = ALONE,
 ) -> int:
-    """Ticks that `sample` makes for n samples of this shape: the length of its progress bar."""
+    """Ticks that `sample` makes in every process, for n samples of this shape: the length of its bar."""
     size = block or micro_batch(shape)
-    return (-(-(first + n) // size) - first // size) * (len(grid) + 1)
+    return processes.rounds(-(-(first + n) // size) - first // size) * (len(grid) + 1)
 
 
 def _blocks(
@@ -139,15 +148,19 @@ def _blocks(
     grid: Tensor | None,
     first: int,
     block: int | None,
-) -> Iterator[Iterator[tuple[float, Tensor]]]:
-    """The walks of all blocks that hold a wanted row; nothing is computed until they are walked."""
+) -> list[Callable[[], Iterator[tuple[float, Tensor]]]]:
+    """What begins the walk of each block that holds a wanted row."""
     seed, size = root(generator), block or micro_batch(shape[1:])
     sampler, grid = sampler or Ancestral(), uniform(1000) if grid is None else grid
     like = like_of(model, (size, *shape[1:]))
-    for begin in range(first // size * size, first + shape[0], size):
+
+    def walk(begin: int) -> Iterator[tuple[float, Tensor]]:
         streams = Streams(seed, "sample", rows=range(begin, begin + size))
         x_1 = start(model, like, streams)
-        yield reverse(model, x_1, sampler=sampler, grid=grid, generator=streams)
+        return reverse(model, x_1, sampler=sampler, grid=grid, generator=streams)
+
+    begins = range(first // size * size, first + shape[0], size)
+    return [partial(walk, begin) for begin in begins]
 
 
 def _rows(blocks: list[Tensor], shape: tuple[int, ...], first: int) -> Tensor:

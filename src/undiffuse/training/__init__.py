@@ -8,6 +8,7 @@ from undiffuse.training.gate import NonFiniteError
 from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
+from undiffuse.training.parallel import placed, shard, whole
 from undiffuse.training.scan import recover
 from undiffuse.training.settings import Settings
 from undiffuse.training.signals import Signals, Stopped
@@ -29,8 +30,11 @@ __all__ = [
     "canary",
     "checkpoint",
     "fingerprint",
+    "placed",
     "recover",
     "restore",
+    "shard",
     "state_of",
     "train",
+    "whole",
 ]

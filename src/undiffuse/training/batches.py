@@ -17,7 +17,8 @@ class Batches:
     """Endless shuffled batches of the rows of `data` (N, *shape), encoded to x_0.
 
     Every epoch is a new permutation; a batch may span two. `flips` mirrors half of the rows left to right.
-    Data with workers are read ahead by them; the batches are the same without.
+    Data with workers are read ahead by them; the batches are the same without. Of every batch only the rows
+    of `part` are read, by default all.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Batches:
         size: int,
         seed: int,
         flips: bool = False,
+        part: range | None = None,
     ) -> None:
         if flips and len(data.shape) != 4:
             shape = tuple(data.shape[1:])
@@ -34,17 +36,22 @@ class Batches:
                 f"train.flips=true mirrors images (C, H, W), the data are {shape}; set it to false"
             )
         self.data, self.encode, self.size, self.seed, self.flips = data, encode, size, seed, flips
+        self.part = part or range(size)
         self._epoch, self._order = -1, torch.zeros(0)
         read_ahead = isinstance(data, Rows) and data.workers > 0
         self._ahead = Ahead(cast(Rows, data), self._rows_of) if read_ahead else None
 
     def __call__(self, step: int) -> Tensor:
-        """The batch of step number `step`, (size, *shape)."""
+        """The rows of this part of the batch of step number `step`, (len(part), *shape)."""
         rows = self.data[self._rows_of(step)] if self._ahead is None else self._ahead(step)
         if self.flips:
-            mirrored = torch.rand(len(rows), generator=keyed(self.seed, "flip", step)) < 0.5
+            mirrored = self.own(torch.rand(self.size, generator=keyed(self.seed, "flip", step)) < 0.5)
             rows = torch.where(mirrored.view(-1, 1, 1, 1), rows.flip(-1), rows)
         return self.encode(rows)
+
+    def own(self, batch: Tensor) -> Tensor:
+        """The rows of this part of something that is of the whole batch."""
+        return batch[self.part.start : self.part.stop]
 
     def closing(self, events: Iterator[T]) -> Iterator[T]:
         """The events; after the last, or when their reader leaves, the workers end.
@@ -63,7 +70,7 @@ class Batches:
 
     def _rows_of(self, step: int) -> Tensor:
         """Indices of the examples of step number `step`."""
-        return self._rows(step * self.size, self.size)
+        return self._rows(step * self.size + self.part.start, len(self.part))
 
     def _rows(self, place: int, count: int) -> Tensor:
         """Indices of `count` examples from place number `place` of the endless sequence."""
@@ -87,12 +94,15 @@ class LabelBatches(Batches):
     A share `dropout` of them is -1, "none", so that one network learns the model with and without labels.
     """
 
-    def __init__(self, labels: Tensor, size: int, seed: int, dropout: float = 0.0) -> None:
-        super().__init__(labels, lambda rows: rows, size, seed)
+    def __init__(
+        self, labels: Tensor, size: int, seed: int, dropout: float = 0.0, part: range | None = None
+    ) -> None:
+        super().__init__(labels, lambda rows: rows, size, seed, part=part)
         self.dropout = dropout
 
     def __call__(self, step: int) -> Tensor:
         """The labels of the batch of step number `step`, int64 (size,)."""
         labels = super().__call__(step)
-        dropped = torch.rand(len(labels), generator=keyed(self.seed, "label", step)) < self.dropout
+        share = torch.rand(self.size, generator=keyed(self.seed, "label", step))
+        dropped = self.own(share) < self.dropout
         return labels.masked_fill(dropped, -1)

@@ -52,7 +52,7 @@ def save(root: Path, checkpoint: Checkpoint, keep: int, held: int | None = None)
 
     Raises ValueError if a tensor is not finite, WriteError if the disk is full or fails.
     """
-    path = root / f"step-{checkpoint.step:08d}"
+    path = path_of(root, checkpoint.step)
     groups = {name: getattr(checkpoint, name) for name in GROUPS}
     bad = first_bad(groups)
     if bad:
@@ -76,6 +76,11 @@ def _write(path: Path, checkpoint: Checkpoint, groups: Mapping[str, Tensors]) ->
     files = {name: {"bytes": (path / name).stat().st_size, "sha256": h} for name, h in hashes.items()}
     manifest = {"format": FORMAT, "step": checkpoint.step, "files": files, **checkpoint.origin}
     write_json(path / MANIFEST, manifest | {"seal": _seal(manifest)})
+
+
+def path_of(root: Path, step: int) -> Path:
+    """The folder of that step's checkpoint."""
+    return root / f"step-{step:08d}"
 
 
 def steps(root: Path) -> list[Path]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from undiffuse.training.parallel import local
+
 
 class EMA:
     """The averaged weights of a module, as plain tensors beside it."""
@@ -22,7 +24,8 @@ class EMA:
     def update(self, step: int) -> None:
         """Move the average towards the weights after step number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), 1 - decay)
+        average, weights = (list(map(local, each.values())) for each in (self.average, self.weights))
+        torch._foreach_lerp_(average, weights, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

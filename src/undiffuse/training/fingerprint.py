@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from undiffuse.random import keyed, normal
 
 
-def fingerprint(device: torch.device | str = "cpu") -> dict[str, Any]:
+def fingerprint(device: torch.device | str = "cpu", processes: int = 1) -> dict[str, Any]:
     """Versions, threads, instruction set, flags and the canary's hash, as they go into a checkpoint."""
     place = torch.device(device)
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "onednn": bool(torch.backends.mkldnn.enabled),

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from undiffuse.training.parallel import local
+
 REMEDY = "Try a smaller train.lr, a longer train.warmup, train.precision=fp32, or train.non_finite=skip"
 SMALL = 2**12  # elements: smaller tensors are summed together
 
@@ -33,7 +35,7 @@ def first_bad(groups: Mapping[str, Mapping[str, Tensor]]) -> str | None:
     """`group: name` of the first tensor with a value that is not finite, or None."""
     for group, tensors in groups.items():
         for name, t in tensors.items():
-            if t.is_floating_point() and not _finite(t):
+            if t.is_floating_point() and not _finite(local(t)):
                 return f"{group}: {name}"
     return None
 
@@ -47,7 +49,7 @@ class Watch:
     """A cheap look at many tensors at once, whose memory stays where it is."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
-        flat = [_memory(t) for t in tensors if t.is_floating_point()]
+        flat = [_memory(local(t)) for t in tensors if t.is_floating_point()]
         self._large = [t for t in flat if t.numel() > SMALL]
         places: dict[torch.device, list[Tensor]] = {}
         for t in flat:

@@ -13,10 +13,12 @@ from torch import Tensor
 from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
-from undiffuse.random import keyed
+from undiffuse.processes import ALONE, Processes
+from undiffuse.random import Batch, keyed
 from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
+from undiffuse.training.parallel import Parallel, whole
 from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError, Spikes
@@ -104,12 +106,14 @@ def train(
     objective: Objective,
     seed: int,
     labels: Callable[[int], Tensor] | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
-    Step n sees the examples `batches(n)`, with `labels(n)` if there are any. Step n draws by keys of n
-    alone, so that a state and its step number are all there is to save. If the run has gone back (see
-    `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
+    Step n sees the examples `batches(n)`, with `labels(n)` if there are any: this process's rows of them.
+    Step n draws by keys of n and of the row alone, so that a state and its step number are all there is to
+    save, and parts and processes make the same step, up to rounding (but for dropout). If the run has gone
+    back (see `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
     A loss that is a spike is reported; unless `settings.on_spike` is record, its step is left out. Whoever
     reads the reports may then change the state: the next step is the one that it says.
     Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
@@ -117,27 +121,28 @@ def train(
     after as many spikes in a row.
     """
     settings, model = state.settings, state.model
-    device = next(model.parameters()).device
+    device, parallel = next(model.parameters()).device, Parallel(model, objective, processes)
     while state.step < settings.steps:
         began, rate = time.perf_counter(), learning_rate(state.step, settings)
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
-        number = state.batch
-        x_0 = batches(number).to(device)
-        given, parts = model if labels is None else model.given(labels(number).to(device)), state.parts
-        loss = _gradient(given, objective, x_0, seed, state)
+        x_0, parts = batches(state.batch).to(device), state.parts
+        given = None if labels is None else labels(state.batch).to(device)
+        own = _gradient(parallel, x_0, given, (seed, state.batch), state)
+        loss, broken = processes.total([own, float(not state.finite())])
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
-        seen = _finish(state, x_0, loss, norm, rate)
+        seen = _finish(state, x_0, loss, norm, rate, whole=not broken)
+        _learn(objective, processes)
         more = None if state.parts == parts else state.parts
         yield replace(seen, seconds=time.perf_counter() - began, parts=more)
 
 
-def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float) -> Progress:
+def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float, whole: bool) -> Progress:
     """Update, unless the step is to be left out, and count it."""
     overflow = state.scaling.overflowed(loss, norm)
-    bad = _checked(state, x_0, loss, norm, overflow)
+    bad = _checked(state, x_0, loss, norm, whole, overflow)
     spike = _spike(state, loss) if bad is None and not overflow else None
     left_out = bad is not None or (spike is not None and state.settings.on_spike != "record")
     taken = not overflow and not left_out
@@ -161,14 +166,20 @@ def _update(state: State, rate: float) -> None:
     state.ema.update(state.step)
 
 
+def _learn(objective: Objective, processes: Processes) -> None:
+    """The objective's times learn from what all processes found."""
+    found = objective.times.found()
+    if found is not None:
+        objective.times.learn(processes.gather(found.T).T)
+
+
 def _checked(
-    state: State, x_0: Tensor, loss: float, norm: float, overflow: bool = False
+    state: State, x_0: Tensor, loss: float, norm: float, whole: bool, overflow: bool = False
 ) -> NonFiniteError | None:
     """None if all is finite, an error if the step is to be left out; else the error is raised.
 
     The norm of a gradient that overflowed may be infinite.
     """
-    whole = state.finite()
     if whole and math.isfinite(loss) and (overflow or math.isfinite(norm)):
         return None
     gradients = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
@@ -200,34 +211,43 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
         yield
 
 
-def _gradient(model: Denoiser, objective: Objective, x_0: Tensor, seed: int, state: State) -> float:
-    """Put the gradient of the batch's mean loss in place; returns the loss.
+def _gradient(
+    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
+) -> float:
+    """Put the gradient of the batch's mean loss in place; returns this process's share of the loss.
 
     If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
     """
-    learned = objective.times.state() if state.settings.halve_on_oom else {}
+    times = parallel.objective.times
+    learned = times.state() if state.settings.halve_on_oom else {}
     while True:
         try:
-            with _dropout_seed(keyed(seed, "dropout", state.batch), x_0.device):
-                return _backward(model, objective, x_0, keyed(seed, "train", state.batch), state)
+            return _backward(parallel, x_0, labels, key, state)
         except (RuntimeError, MemoryError) as error:
-            if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) % (2 * state.parts):
+            if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) < 2 * state.parts:
                 raise
         state.parts *= 2  # here, where the error no longer holds the tensors of the attempt
         state.optimizer.zero_grad()
         if learned:
-            objective.times.restore(learned)
+            times.restore(learned)
 
 
 def _backward(
-    model: Denoiser, objective: Objective, x_0: Tensor, generator: torch.Generator, state: State
+    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
 ) -> float:
-    """Add the gradient of the batch's mean loss, scaled, in parts; returns the loss."""
-    to, loss = state.settings, torch.zeros((), device=x_0.device)
-    for rows in torch.arange(len(x_0)).chunk(state.parts):
-        with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
-            mean = objective(model.rows(rows), x_0[rows], generator).mean() / state.parts
-        state.scaling.apply(mean).backward()  # type: ignore[no-untyped-call]
+    """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
+    (seed, step), processes, to = key, parallel.processes, state.settings
+    begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device)
+    for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
+        first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]
+        noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
+        with (
+            parallel.adding(last=number == state.parts),
+            _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
+        ):
+            with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
+                mean = parallel.loss(x_0[rows], given, noise) / to.batch
+            state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)
 
@@ -235,4 +255,4 @@ def _backward(
 def _clip(model: Denoiser, limit: float) -> float:
     """The gradient's norm, before it is clipped at `limit` (0: not clipped)."""
     bound = limit if limit > 0 else float("inf")
-    return float(torch.nn.utils.clip_grad_norm_(model.parameters(), bound))
+    return float(whole(torch.nn.utils.clip_grad_norm_(model.parameters(), bound)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.training.muon import Muon
+from undiffuse.training.parallel import placed
 from undiffuse.training.settings import Settings
 
 Optimizer = torch.optim.Optimizer | Muon
@@ -57,5 +58,5 @@ def restore(optimizer: Optimizer, module: nn.Module, state: dict[str, Tensor]) -
             raise ValueError(f"the optimizer's state has {name}, which this model has not")
         parameter = parameters[name]
         if value.shape == parameter.shape:  # fused AdamW reads memory as it lies: channels_last, say
-            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(placed(value, parameter))
         kept[parameter][kind] = value

@@ -19,11 +19,12 @@ class Settings:
     `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
-    drawn (0: never). A batch with a loss or gradient that is not finite ends the run, or is left out
-    (`non_finite` stop or skip), `skip_limit` in a row at most. A loss that is `spike` times as far above the
-    median of the last ones as the largest of them (0: not looked for) is recorded, or left out, or the run
-    goes back to a checkpoint and leaves out all batches since (`on_spike` record, skip or rewind), at most
-    `rewind_limit` times. `tracker` (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
+    drawn (0: never). `shard` splits the network's weights over the processes, if there are several. A batch
+    with a loss or gradient that is not finite ends the run, or is left out (`non_finite` stop or skip),
+    `skip_limit` in a row at most. A loss that is `spike` times as far above the median of the last ones as
+    the largest of them (0: not looked for) is recorded, or left out, or the run goes back to a checkpoint and
+    leaves out all batches since (`on_spike` record, skip or rewind), at most `rewind_limit` times. `tracker`
+    (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
     pictures.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
+    shard: bool = False
     non_finite: Literal["stop", "skip"] = "stop"
     skip_limit: int = 10
     spike: float = 0.0
@@ -105,3 +107,21 @@ class Settings:
             raise ValueError(f"train.weight_decay={self.weight_decay}: must be finite")
         if self.batch % self.accumulate:
             raise ValueError(f"train.accumulate={self.accumulate} does not divide train.batch={self.batch}")
+
+    def check_processes(self, size: int) -> None:
+        """Raise ValueError unless so many processes can share the work."""
+        if self.batch < size * self.accumulate:
+            raise ValueError(
+                f"train.batch={self.batch}: {size} processes with train.accumulate={self.accumulate} need "
+                f"{size * self.accumulate} examples at least"
+            )
+        if self.halve_on_oom and size > 1:
+            raise ValueError(
+                f"train.halve_on_oom=true: one of {size} processes cannot repeat a step without the others; "
+                "set it to false, and raise train.accumulate"
+            )
+        if self.shard and size > 1 and self.figures_every:
+            raise ValueError(
+                f"train.figures_every={self.figures_every}: figures need a whole network in one process, and "
+                "train.shard=true leaves none; set one of them to 0 or false"
+            )

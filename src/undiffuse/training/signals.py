@@ -6,6 +6,7 @@ the process at once, since the first gives both back to the kernel.
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -40,6 +41,11 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def agree(self, largest: Callable[[int], int]) -> None:
+        """Take over what any of several processes was sent; `largest` of a number over all of them."""
+        asked = largest(2 * (self.stop or 0) + self.save)
+        self.stop, self.save = asked // 2 or None, bool(asked % 2)
 
     def _leave(self, number: int, _: FrameType | None) -> None:
         self.stop = number

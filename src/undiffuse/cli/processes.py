@@ -1,0 +1,113 @@
+"""One command on several processes: those that torchrun started, or that `--processes N` starts.
+
+Every process runs the same command; the first of them alone prints, draws bars and writes.
+"""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from undiffuse.cli.console import device_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from undiffuse.processes import Processes
+
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        help="Share the work between so many processes on this machine (torchrun's, if it ran).",
+    ),
+]
+OPTION = "--processes"
+
+
+def follows() -> bool:
+    """Whether another process of this command is the first."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+@contextmanager
+def sharing(count: int | None, device: str) -> "Iterator[tuple[torch.device, Processes]]":
+    """This process's device, and the processes that share the work.
+
+    With a count, and not yet one of them, it starts them, waits, and leaves with their exit code.
+    """
+    from undiffuse.processes import ALONE, grouped
+
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if count is not None and "WORLD_SIZE" not in os.environ:
+        _check(count, device)
+        if count > 1:
+            sys.exit(_launch(count))
+    if size == 1:
+        yield device_of(device), ALONE
+        return
+    here = device_of(_numbered(device))
+    with grouped(here) as processes:
+        yield here, processes
+
+
+def _check(count: int, device: str) -> None:
+    """Raise ValueError for a number of processes that cannot be started."""
+    import torch
+
+    cuda = 0 if device == "cpu" else torch.cuda.device_count()
+    if count < 1:
+        raise ValueError(f"{OPTION} {count}: at least one")
+    if cuda and count > cuda:
+        raise ValueError(f"{OPTION} {count}: a process needs a GPU of its own, there are {cuda}")
+    if cuda and device != "auto":
+        raise ValueError(f"{OPTION} {count}: each takes a GPU of its own; leave --device {device} out")
+
+
+def _numbered(device: str) -> str:
+    """Of several GPUs, this process's."""
+    import torch
+
+    if device == "auto" and torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return device
+
+
+def _launch(count: int) -> int:
+    """Run this command by torchrun's launcher; returns the exit code of the first process that failed."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.distributed.run"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes explain themselves
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(),
+    )
+    command: Any = elastic_launch(config, sys.executable)
+    try:
+        command("-m", "undiffuse", *sys.argv[1:])
+    except SignalException as signalled:
+        return 128 + int(signalled.sigval)
+    except ChildFailedError as error:
+        by = {rank: -failure.exitcode for rank, failure in error.failures.items()}
+        # A SIGTERM is the launcher's own, after another one has failed.
+        killed = {rank: number for rank, number in by.items() if number > 0 and number != signal.SIGTERM}
+        for rank, number in killed.items():
+            typer.echo(f"undiffuse: process {rank} was killed by signal {number}", err=True)
+        return 75 if killed else int(error.get_first_failure()[1].exitcode)
+    return 0

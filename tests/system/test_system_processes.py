@@ -1,0 +1,206 @@
+"""Several processes: one result, one writer; the death of one, signals, and going on with more or fewer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from shell import refused
+
+from undiffuse.training import checkpoint
+
+NET = ["network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: [1]}"]
+CHAIN = ["grid.steps=20", "train.batch=15", "train.warmup=2", "train.checkpoint_every=5", "train.keep=9"]
+DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_examples=9", "train.sample_every=10"]
+ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
+WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *ADAM]
+ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def start(*words: object, torchrun: int = 0) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}"]
+    command = [sys.executable, *(launcher if torchrun else []), "-m", "undiffuse", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=ENV, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+
+
+def run(*words: object, torchrun: int = 0, code: int = 0) -> tuple[str, str]:
+    process = start(*words, torchrun=torchrun)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return out, err
+
+
+def tensors(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    path = checkpoint.path_of(folder / "checkpoints", 20)
+    return {group: load_file(path / f"{group}.safetensors") for group in checkpoint.GROUPS}
+
+
+def close(a: Path, b: Path) -> None:
+    """The same training up to rounding: weights within 1e-4 of their size, losses, gradients and bounds.
+
+    Not weight by weight: a bias before a normalisation has no gradient but rounding, which AdamW enlarges.
+    """
+    one, other = tensors(a), tensors(b)
+    for group in ("weights", "average"):
+        away = sum((other[group][name] - t).square().sum() for name, t in one[group].items())
+        assert away < 1e-8 * sum(t.square().sum() for t in one[group].values())
+    for x, y in zip(rows(a), rows(b), strict=True):
+        assert x["loss"] == pytest.approx(y["loss"], rel=2e-5)
+        assert x["grad_norm"] == pytest.approx(y["grad_norm"], rel=2e-4)
+        assert x.get("test_bits", 0.0) == pytest.approx(y.get("test_bits", 0.0), rel=2e-5)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def equal(a: Path, b: Path) -> bool:
+    """Bit for bit."""
+    names = [f"{group}.safetensors" for group in checkpoint.GROUPS]
+    ends = [checkpoint.path_of(folder / "checkpoints", 20) for folder in (a, b)]
+    return all((ends[0] / name).read_bytes() == (ends[1] / name).read_bytes() for name in names)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`one` and `two`: the same command on as many processes."""
+    folder = tmp_path_factory.mktemp("processes")
+    run(*WORDS, "--out", folder / "one")
+    out, err = run(*WORDS, "--out", folder / "two", "--processes", 2)
+    assert "on 2 processes" in out
+    assert out.count("done: ") == 1 and err.count("step 20: bound") == 1
+    return folder
+
+
+def test_two_processes_make_the_run_of_one(runs: Path):
+    close(runs / "one", runs / "two")
+    files = [{p.relative_to(runs / n).as_posix() for p in (runs / n).rglob("*")} for n in ("one", "two")]
+    assert files[0] == files[1]
+
+
+def test_weights_split_over_processes(runs: Path, tmp_path: Path):
+    """FSDP2: the same run, and a checkpoint that any number of processes can go on from."""
+    split = tmp_path / "split"
+    run(*WORDS, "train.shard=true", "train.accumulate=3", "--out", split, "--processes", 2)
+    close(runs / "one", split)
+    resume(split, 10)
+    close(runs / "one", split)
+    message = run(
+        *WORDS, "train.shard=true", "train.optimizer=muon", "--out", tmp_path / "no", "--processes", 2, code=2
+    )[1]
+    assert "Muon needs whole matrices" in message
+
+
+def resume(folder: Path, step: int, torchrun: int = 0) -> str:
+    """Go on from that step, on one process or on some."""
+    for path in checkpoint.steps(folder / "checkpoints"):
+        if path > checkpoint.path_of(folder / "checkpoints", step):
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+    return run("train", "--resume", folder, torchrun=torchrun)[1]
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_saved_by_two_and_gone_on_by_others(runs: Path, tmp_path: Path, others: int):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", runs / "two", folder], check=True)
+    said = resume(folder, 10, others)
+    assert f"rounds otherwise (processes {others}, was 2)" in said
+    close(runs / "two", folder)
+
+
+def test_a_dead_process_ends_the_run_and_the_next_start_goes_on(runs: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    process = start(*WORDS, "--out", folder, "--processes", 2)
+    wait(folder)
+    victim = workers(process.pid)[1]
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert process.returncode == 75, err
+    assert "process 1 was killed by signal 9" in err
+    assert f"go on with: undiffuse train --resume {folder}" in err
+    assert "Traceback" not in err
+    run("train", "--resume", folder, "--processes", 2)
+    assert equal(runs / "two", folder)
+
+
+def test_a_signal_to_the_launcher_saves_everywhere(runs: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    process = start(*WORDS, "--out", folder, "--processes", 2)
+    wait(folder)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "saved; go on with" in err and "Traceback" not in err
+    run("train", "--resume", folder, "--processes", 2)
+    assert equal(runs / "two", folder)
+
+
+def wait(folder: Path) -> None:
+    """Until a few steps are done."""
+    for _ in range(1200):
+        if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= 2:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no step within a minute")
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that a launcher started, by rank."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            ppid = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            environ = dict(e.partition("=")[::2] for e in (path / "environ").read_text().split("\0"))
+        except (OSError, ValueError):
+            continue
+        if ppid == parent and "RANK" in environ:
+            found[int(environ["RANK"])] = int(path.name)
+    return [found[rank] for rank in sorted(found)]
+
+
+def test_samples_and_bounds_are_those_of_one_process(runs: Path, tmp_path: Path):
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    run("sample", runs / "one", "-n", 150, "--out", a)
+    run("sample", runs / "one", "-n", 150, "--out", b, "--processes", 2)
+    assert a.read_bytes() == b.read_bytes()
+    name = runs / "one/evaluation-test.json"
+    found = []
+    for more in ([], ["--processes", 2]):
+        run("evaluate", runs / "one", "--examples", 150, *more)
+        found.append(name.read_bytes())
+        name.unlink()
+    assert found[0] == found[1]
+
+
+def test_shards_are_those_of_one_process(runs: Path, tmp_path: Path):
+    digests = []
+    for more in ([], ["--processes", 2]):
+        out, _ = run("sample", runs / "two", "-n", 4200, "--steps", 1, *more)
+        manifest = Path(out.strip())
+        digests.append(json.loads(manifest.read_text()))
+        for path in manifest.parent.iterdir():
+            path.unlink()
+        manifest.parent.rmdir()
+    assert digests[0] == digests[1] and len(digests[0]["sha256"]) == 5
+
+
+def test_errors_are_said_once(tmp_path: Path):
+    assert "--processes 0: at least one" in refused(
+        "train", "digits", "--out", tmp_path / "x", "--processes", 0
+    )
+    _, err = run(*WORDS, "train.lr=-1", "--out", tmp_path / "run", "--processes", 2, code=2)
+    assert err.count("train.lr=-1") == 1, err
+    assert not (tmp_path / "run").exists()
+    _, err = run(*WORDS, "train.batch=1", "--out", tmp_path / "run", "--processes", 2, code=2)
+    assert err.count("train.batch=1: 2 processes") == 1, err
