@@ -210,6 +210,11 @@ class Experiment:
         if leads:
             self._draw(begin < self.settings.steps)
 
+    def close(self) -> None:
+        """Let another process train the run."""
+        if self.lock is not None:
+            self.lock.release()
+
     def steps(self) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
