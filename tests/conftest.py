@@ -1,11 +1,23 @@
-"""Shared by all tests: one seed, one thread's arithmetic, helpers importable as `oracles`."""
+"""Shared by all tests: one seed, one thread's arithmetic, no network, helpers importable as `oracles`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import network
+
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=25)
 settings.load_profile("fixed")
+network.refuse()
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """A test that asked for another machine fails."""
+    yield
+    network.judge()

@@ -1,5 +1,7 @@
 """Trackers: what they are told is what can be read back, and nothing leaves the machine."""
 
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import undiffuse
 from undiffuse.trackers import TRACKERS, Tracker
 
 
@@ -66,6 +69,9 @@ class Recorder(types.ModuleType):
     def Settings(self, **options):
         return options
 
+    def setup(self, settings):
+        self.ready = settings
+
     def Image(self, path: str):
         return Path(path)
 
@@ -91,7 +97,8 @@ def test_what_the_packages_are_told(name, tmp_path, shot, monkeypatch):
     assert recorder.rows == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (2, {"samples": shot})]
     assert recorder.begun["config"] == {"seed": 0} and recorder.ended
     if name == "wandb":
-        assert recorder.begun["mode"] == "offline" and recorder.begun["dir"] == str(tmp_path)
+        assert recorder.ready == {"mode": "offline"} and recorder.begun["mode"] == "offline"
+        assert recorder.begun["dir"] == str(tmp_path)
 
 
 @pytest.mark.slow
@@ -107,6 +114,37 @@ def test_wandb_works_offline_below_the_run(tmp_path, shot, monkeypatch):
     (record,) = (tmp_path / "run").rglob("*.wandb")
     assert record.stat().st_size > 1000
     assert len(list((tmp_path / "run").rglob("media/images/*.png"))) == 1
+
+
+REPORTED = """
+import sys
+from pathlib import Path
+import network
+network.refuse()
+from undiffuse.trackers import TRACKERS
+run = Path(sys.argv[1])
+run.mkdir()
+tracker = TRACKERS["wandb"](run, 0, {"seed": 0})
+tracker.scalars(1, {"loss": 1.0})
+tracker.close()
+"""
+
+
+@pytest.mark.slow
+def test_wandb_does_not_report_its_use(tmp_path):
+    """It does so at the end of a process, unless told before a run begins that all are offline."""
+    pytest.importorskip("wandb")
+    paths = [str(Path(__file__).parent), str(Path(undiffuse.__file__).parents[1])]
+    other = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    done = subprocess.run(
+        [sys.executable, "-c", REPORTED, str(tmp_path / "run")],
+        env=other | {"PYTHONPATH": os.pathsep.join(paths), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NetworkError" not in done.stderr
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CHECKS = (
     *("kills", "points", "flushes", "failures", "sizes", "full", "flips", "cuts", "older", "clocks"),
-    *("signals", "twice", "starts", "recipes", "nonfinite", "sampling", "evaluating", "data"),
+    *("signals", "twice", "starts", "recipes", "nonfinite", "spikes", "sampling", "evaluating", "data"),
 )
 
 

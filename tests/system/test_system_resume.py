@@ -14,7 +14,7 @@ from shell import CHAIN, POINTS, good, refused, train, tree, undiffuse
 
 from undiffuse.recipes import Experiment, jobs, load
 from undiffuse.recipes import experiment as module
-from undiffuse.training import checkpoint, loop
+from undiffuse.training import checkpoint, loop, scaling
 
 WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]
 
@@ -171,6 +171,35 @@ def test_skipped_steps_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [row["step"] for row in rows] == [1, 3, 4, 5, 6]
 
 
+def test_the_loss_scale_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped among overflows, and between two doublings of the scale."""
+    monkeypatch.setattr(scaling, "FIRST", 2.0**26)
+    monkeypatch.setattr(scaling, "GROWTH", 3)
+    words = [*WORDS[:-1], "train.steps=24", "train.precision=fp16", "train.log_every=1", "--out"]
+    good(*words, "whole")
+    rows = [json.loads(line) for line in Path("whole/metrics.jsonl").read_text().splitlines()]
+    first, last = rows[0], rows[-1]
+    assert 1 < first["overflows"] < last["overflows"] == 24 - len(rows)
+    assert first["step"] == first["overflows"] + 1
+    assert len({row["loss_scale"] for row in rows}) > 1
+    state = json.loads((checkpoint.latest(Path("whole/checkpoints")) / "state.json").read_text())["scaling"]
+    assert (state["scale"], state["overflows"]) == (last["loss_scale"], last["overflows"])
+    real = module.train
+    for stop in (2, first["overflows"] + 1, 3):
+
+        def signalled(*arguments, stop=stop):
+            for number, progress in enumerate(real(*arguments), 1):
+                if number == stop:
+                    signal.raise_signal(signal.SIGTERM)
+                yield progress
+
+        monkeypatch.setattr(module, "train", signalled)
+        refused_last(*words, "part", code=143)
+    monkeypatch.setattr(module, "train", real)
+    good(*words, "part")
+    assert bits(Path("part")) == bits(Path("whole"))
+
+
 def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):
     def full(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 123456 bytes.")
@@ -178,6 +207,30 @@ def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loop, "_backward", full)
     message = refused_last(*WORDS, "run", code=71)
     assert message.startswith("out of memory: 123456 bytes could not be had; train with train.accumulate=2")
+
+
+def test_a_batch_is_halved_until_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = loop._backward
+
+    def small(model, objective, x_0, generator, state):
+        if len(x_0) > 4 * state.parts:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(model, objective, x_0, generator, state)
+
+    monkeypatch.setattr(loop, "_backward", small)
+    message = refused_last(*WORDS, "run", code=71)
+    assert "2.00 GiB could not be had" in message and "train.halve_on_oom=true" in message
+    result = undiffuse(*WORDS, "halved", "train.halve_on_oom=true")
+    assert result.code == 0
+    assert "out of memory: from step 1 on in 4 parts, as by train.accumulate=4" in result.err
+    assert json.loads(Path("halved/events.jsonl").read_text()) == {
+        "step": 1,
+        "event": "out of memory",
+        "parts": 4,
+    }
+    good(*WORDS, "parts", "train.accumulate=4")
+    halved, parts = bits(Path("halved")), bits(Path("parts"))
+    assert all(halved[f"{group}.safetensors"] == parts[f"{group}.safetensors"] for group in checkpoint.GROUPS)
 
 
 def test_threads_are_taken_over_and_another_canary_is_told(

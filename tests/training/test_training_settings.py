@@ -25,6 +25,8 @@ WRONG = {
     "evaluate_terms": [0],
     "checkpoint_every": [-1],
     "keep": [0],
+    "spike": [-1.0, 0.5, math.nan, math.inf],
+    "rewind_limit": [0],
 }
 PAIRS = [(name, value) for name, values in WRONG.items() for value in values]
 
@@ -39,3 +41,14 @@ def test_the_least_that_can_be():
     least = {"steps": 1, "batch": 1, "accumulate": 1, "warmup": 0, "weight_decay": 0.0, "clip": 0.0}
     least |= {"ema": 0.0, "beta2": 0.0, "log_every": 1, "evaluate_examples": 2, "checkpoint_every": 0}
     assert Settings(**least).steps == 1
+
+
+@pytest.mark.parametrize("rule", ["skip", "rewind"])
+def test_a_rule_for_spikes_needs_spikes(rule: str):
+    with pytest.raises(ValueError, match=rf"train\.on_spike={rule}: needs a train\.spike"):
+        Settings(on_spike=rule)
+
+
+def test_to_go_back_there_must_be_checkpoints():
+    with pytest.raises(ValueError, match=r"on_spike=rewind: needs a train\.checkpoint_every"):
+        Settings(spike=3.0, on_spike="rewind", checkpoint_every=0)

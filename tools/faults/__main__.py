@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from tools.faults import damage, disks, kills, numbers, stops, work
+from tools.faults import damage, disks, kills, numbers, spikes, stops, work
 from tools.faults.subject import Bench, Run, bench
 
 CHECKS: dict[str, Run] = {
@@ -14,7 +14,7 @@ CHECKS: dict[str, Run] = {
     for check in (
         *(kills.kills, kills.points, kills.flushes, disks.failures, disks.sizes, disks.full),
         *(damage.flips, damage.cuts, damage.older, damage.clocks),
-        *(stops.signals, stops.twice, stops.starts, stops.recipes, numbers.nonfinite),
+        *(stops.signals, stops.twice, stops.starts, stops.recipes, numbers.nonfinite, spikes.spikes),
         *(work.sampling, work.evaluating, work.data),
     )
 }

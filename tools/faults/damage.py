@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from tools.faults import child
-from tools.faults.subject import WORDS, Bench, Check, digest
+from tools.faults.subject import WORDS, Bench, Check
 from undiffuse.training import checkpoint
 
 NAMES = (*checkpoint.FILES, checkpoint.MANIFEST)
@@ -58,7 +58,7 @@ def cuts(bench: Bench) -> Check:
 def older(bench: Bench) -> Check:
     """A damaged newest checkpoint: it is set aside, the one before is used, and the end is the same."""
     check = Check("older", "damaged checkpoints set aside, the older used, the same bits at the end")
-    whole = bench.whole()
+    bench.whole()
     for _ in range(bench.count(2, 60)):
         run = Path(shutil.copytree(bench.folder / "whole", bench.fresh()))
         newest = checkpoint.latest(run / "checkpoints")
@@ -66,10 +66,9 @@ def older(bench: Bench) -> Check:
         data = bytearray(file.read_bytes())
         data[bench.choose.randrange(len(data))] ^= 1 << bench.choose.randrange(8)
         file.write_bytes(data)
-        last = bench.train(run)
+        last = bench.goes_on(check, run, file.name)
         aside = (run / "checkpoints" / f"bad-{newest.name}" / "REASON.txt").is_file()
-        good = last.code == 0 and aside and digest(run) == whole and "warning" in last.text
-        check.expect(good, f"{file.name}: {last.text[-300:]}")
+        check.expect(aside and "warning" in last.text, f"{file.name}, not told: {last.text[-300:]}")
     for path in checkpoint.steps(run / "checkpoints"):
         (path / "state.json").write_bytes(b"")
     last = bench.train(run)
@@ -82,15 +81,14 @@ def older(bench: Bench) -> Check:
 def clocks(bench: Bench) -> Check:
     """The times of all files shuffled: the same checkpoint is chosen, the same ones go."""
     check = Check("clocks", "shuffles of every file's time change nothing")
-    whole, run = bench.whole(), bench.fresh()
+    run = bench.fresh()
     child.run(bench.folder / "out", "train", *WORDS, "--out", run)
     for _ in range(bench.count(1, 50)):
         for path in (run / "checkpoints").rglob("*"):
             then = bench.choose.uniform(0, 4e9)
             os.utime(path, (then, then))
         shutil.rmtree(checkpoint.latest(run / "checkpoints"))
-        last = bench.train(run)
-        check.expect(last.code == 0 and digest(run) == whole, last.text[-300:])
+        bench.goes_on(check, run)
     return check
 
 

@@ -82,6 +82,13 @@ class Bench:
             assert done.code == 0, done.text
         return digest(path)
 
+    def goes_on(self, check: Check, run: Path, told: str = "", good: bool = True) -> child.Child:
+        """The run to its end. Expected: the bits of the uninterrupted one, and that all was `good` before."""
+        last = self.train(run)
+        same = last.code == 0 and digest(run) == self.whole()
+        check.expect(good and same, f"{told or run.name}: {last.text[-300:]}")
+        return last
+
 
 @contextmanager
 def bench(seed: int, full: bool, where: str | None = None) -> Iterator[Bench]:

@@ -43,11 +43,11 @@ def _in_place(path: Path) -> Iterator[Path]:
     yield path
 
 
-def _prune_first(root: Path, now: checkpoint.Checkpoint, keep: int) -> Path:
+def _prune_first(root: Path, now: checkpoint.Checkpoint, keep: int, held: int | None) -> Path:
     """The checkpoints before are removed before the new one is there."""
     for old in checkpoint.steps(root):
         files.remove(old)
-    return SAVE(root, now, keep)
+    return SAVE(root, now, keep, held)
 
 
 def _newest(root: Path, device: Any = "cpu", until: int | None = None) -> Any:

@@ -1,20 +1,22 @@
 """What the verbs share: progress with an estimated end, devices, one-line errors."""
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from undiffuse.memory import asked, out_of_memory
+
 if TYPE_CHECKING:
     import torch
     from rich.progress import Progress
 
 MEMORY = (
-    "train with train.accumulate=2 (the same batch in two parts), 4, .., a smaller train.batch or a smaller "
-    "network; a run goes on from its last checkpoint with another train.accumulate in its recipe.yaml"
+    "train with train.accumulate=2 (the same batch in two parts), 4, .., or train.halve_on_oom=true, which "
+    "finds the number; or with a smaller train.batch or network; a run goes on from its last checkpoint with "
+    "another train.accumulate in its recipe.yaml"
 )
 DEVICES = "auto, cpu, cuda or cuda:N"
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
@@ -41,9 +43,8 @@ def failed(error: Any, code: int) -> int:
 
 def explained(error: Exception) -> "tuple[Any, int]":
     """What to say of an error, and the exit code: its own, 2 for bad input, 1 for what went wrong here."""
-    asked = re.search(r"allocate ([\d.]+ ?\w*)", str(error))
-    if isinstance(error, MemoryError) or (asked and isinstance(error, RuntimeError)):
-        need = f": {asked[1]} could not be had" if asked else ""
+    if out_of_memory(error):
+        need = f": {asked(error)} could not be had" if asked(error) else ""
         return f"out of memory{need}; {MEMORY}", 71  # EX_OSERR of sysexits.h
     bad_input = isinstance(error, (ValueError, OSError, ImportError))
     return error, int(getattr(error, "exit_code", 2 if bad_input else 1))

@@ -156,8 +156,16 @@ def _follow(experiment: "Experiment") -> None:
     with progress("loss", "test") as bar, Signals() as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
+            if event.progress.parts:
+                text = f"out of memory: from step {event.progress.step:,} on in {event.progress.parts} parts"
+                bar.console.print(f"{text}, as by train.accumulate={event.progress.parts}", markup=False)
             if event.progress.skipped:
                 bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
+            if event.progress.spike:
+                back = "" if event.rewound is None else f"; went back to step {event.rewound:,}"
+                bar.console.print(f"{event.progress.spike}{back}", markup=False, soft_wrap=True)
+            if not event.progress.taken:
+                bar.update(task, completed=experiment.state.step)
                 continue
             loss = event.progress.loss
             average = loss if average is None else 0.98 * average + 0.02 * loss

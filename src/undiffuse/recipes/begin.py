@@ -11,6 +11,7 @@ import yaml
 
 from undiffuse.data import Space, Splits
 from undiffuse.files import sweep, write_json, write_text
+from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.recipes.datafiles import LIST, files_of, save_files
 from undiffuse.recipes.facts import facts_of
@@ -25,10 +26,11 @@ from undiffuse.training.checkpoint import Checkpoint
 NOTHING = object()
 FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
     *("about", "data.path", "data.memory", "data.workers", "data.skip_bad", "sampler", "evaluate_terms"),
-    *("train.accumulate", "train.keep", "train.log_every", "train.checkpoint_every", "train.steps"),
-    *("train.sample_every", "train.sample_steps", "train.figures_every", "train.evaluate_every"),
-    *("train.evaluate_examples", "train.evaluate_terms", "train.non_finite", "train.skip_limit"),
-    *("train.tracker", "train.shard"),
+    *("train.steps", "train.accumulate", "train.halve_on_oom", "train.keep", "train.checkpoint_every"),
+    *("train.log_every", "train.sample_every", "train.sample_steps", "train.figures_every"),
+    *("train.evaluate_every", "train.evaluate_examples", "train.evaluate_terms", "train.non_finite"),
+    *("train.skip_limit", "train.spike", "train.on_spike", "train.rewind_limit", "train.tracker"),
+    "train.shard",
 )
 
 
@@ -101,8 +103,11 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     ]
 
 
-def put_back(state: State, saved: Checkpoint) -> None:
-    """The training state of a checkpoint. Raises ValueError for one of another model."""
+def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
+    """The training state of a checkpoint, and what the objective has learned.
+
+    Raises ValueError for one of another model.
+    """
     shapes = {name: p.shape for name, p in state.model.named_parameters()}
     other = shapes.items() ^ {name: w.shape for name, w in saved.weights.items()}.items()
     if other:
@@ -112,7 +117,9 @@ def put_back(state: State, saved: Checkpoint) -> None:
             parameter.copy_(placed(saved.weights[name], parameter))
             state.ema.average[name].copy_(placed(saved.average[name], parameter))
     restore(state.optimizer, state.model, saved.optimizer)
-    state.step, state.skips = saved.step, saved.state.get("skips", 0)
+    state.put_back(saved.step, saved.state)
+    if saved.state["times"]:
+        objective.times.restore(saved.state["times"])
 
 
 def absolute(node: dict[str, Any]) -> dict[str, Any]:

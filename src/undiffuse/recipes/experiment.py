@@ -27,6 +27,7 @@ from undiffuse.recipes.measuring import due, measured
 from undiffuse.recipes.progress import save_progress
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
+from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.rounding import same_rounding
 from undiffuse.recipes.run import Run
 from undiffuse.trackers import TRACKERS, Tracker
@@ -38,11 +39,12 @@ from undiffuse.training import (
     Progress,
     Settings,
     Signals,
+    SpikeError,
     State,
     Stopped,
     checkpoint,
     fingerprint,
-    recover,
+    recover_together,
     shard,
     train,
     whole,
@@ -112,19 +114,13 @@ class Experiment:
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
         root, locks = folder / "checkpoints", [lock] if lock is not None else []
-        found: list[checkpoint.Checkpoint] = []  # by the first process
 
-        def start() -> tuple[int | None, list[str]]:
+        def start() -> None:
             locks.extend([] if locks else [Lock(folder)])
-            saved, warnings = recover(root, device, until)
-            found.extend([] if saved is None else [saved])
-            return None if saved is None else saved.step, warnings
 
         try:
-            step, warnings = processes.lead(start)
-            if step is not None and not found:
-                found.append(checkpoint.load(checkpoint.path_of(root, step), device))
-            saved = found[0] if found else None
+            processes.lead(start)
+            saved, warnings = recover_together(processes, root, device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
             facts |= content(splits, files) if changed else {}
             warnings += [f"the data have changed since the run began: {changed}"] if changed else []
@@ -169,11 +165,9 @@ class Experiment:
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)
         state = State(model, settings)
-        if saved is not None:
-            put_back(state, saved)
         if settings.compile:
             model.network.compile()
-        run = run_of(folder, plan, model, facts, state.step)
+        run = run_of(folder, plan, model, facts, saved.step if saved else 0)
         made = cls(replace(run, processes=processes), splits, state)
         made.origin = {
             "recipe": recipe_hash(plan),
@@ -181,9 +175,8 @@ class Experiment:
             "numerics": fingerprint(device, processes.size),
         }
         if saved is not None:
+            put_back(state, saved, made.objective)
             made.pending = saved.state["pending"]
-            if saved.state["times"]:
-                made.objective.times.restore(saved.state["times"])
         return made
 
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
@@ -197,13 +190,16 @@ class Experiment:
         begin, leads = self.state.step, self.processes.leads
         path = self.run.folder / "metrics.jsonl"
         log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
+        if self.settings.on_spike == "rewind":
+            self._save(log)  # or there may be none to go back to
         try:
             with self.processes.watched(self._again()):
                 for progress in log.closing(self.steps()):
                     signals.agree(self.processes.largest)
                     yield self._after(progress, log, signals)
                     if signals.stop is not None:
-                        raise Stopped(signals.stop, f"after step {progress.step:,}: saved; {self._again()}")
+                        done = f"after step {self.state.step:,}: saved"
+                        raise Stopped(signals.stop, f"{done}; {self._again()}")
         except NonFiniteError as error:
             raise self._explained(error, log) from error
         if leads:
@@ -220,6 +216,16 @@ class Experiment:
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
         settings, step, leads = self.settings, progress.step, self.processes.leads
+        if progress.parts is not None:
+            record(self.run.folder, step, "out of memory", parts=progress.parts)
+        if progress.spike is not None:
+            if leads:
+                self._spiked(progress.spike)
+            if settings.on_spike == "rewind":
+                back = rewind(
+                    self.run.folder, self.state, self.objective, log, progress.spike, self.processes
+                )
+                return Event(progress, rewound=back)
         event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
@@ -235,6 +241,11 @@ class Experiment:
         if leads and len(self.splits.skipped) > self.listed:
             self.listed = save_skipped(self.run.folder, self.splits.skipped)
         return event
+
+    def _spiked(self, spike: SpikeError) -> None:
+        """Write down that there was one."""
+        found = {"loss": spike.loss, "median": spike.median, "limit": spike.limit}
+        record(self.run.folder, spike.step + 1, "spike", **found, done=self.settings.on_spike)
 
     def _explained(self, error: NonFiniteError, log: Log) -> NonFiniteError:
         """The error with the command that repeats the step, from a checkpoint as close to it as can be."""
@@ -272,8 +283,9 @@ class Experiment:
         groups = {name: {key: whole(t) for key, t in each.items()} for name, each in state.groups().items()}
         if not self.processes.leads:
             return []
-        other = {"settings": asdict(self.settings), "recipe": recipe.describe(), "skips": state.skips}
+        other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
         other |= {"times": self.objective.times.state(), "pending": log.losses}
         now = checkpoint.Checkpoint(state.step, **groups, state=other, origin=self.origin)
         log.sync()
-        return [checkpoint.save(self.run.folder / "checkpoints", now, self.settings.keep)]
+        root, keep = self.run.folder / "checkpoints", self.settings.keep
+        return [checkpoint.save(root, now, keep, held(state.step, self.settings))]

@@ -1,6 +1,7 @@
 """metrics.jsonl: what training reported, one JSON object a line; a tracker, if any, gets the same."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from undiffuse.training import Progress
 
 @dataclass(frozen=True)
 class Event:
-    """One training step, and what was measured or written after it."""
+    """One training step, and what was measured or written after it; or the step that the run went back to."""
 
     progress: Progress
     test: Evaluation | None = None
     files: tuple[Path, ...] = ()
+    rewound: int | None = None
 
     def with_files(self, *files: Path) -> "Event":
         """The event, and these files."""
@@ -41,25 +43,30 @@ class Log:
         *,
         writes: bool = True,
     ) -> None:
-        self.path, self.losses, self.tracker, self.writes = path, list(pending), tracker, writes
-        if (
-            writes and path.exists()
-        ):  # rows after the checkpoint that we continue from belong to a lost future
-            rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
+        self.path, self.tracker, self.writes = path, tracker, writes
+        self.back_to(step, pending)
+
+    def back_to(self, step: int, pending: list[float]) -> None:
+        """As it was after this step: later rows belong to a lost future."""
+        self.losses = list(pending)
+        if self.writes and self.path.exists():
+            rows = [row for row in read_metrics(self.path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
-            write_text(path, text)
+            write_text(self.path, text)
 
     def add(self, event: Event, due: bool) -> None:
         """Count a step in; write a row if one is due or the model was evaluated."""
         progress = event.progress
-        if progress.skipped is None:
+        if progress.taken:
             self.losses.append(progress.loss)
         if not (due or event.test) or not self.losses:
             return
         row = {name: getattr(progress, name) for name in ("step", "loss", "grad_norm", "lr", "seconds")}
         row |= {"loss": sum(self.losses) / len(self.losses)}
-        if progress.skipped:
+        if not math.isfinite(progress.grad_norm):
             row["grad_norm"] = None
+        if progress.loss_scale is not None:
+            row |= {"loss_scale": progress.loss_scale, "overflows": progress.overflows}
         if event.test:
             total = event.test.report.total  # bits per dimension of x_0
             row |= {"test_bits": total.mean, "test_bits_se": total.se}

@@ -28,13 +28,15 @@ class WandB(Tracker):
     def begin(self, module: Any, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
         """Start a run, without its console, code and git state."""
         self.image = module.Image
+        mode = os.environ.get("WANDB_MODE", "offline")
+        module.setup(module.Settings(mode=mode))  # or the package reports its use, whatever init is told
         self.run = module.init(
             project="undiffuse",
             name=f"{folder.name} from step {step}" if step else folder.name,
             group=folder.name,
             dir=str(folder),
             config=dict(recipe),
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             settings=module.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         )
 

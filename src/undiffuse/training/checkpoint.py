@@ -45,8 +45,10 @@ class Checkpoint:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def save(root: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write step-N under `root`, then remove all but the newest `keep`; never the one just written.
+def save(root: Path, checkpoint: Checkpoint, keep: int, held: int | None = None) -> Path:
+    """Write step-N under `root`, then remove all but the newest `keep` and that of step `held`.
+
+    The one just written always stays.
 
     Raises ValueError if a tensor is not finite, WriteError if the disk is full or fails.
     """
@@ -60,7 +62,8 @@ def save(root: Path, checkpoint: Checkpoint, keep: int) -> Path:
     with folder(path) as temporary:
         _write(temporary, checkpoint, groups)
     for old in steps(root)[:-keep]:
-        remove(old)
+        if step_of(old) != held:
+            remove(old)
     return path
 
 
@@ -84,6 +87,11 @@ def steps(root: Path) -> list[Path]:
     """The checkpoints under `root`, by step."""
     found = {p.name.removeprefix("step-"): p for p in root.glob("step-*") if p.is_dir()}
     return [found[name] for name in sorted(filter(str.isdecimal, found), key=int)]
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name.removeprefix("step-"))
 
 
 def latest(root: Path) -> Path:

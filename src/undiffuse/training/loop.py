@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.processes import ALONE, Processes
@@ -17,14 +19,21 @@ from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
 from undiffuse.training.parallel import Parallel, whole
+from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
+from undiffuse.training.spikes import SpikeError, Spikes
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Progress:
     """What one step did. `step` counts the steps done; `seconds` is the step's own time.
 
-    A step whose loss or gradient was not finite and that was left out has the error in `skipped`.
+    `taken`: whether the weights moved. A step that was left out because its loss or gradient was not finite
+    has the error in `skipped`; one whose loss is a spike, left out or not, has it in `spike`. Training in
+    float16 has its `loss_scale`, and the steps so far that were left out because the gradient overflowed. If
+    the memory did not suffice for the step at first, `parts` says in how many it and all later are computed.
     """
 
     step: int
@@ -32,7 +41,12 @@ class Progress:
     grad_norm: float
     lr: float
     seconds: float
+    taken: bool = True
     skipped: NonFiniteError | None = None
+    spike: SpikeError | None = None
+    loss_scale: float | None = None
+    overflows: int = 0
+    parts: int | None = None
 
 
 class State:
@@ -44,8 +58,30 @@ class State:
         self.optimizer = optimizer_of(model, settings)
         self.ema = EMA(model, settings.ema)
         self.step = 0
+        self.parts = settings.accumulate  # of a batch, in this process
         self.skips = 0  # steps left out in a row
+        self.spikes = Spikes(settings.spike)
+        self.scaling = LossScale(settings.precision == "fp16")
+        self.rewinds = self.detour = 0  # how often the run went back, and the batches it left out by that
         self._watch: Watch | None = None
+
+    @property
+    def batch(self) -> int:
+        """The number of the next batch, which keys all that is drawn for it."""
+        return self.step + self.detour
+
+    def notes(self) -> dict[str, Any]:
+        """What training remembers beside the tensors."""
+        counts = {"skips": self.skips, "rewinds": self.rewinds, "detour": self.detour}
+        return counts | {"losses": self.spikes.recent, "scaling": self.scaling.state()}
+
+    def put_back(self, step: int, notes: dict[str, Any]) -> None:
+        """The notes of a step, after the tensors were put back."""
+        self.step, self.skips = step, notes["skips"]
+        self.rewinds, self.detour = notes["rewinds"], notes["detour"]
+        self.spikes.recent = notes["losses"]
+        self.scaling.restore(notes["scaling"])
+        self._watch = None  # those of the optimizer may be others
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """Everything that training changes, by name."""
@@ -76,9 +112,13 @@ def train(
 
     Step n sees the examples `batches(n)`, with `labels(n)` if there are any: this process's rows of them.
     Step n draws by keys of n and of the row alone, so that a state and its step number are all there is to
-    save, and parts and processes make the same step, up to rounding (but for dropout).
+    save, and parts and processes make the same step, up to rounding (but for dropout). If the run has gone
+    back (see `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
+    A loss that is a spike is reported; unless `settings.on_spike` is record, its step is left out. Whoever
+    reads the reports may then change the state: the next step is the one that it says.
     Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
-    with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row.
+    with `settings.non_finite` skip, only for the state, or after `skip_limit` steps in a row. SpikeError
+    after as many spikes in a row.
     """
     settings, model = state.settings, state.model
     device, parallel = next(model.parameters()).device, Parallel(model, objective, processes)
@@ -87,18 +127,36 @@ def train(
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
-        x_0 = batches(state.step).to(device)
-        given = None if labels is None else labels(state.step).to(device)
-        own = _backward(parallel, x_0, given, (seed, state.step), settings)
+        number, parts = state.batch, state.parts
+        x_0 = batches(number).to(device)
+        given = None if labels is None else labels(number).to(device)
+        own = _gradient(parallel, x_0, given, (seed, number), state)
         loss, broken = processes.total([own, float(not state.finite())])
+        state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
-        bad = _checked(state, x_0, loss, norm, whole=not broken)
-        if bad is None:
-            _update(state, rate)
         _learn(objective, processes)
-        state.skips = 0 if bad is None else state.skips + 1
-        state.step += 1
-        yield Progress(state.step, loss, norm, rate, time.perf_counter() - began, bad)
+        seen = _finish(state, x_0, loss, norm, rate, whole=not broken)
+        more = None if state.parts == parts else state.parts
+        yield replace(seen, seconds=time.perf_counter() - began, parts=more)
+
+
+def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float, *, whole: bool) -> Progress:
+    """Update, unless the step is to be left out, and count it."""
+    overflow = state.scaling.overflowed(loss, norm)
+    bad = _checked(state, x_0, loss, norm, whole, overflow)
+    spike = _spike(state, loss) if bad is None and not overflow else None
+    left_out = bad is not None or (spike is not None and state.settings.on_spike != "record")
+    taken = not overflow and not left_out
+    if taken:
+        _update(state, rate)
+        state.spikes.add(loss)
+    if bad is None:
+        state.scaling.update(overflow)
+    if not overflow:
+        state.skips = state.skips + 1 if left_out else 0
+    state.step += 1
+    scale = state.scaling.scale if state.scaling.on else None
+    return Progress(state.step, loss, norm, rate, 0.0, taken, bad, spike, scale, state.scaling.overflows)
 
 
 def _update(state: State, rate: float) -> None:
@@ -116,9 +174,14 @@ def _learn(objective: Objective, processes: Processes) -> None:
         objective.times.learn(processes.gather(found.T).T)
 
 
-def _checked(state: State, x_0: Tensor, loss: float, norm: float, whole: bool) -> NonFiniteError | None:
-    """None if the update may be made, an error if the step is to be left out; else the error is raised."""
-    if whole and math.isfinite(loss) and math.isfinite(norm):
+def _checked(
+    state: State, x_0: Tensor, loss: float, norm: float, whole: bool, overflow: bool
+) -> NonFiniteError | None:
+    """None if all is finite, an error if the step is to be left out; else the error is raised.
+
+    The norm of a gradient that overflowed may be infinite.
+    """
+    if whole and math.isfinite(loss) and (overflow or math.isfinite(norm)):
         return None
     gradients = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
     where = {"batch": {"x_0": x_0}} | state.groups() | {"gradient": gradients}
@@ -127,6 +190,14 @@ def _checked(state: State, x_0: Tensor, loss: float, norm: float, whole: bool) -
     if state.settings.non_finite == "skip" and whole and state.skips < state.settings.skip_limit:
         return error
     raise error
+
+
+def _spike(state: State, loss: float) -> SpikeError | None:
+    """The spike that the loss is; raised after too many in a row."""
+    spike, limit = state.spikes.find(state.step, loss), state.settings.skip_limit
+    if spike is not None and state.skips >= limit:
+        raise spike.told(f"{limit} steps in a row were left out (train.skip_limit)")
+    return spike
 
 
 @contextmanager
@@ -141,22 +212,40 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
         yield
 
 
-def _backward(
-    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], to: Settings
+def _gradient(
+    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
 ) -> float:
-    """Add the gradient of the batch's mean loss, in parts; returns this process's share of the loss."""
-    (seed, step), processes = key, parallel.processes
+    """Put the gradient of the batch's mean loss in place; returns this process's share of the loss.
+
+    If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
+    """
+    while True:
+        try:
+            return _backward(parallel, x_0, labels, key, state)
+        except (RuntimeError, MemoryError) as error:
+            if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) < 2 * state.parts:
+                raise
+        state.parts *= 2  # here, where the error no longer holds the tensors of the attempt
+        state.optimizer.zero_grad()
+        parallel.objective.times.forget()
+
+
+def _backward(
+    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
+) -> float:
+    """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
+    (seed, step), to, processes = key, state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device)
-    for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(to.accumulate), 1):
+    for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
         first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]
         noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
         with (
-            parallel.adding(last=number == to.accumulate),
+            parallel.adding(last=number == state.parts),
             _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
         ):
-            with torch.autocast(x_0.device.type, torch.bfloat16, enabled=to.precision == "bf16"):
+            with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
                 mean = parallel.loss(x_0[rows], given, noise) / to.batch
-            (mean * processes.size).backward()
+            state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)
 

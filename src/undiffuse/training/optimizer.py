@@ -50,6 +50,8 @@ def state_of(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
 def restore(optimizer: Optimizer, module: nn.Module, state: dict[str, Tensor]) -> None:
     """Put back what `state_of` gave. Raises ValueError for another module's state."""
     parameters, kept = dict(module.named_parameters()), optimizer.state
+    for parameter in parameters.values():
+        kept[parameter].clear()
     for key, value in state.items():
         kind, _, name = key.partition("/")
         if name not in parameters:

@@ -34,7 +34,7 @@ class Parallel:
     """The loss of a batch's parts; `adding` says which of them is the last, whose gradients are averaged."""
 
     def __init__(self, model: Denoiser, objective: Objective, processes: Processes = ALONE) -> None:
-        self.processes = processes
+        self.processes, self.objective = processes, objective
         self._sharded = is_sharded(model)
         self._network = model.network
         self.loss: nn.Module = Loss(model, objective)

@@ -11,7 +11,8 @@ from undiffuse.trackers import TRACKERS
 class Settings:
     """How long, how fast and how often. Raises ValueError naming the key that cannot be.
 
-    `batch` examples a step, in `accumulate` parts; `optimizer` adamw or muon at `lr`, warmed up over
+    `batch` examples a step, in `accumulate` parts, twice as many whenever the memory does not suffice if
+    `halve_on_oom`; `optimizer` adamw or muon at `lr`, warmed up over
     `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not);
     weights averaged with `ema`; `flips` mirrors half of the images; labels of a conditional run are left
     out with probability `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
@@ -20,13 +21,17 @@ class Settings:
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
     drawn (0: never). `shard` splits the network's weights over the processes, if there are several. A batch
     with a loss or gradient that is not finite ends the run, or is left out (`non_finite` stop or skip),
-    `skip_limit` in a row at most. `tracker` (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
+    `skip_limit` in a row at most. A loss that is `spike` times as far above the median of the last ones as
+    the largest of them (0: not looked for) is recorded, or left out, or the run goes back to a checkpoint and
+    leaves out all batches since (`on_spike` record, skip or rewind), at most `rewind_limit` times. `tracker`
+    (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
     pictures.
     """
 
     steps: int = 1000
     batch: int = 128
     accumulate: int = 1
+    halve_on_oom: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 2e-4
     decay: Literal["constant", "cosine"] = "constant"
@@ -37,12 +42,15 @@ class Settings:
     ema: float = 0.999
     flips: bool = False
     label_dropout: float = 0.1
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
     shard: bool = False
     non_finite: Literal["stop", "skip"] = "stop"
     skip_limit: int = 10
+    spike: float = 0.0
+    on_spike: Literal["record", "skip", "rewind"] = "record"
+    rewind_limit: int = 3
     log_every: int = 10
     sample_every: int = 0
     sample_steps: int = 50
@@ -55,7 +63,15 @@ class Settings:
     tracker: str | None = None
 
     def __post_init__(self) -> None:
-        at_least = {"steps": 1, "batch": 1, "accumulate": 1, "log_every": 1, "keep": 1, "skip_limit": 1}
+        at_least = {
+            "steps": 1,
+            "batch": 1,
+            "accumulate": 1,
+            "log_every": 1,
+            "keep": 1,
+            "skip_limit": 1,
+            "rewind_limit": 1,
+        }
         at_least |= {"evaluate_examples": 2, "evaluate_terms": 1, "sample_steps": 1}
         at_least |= dict.fromkeys(
             (
@@ -81,6 +97,12 @@ class Settings:
             raise ValueError(f"train.label_dropout={self.label_dropout}: must be a share from 0 to 1")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"train.lr={self.lr}: must be positive and finite")
+        if self.spike and not 1 <= self.spike < math.inf:
+            raise ValueError(f"train.spike={self.spike}: must be 0, for none, or finite and at least 1")
+        if self.on_spike != "record" and not self.spike:
+            raise ValueError(f"train.on_spike={self.on_spike}: needs a train.spike, such as 3")
+        if self.on_spike == "rewind" and not self.checkpoint_every:
+            raise ValueError("train.on_spike=rewind: needs a train.checkpoint_every to go back to")
         if self.weight_decay == math.inf:
             raise ValueError(f"train.weight_decay={self.weight_decay}: must be finite")
         if self.batch % self.accumulate:
@@ -92,6 +114,10 @@ class Settings:
             raise ValueError(
                 f"train.batch={self.batch}: {size} processes with train.accumulate={self.accumulate} need "
                 f"{size * self.accumulate} examples at least"
+            )
+        if self.halve_on_oom and size > 1:
+            raise ValueError(
+                f"train.halve_on_oom=true: {size} processes have to take equal steps; raise train.accumulate"
             )
         if self.shard and size > 1 and self.figures_every:
             raise ValueError(
