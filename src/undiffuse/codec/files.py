@@ -25,6 +25,7 @@ from undiffuse.tensors import dims
 
 METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
 PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and examples at least
+KNOTS, WORTH = 17, 2**11  # of variances by context, at most, and how many values are worth one
 
 
 def compress(
@@ -129,7 +130,8 @@ def choose(
     like = next(known.parameters(), x_0)
     base = base_grid(model, grid)
     with _given(tuple(x.shape[1:])):
-        return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
+        times, knots = candidates(method, base, steps), max(1, min(KNOTS, x.numel() // WORTH))
+        return trade(known, x_0.to(like.device, like.dtype), base, times, knots, tick)
 
 
 def prepared(model: ReverseProcess, method: str) -> Denoiser:
