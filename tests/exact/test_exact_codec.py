@@ -165,6 +165,12 @@ def test_a_longer_choice_is_never_worse():
     least = min(trade.bits)
     assert trade.bits[len(trade.plan(None).places) - 1] <= 1.03 * least
     assert len(trade.plan(4).places) == len(trade.plan(4).codes) == 4
+    for count, options, knots in ((4, {}, 1), (800, {}, 4), (4000, {}, 17), (4, {"knots": 5}, 5)):
+        trade = codec.choose(gaussian(), pictures(count, 11), grid=grids.uniform(3), **options)
+        assert [len(row) for row in trade.plan(2).codes] == [knots] * 2
+    for knots in (0, 65):
+        with pytest.raises(ValueError, match=f"knots={knots}"):
+            codec.choose(gaussian(), pictures(4, 3), knots=knots)
 
 
 def test_reverse_channel_draws_follow_q():

@@ -20,7 +20,7 @@ CODERS = {1: "lossless", 2: "universal", 3: "channel"}
 PROGRESSIVE = (2, 3)  # coders whose first chunks are good for something alone
 HEADER, EXTRA = 2**24, 2**20  # bytes at most
 RANK, SIDE, TIMES = 8, 2**24, 2**16  # dimensions, values in one, latent times at most
-KNOTS = 64  # codes to a step at most
+MOST_KNOTS = 64  # codes to a step
 VALUES = 2**26  # data values in a file, unless the reader allows more
 
 
@@ -149,7 +149,7 @@ def _plan(read: Reader) -> Plan:
         places.append(places[-1] + read.number(base, 1))
     if places[-1] != base - 1:
         raise ValueError("the chain's latent times do not end where they should")
-    knots = read.number(KNOTS)
+    knots = read.number(MOST_KNOTS)
     codes = tuple(tuple(read.raw(knots)) for _ in places) if knots else ()
     return Plan(base, tuple(places), codes, resolution)
 

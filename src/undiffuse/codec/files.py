@@ -10,7 +10,7 @@ from undiffuse.codec.alphabet import numbers_of
 from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.channel import Channel
 from undiffuse.codec.chunk import Chunk
-from undiffuse.codec.container import CODERS, VALUES, Header, digest_of, pack, unpack
+from undiffuse.codec.container import CODERS, MOST_KNOTS, VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method, Tick
@@ -120,9 +120,17 @@ def choose(
     method: str = "lossless",
     grid: Tensor | None = None,
     steps: int | None = None,
+    knots: int | None = None,
     tick: Tick = lambda: None,
 ) -> Trade:
-    """What chains of every number of steps cost, on a few of the examples x (N, *shape)."""
+    """What chains of every number of steps cost, on a few of the examples x (N, *shape).
+
+    Their variances depend on the context by so many `knots`; by default by one to every `WORTH` values, and
+    at most `KNOTS`.
+    """
+    knots = max(1, min(KNOTS, x.numel() // WORTH)) if knots is None else knots
+    if not 1 <= knots <= MOST_KNOTS:
+        raise ValueError(f"knots={knots}: a file keeps 1 to {MOST_KNOTS} of a variance by context")
     known = prepared(model, method)
     count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
     few = x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
@@ -130,7 +138,7 @@ def choose(
     like = next(known.parameters(), x_0)
     base = base_grid(model, grid)
     with _given(tuple(x.shape[1:])):
-        times, knots = candidates(method, base, steps), max(1, min(KNOTS, x.numel() // WORTH))
+        times = candidates(method, base, steps)
         return trade(known, x_0.to(like.device, like.dtype), base, times, knots, tick)
 
 
