@@ -140,7 +140,10 @@ def test_costs_of_a_chain_are_its_bound():
     x = codec.files.space(model).encode(sampled(model, 800))
     trade = planning.trade(model, x, grid, 8, knots=3)
     plan = trade.plan(4)
-    report = bounds.evaluate(codec.planned(model, plan.grid(grid), plan), x, grid=plan.grid(grid))
+    wide, knots = codec.planned(model, plan.grid(grid), plan), trade.costs.knots(trade.chains[3])
+    assert (wide.variance.knots[1:] - knots[1:]).abs().max() <= 1 / 16  # half a code
+    assert (wide.decoder.knots - knots[0]).abs().max() <= 1 / 16
+    report = bounds.evaluate(wide, x, grid=plan.grid(grid))
     assert trade.bits[3] == pytest.approx(report.total.mean, abs=5 * report.total.se)
     for row, by in itertools.product(range(4), (16, -16)):
         codes = [list(each) for each in plan.codes]
