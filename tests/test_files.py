@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import sys
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from undiffuse.files import atomic, folder
+from undiffuse.files import WriteError, atomic, folder, sync
 
 
 def test_a_file_appears_complete_under_its_name_alone(tmp_path: Path) -> None:
@@ -64,3 +65,21 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
         assert not target.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["step-1"]
     assert (target / "a").read_text() == "whole"
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_flush_that_fails_says_what_was_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+):
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(bytes(1234))
+    sync(file)
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(
+        WriteError, match=r"metrics\.jsonl: No space left.*: 1,234 bytes were needed"
+    ) as error:
+        sync(file)
+    assert (error.value.exit_code, error.value.errno) == (74, errno.ENOSPC)

@@ -46,7 +46,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105 - one place for every call that can fail
-        sync(path.parent)
+        _flush(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, WriteError):
@@ -66,10 +66,10 @@ def folder(path: Path) -> Iterator[Path]:
         os.mkdir(temporary)  # noqa: PTH102
         yield temporary
         for file in temporary.iterdir():
-            sync(file)
-        sync(temporary)
+            _flush(file)
+        _flush(temporary)
         os.rename(temporary, path)  # noqa: PTH104
-        sync(path.parent)
+        _flush(path.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and not isinstance(error, WriteError):
@@ -85,7 +85,7 @@ def remove(path: Path) -> None:
     doomed = path.with_name(f".del-{path.name}")
     try:
         os.rename(path, doomed)  # noqa: PTH104
-        sync(path.parent)
+        _flush(path.parent)
     except OSError as error:
         raise WriteError(path, 0, error) from error
     shutil.rmtree(doomed, ignore_errors=True)
@@ -129,7 +129,14 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[float]]
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
+    """Flush a file or a folder to the disk. Raises WriteError."""
+    try:
+        _flush(path)
+    except OSError as error:
+        raise WriteError(path, path.stat().st_size, error) from error
+
+
+def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

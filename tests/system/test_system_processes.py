@@ -204,3 +204,29 @@ def test_errors_are_said_once(tmp_path: Path):
     assert not (tmp_path / "run").exists()
     _, err = run(*WORDS, "train.batch=1", "--out", tmp_path / "run", "--processes", 2, code=2)
     assert err.count("train.batch=1: 2 processes") == 1, err
+
+
+SPIKY = ["train", "swiss-roll", "data.train=200", "data.test=40", "network.hidden=8", "network.layers=1"]
+SPIKY += ["grid.steps=12", "train.batch=16", "train.warmup=2", "train.steps=400", "train.checkpoint_every=16"]
+SPIKY += ["train.spike=1", "train.on_spike=rewind", "train.rewind_limit=50"]
+
+
+@pytest.mark.parametrize("shard", ["false", "true"])
+def test_all_go_back_together(tmp_path: Path, shard: str):
+    """With records of the loss as spikes, a few in a run: the same ways back as of one process."""
+    quiet = ["train.evaluate_every=0", "train.sample_every=0", f"train.shard={shard}", "--out"]
+    run(*SPIKY, *quiet, tmp_path / "one")
+    run(*SPIKY, *quiet, tmp_path / "two", "--processes", 2)
+    one, two = ((tmp_path / name / "events.jsonl").read_text().splitlines() for name in ("one", "two"))
+    ways = [line for line in one if '"rewind",' in line]
+    assert len(ways) > 2
+    assert [json.loads(line)["detour"] for line in ways] == [
+        json.loads(line)["detour"] for line in two if '"rewind",' in line
+    ]
+    for x, y in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert x["loss"] == pytest.approx(y["loss"], rel=1e-5)
+
+
+def test_no_process_halves_its_batch_alone(tmp_path: Path):
+    _, err = run(*WORDS, "train.halve_on_oom=true", "--out", tmp_path / "run", "--processes", 2, code=2)
+    assert "train.halve_on_oom=true: one of 2 processes cannot repeat a step without the others" in err

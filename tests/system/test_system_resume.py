@@ -212,10 +212,10 @@ def test_no_memory_says_what_to_try(monkeypatch: pytest.MonkeyPatch):
 def test_a_batch_is_halved_until_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real = loop._backward
 
-    def small(model, objective, x_0, generator, state):
+    def small(parallel, x_0, labels, key, state):
         if len(x_0) > 4 * state.parts:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return real(model, objective, x_0, generator, state)
+        return real(parallel, x_0, labels, key, state)
 
     monkeypatch.setattr(loop, "_backward", small)
     message = refused_last(*WORDS, "run", code=71)

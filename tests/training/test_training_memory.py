@@ -55,6 +55,14 @@ def test_the_halved_step_is_the_whole_one_to_rounding(error: Exception):
         torch.testing.assert_close(tensors(halved)[name], t, rtol=1e-4, atol=1e-6)
 
 
+def test_what_is_drawn_is_drawn_for_the_rows():
+    """Six rows in four parts, some of two rows and some of one: the times and noise of the whole batch."""
+    whole, halved = new_state(batch=6), limited(new_state(batch=6, halve_on_oom=True), 2)
+    reports, others = steps(halved), steps(whole)
+    assert [r.parts for r in reports] == [4, None, None, None, None, None]
+    assert [r.loss for r in reports] == pytest.approx([r.loss for r in others], rel=1e-5)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_it_is_that_of_accumulated_parts_to_the_bit(dropout: float):
     """Random numbers, dropout, and what the times learned of the attempts that failed."""

@@ -74,15 +74,17 @@ class _NoLock:
 class _Forgetful(log.Log):
     """A log that forgets the losses since its last row."""
 
-    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None) -> None:
-        super().__init__(path, step, [], tracker)
+    def __init__(
+        self, path: Path, step: int, pending: list[float], tracker: Tracker | None, **how: bool
+    ) -> None:
+        super().__init__(path, step, [], tracker, **how)
 
 
 class _Appending(log.Log):
     """A log that is not cut back."""
 
-    def __init__(self, path: Path, step: int, pending: list[float], tracker: Tracker | None) -> None:
-        self.path, self.losses, self.tracker = path, list(pending), tracker
+    def back_to(self, step: int, pending: list[float]) -> None:
+        self.losses = list(pending)
 
 
 def _bare(path: Path) -> Any:
@@ -116,7 +118,7 @@ def _slowly(raw: Any, path: Path) -> Path:
 SAVE = checkpoint.save
 TWINS: dict[str, tuple[Run, Bug]] = {
     "no fsync at all": (kills.flushes, _no_fsync),
-    "the folder's entry is not flushed": (kills.flushes, _put(files, "sync", _nothing)),
+    "the folder's entry is not flushed": (kills.flushes, _put(files, "_flush", _nothing)),
     "a checkpoint is filled under its own name": (kills.points, _put(checkpoint, "folder", _in_place)),
     "old checkpoints go before the new one comes": (
         disks.failures,

@@ -99,8 +99,11 @@ def command(
             changes += [f"seed={seed}"] if seed is not None else []
             target = group.lead(lambda: out or str(_free(Path("runs") / Path(recipe).stem)))
             experiment = Experiment.create(target, override(read(recipe), changes), where, **how)
-        _announce(experiment)
-        _follow(experiment)
+        try:
+            _announce(experiment)
+            _follow(experiment)
+        finally:
+            experiment.close()
 
 
 def _replay(folder: str, step: int, device: Any) -> None:

@@ -153,6 +153,7 @@ class Importance(Times):
         if squares.shape != self.squares.shape:
             raise ValueError(f"importance of {len(squares)} bins, the objective has {len(self.squares)}")
         self.squares = torch.where(squares < 0, torch.nan, squares)
+        self._found.clear()
 
 
 def place(grid: Tensor | None, u: Tensor, first: float = 1e-4) -> Tensor:

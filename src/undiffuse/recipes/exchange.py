@@ -27,7 +27,7 @@ from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.recipes.run import Run
-from undiffuse.training import Settings, checkpoint
+from undiffuse.training import Settings, State, checkpoint
 
 FORMATS = ("diffusers",)
 LEVELS = 256  # of pictures, where no data say otherwise
@@ -131,6 +131,7 @@ def _write(out: Path, plan: Plan, facts: Mapping[str, Any], files: Fingerprint, 
     settings: Settings = plan["train"].build()
     weights = {name: p.detach() for name, p in model.named_parameters()}
     state = {"settings": asdict(settings), "recipe": plan.describe(), "times": {}, "pending": []}
+    state |= State(model, settings).notes()
     start = checkpoint.Checkpoint(0, weights, weights, {}, state, {"recipe": recipe_hash(plan)})
     with new_folder(out) as temporary:
         write_text(temporary / "recipe.yaml", recipe)

@@ -198,12 +198,16 @@ class Experiment:
                     signals.agree(self.processes.largest)
                     yield self._after(progress, log, signals)
                     if signals.stop is not None:
-                        done = f"after step {self.state.step:,}: saved"
-                        raise Stopped(signals.stop, f"{done}; {self._again()}")
+                        raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
         except NonFiniteError as error:
             raise self._explained(error, log) from error
         if leads:
             self._draw(begin < self.settings.steps)
+
+    def close(self) -> None:
+        """Let another process train the run."""
+        if self.lock is not None:
+            self.lock.release()
 
     def steps(self) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
@@ -216,15 +220,13 @@ class Experiment:
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
         settings, step, leads = self.settings, progress.step, self.processes.leads
-        if progress.parts is not None:
+        if leads and progress.parts is not None:
             record(self.run.folder, step, "out of memory", parts=progress.parts)
         if progress.spike is not None:
             if leads:
                 self._spiked(progress.spike)
             if settings.on_spike == "rewind":
-                back = rewind(
-                    self.run.folder, self.state, self.objective, log, progress.spike, self.processes
-                )
+                back = rewind(self.run, self.state, self.objective, log, progress.spike)
                 return Event(progress, rewound=back)
         event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
         drawn = due(step, settings.figures_every)

@@ -10,13 +10,11 @@ written when it goes back: a process that dies before the next checkpoint leaves
 losses, the same spike and the same way back follow.
 """
 
-from pathlib import Path
-
 from undiffuse.files import remove
 from undiffuse.objectives import Objective
-from undiffuse.processes import Processes
 from undiffuse.recipes.begin import put_back
 from undiffuse.recipes.log import Log, record
+from undiffuse.recipes.run import Run
 from undiffuse.training import Settings, SpikeError, State, checkpoint, recover_together
 
 
@@ -25,32 +23,30 @@ def held(step: int, settings: Settings) -> int | None:
     return step - step % settings.checkpoint_every if settings.on_spike == "rewind" else None
 
 
-def rewind(
-    folder: Path, state: State, objective: Objective, log: Log, spike: SpikeError, processes: Processes
-) -> int:
-    """Go back, all processes, and forget what was logged and saved since; returns the step training is at.
+def rewind(run: Run, state: State, objective: Objective, log: Log, spike: SpikeError) -> int:
+    """Go back, and forget what was logged and saved since; returns the step that training is at.
 
-    Raises SpikeError if the run has gone back `rewind_limit` times already.
+    All processes of the run call it; the first chooses the checkpoint. Raises SpikeError if the run has gone
+    back `rewind_limit` times already.
     """
     rewinds, detour, limit = state.rewinds + 1, state.detour, state.settings.rewind_limit
     if rewinds > limit:
         raise spike.told(f"the run has gone back {limit} times already (train.rewind_limit)")
-    root = folder / "checkpoints"
-    device = next(state.model.parameters()).device
-    saved, _ = recover_together(processes, root, device, held(spike.step, state.settings))
+    root, device = run.folder / "checkpoints", next(state.model.parameters()).device
+    saved, _ = recover_together(run.processes, root, device, held(spike.step, state.settings))
     if saved is None:  # the rule began in the middle of the run
-        saved, _ = recover_together(processes, root, device, spike.step)
+        saved, _ = recover_together(run.processes, root, device, spike.step)
     assert saved is not None  # one was written before the first step
     put_back(state, saved, objective)
     state.rewinds, state.detour = rewinds, detour + spike.step + 1 - saved.step
     log.back_to(saved.step, saved.state["pending"])
-    processes.lead(lambda: _forget(folder, spike.step + 1, state, saved.step))
+    run.processes.lead(lambda: _forget(run, spike.step + 1, state))
     return saved.step
 
 
-def _forget(folder: Path, step: int, state: State, back: int) -> None:
+def _forget(run: Run, step: int, state: State) -> None:
     """Remove the checkpoints of a lost future, and write down that it is lost."""
-    for later in checkpoint.steps(folder / "checkpoints"):
-        if checkpoint.step_of(later) > back:
+    for later in checkpoint.steps(run.folder / "checkpoints"):
+        if checkpoint.step_of(later) > state.step:
             remove(later)
-    record(folder, step, "rewind", to=back, rewinds=state.rewinds, detour=state.detour)
+    record(run.folder, step, "rewind", to=state.step, rewinds=state.rewinds, detour=state.detour)

@@ -134,8 +134,8 @@ def train(
         loss, broken = processes.total([own, float(not state.finite())])
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
-        _learn(objective, processes)
         seen = _finish(state, x_0, loss, norm, rate, whole=not broken)
+        _learn(objective, processes)
         more = None if state.parts == parts else state.parts
         yield replace(seen, seconds=time.perf_counter() - began, parts=more)
 

@@ -117,7 +117,8 @@ class Settings:
             )
         if self.halve_on_oom and size > 1:
             raise ValueError(
-                f"train.halve_on_oom=true: {size} processes have to take equal steps; raise train.accumulate"
+                f"train.halve_on_oom=true: one of {size} processes cannot repeat a step without the others; "
+                "set it to false, and raise train.accumulate"
             )
         if self.shard and size > 1 and self.figures_every:
             raise ValueError(
