@@ -1,6 +1,7 @@
 """Real bytes against the bound of the same chain, and where the time goes.
 
-python benchmarks/codec.py runs/fashion --test 1000 --steps 24
+python benchmarks/codec.py runs/fashion --test 1000 --steps 12
+python benchmarks/codec.py runs/fashion --test 1000 --knots 1    # one variance a step, whatever the context
 """
 
 import argparse
@@ -37,14 +38,17 @@ def main() -> None:
     words.add_argument("run")
     words.add_argument("--test", type=int, default=1000)
     words.add_argument("--steps", type=int)
+    words.add_argument("--knots", type=int, help="of variances by context")
     words.add_argument("--method", default="lossless")
     words.add_argument("--bound", type=int, help="examples whose bound is evaluated; default: all")
     given = words.parse_args()
     run = undiffuse.load(given.run)
     raw = load_data(run.recipe).test[: given.test]
-    trade = codec.choose(run.model, raw, method=given.method, grid=run.grid, steps=given.steps)
-    plan = trade.plan(given.steps)
-    shown = {k: round(trade.bits[k - 1], 3) for k in (1, 2, 4, 8, 16, 32, 64) if k <= len(trade.bits)}
+    trade = codec.choose(
+        run.model, raw, method=given.method, grid=run.grid, steps=given.steps, knots=given.knots
+    )
+    plan, wanted = trade.plan(given.steps), (1, 2, 4, 6, 8, 12, 16, 24, 32, 64)
+    shown = {k: round(trade.bits[k - 1], 3) for k in wanted if k <= len(trade.bits)}
     print(f"expected bits/dim by steps: {shown}; {len(plan.places)} steps")
 
     chain = plan.grid(run.grid)

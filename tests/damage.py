@@ -113,7 +113,8 @@ def _field(header: codec.Header, r: np.random.Generator) -> dict:
     """One field that the file lies about; often none."""
     steps = int(r.integers(1, 7))
     places = (*sorted(r.choice(5, steps - 1, replace=False).tolist()), 5)
-    codes = tuple(r.integers(0, 256, steps - 1).tolist()) if r.random() < 0.7 else None
+    knots = int(r.choice([0, 1, 2, 7, 64]))
+    codes = tuple(map(tuple, r.integers(0, 256, (steps, knots)).tolist())) if knots else ()
     wild = int(2 ** r.uniform(0, 50))
     return {
         0: {},

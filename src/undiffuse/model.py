@@ -142,7 +142,11 @@ class Denoiser(ReverseProcess):
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_0-hat."""
-        return self._x_0(self.output(x_t, t)[0], x_t, t)
+        return self.predict_from(self.output(x_t, t)[0], x_t, t)
+
+    def predict_from(self, out: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The x_0-hat that this output of the network means."""
+        return self.parameterization.predict(out, x_t, t, self.kernel)
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
         """The bridge to the predicted x_0."""
@@ -152,7 +156,7 @@ class Denoiser(ReverseProcess):
         self, output: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor, s: Tensor
     ) -> Distribution:
         """The step that this output of the network means."""
-        return self.variance.step(self.kernel, self._x_0(output, x_t, t), raw, x_t, s, t)
+        return self.variance.step(self.kernel, self.predict_from(output, x_t, t), raw, x_t, s, t)
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around x_0-hat, in float64: a certain prediction leaves little to the other symbols."""
@@ -162,16 +166,13 @@ class Denoiser(ReverseProcess):
         """x_0-hat and the step, or the decoder, of one output of the network."""
         out, raw = self.output(x_t, t)
         p = self.decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
-        return self._x_0(out, x_t, t), p
+        return self.predict_from(out, x_t, t), p
 
     def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around the x_0-hat that this output of the network means, in float64."""
         x_t = x_t.double()
         var = self.variance.last_step(self.kernel, raw, x_t, t) if self.decoder.learned else None
-        return self.decoder(self._x_0(out.double(), x_t, t), x_t, t, self.kernel, var)
-
-    def _x_0(self, out: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        return self.parameterization.predict(out, x_t, t, self.kernel)
+        return self.decoder(self.predict_from(out.double(), x_t, t), x_t, t, self.kernel, var)
 
 
 def _checked(out: Tensor, x_t: Tensor, halves: int) -> Tensor:

@@ -247,12 +247,12 @@ def test_the_account_is_of_every_byte():
 
 def test_labels_and_plans_can_be_given():
     model, x = gaussian(), pictures(4, 3)
-    plan = codec.Plan(20, (4, 11, 19), (30, 10), 8)
+    plan = codec.Plan(20, (4, 11, 19), ((220, 210), (30, 40), (10, 20)), 8)
     data = codec.compress(model, x, plan=plan, extra=b"mine")
     header, _ = codec.unpack(data)
     assert (header.plan, header.extra, header.count, header.shape) == (plan, b"mine", 4, (3,))
     assert torch.equal(codec.decompress(model, data), x)
-    wider = codec.compress(model, x, plan=replace(plan, codes=(200, 200)))
+    wider = codec.compress(model, x, plan=replace(plan, codes=(plan.codes[0], (200, 200), (200, 200))))
     assert len(wider) > len(data)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from compressors import exact, gaussian, pictures
 from oracles import Constant, f64, normals
 from undiffuse import bounds, codec
 from undiffuse.bounds.chains import Costs
+from undiffuse.codec import planning
 from undiffuse.codec.alphabet import lattice
 from undiffuse.codec.chain import Chain
 from undiffuse.codec.channel import _blocks, _draws, _pick
@@ -122,7 +124,7 @@ def test_the_best_chains_are_the_best_of_all():
     g, n = np.random.default_rng(0), 6
     steps = torch.full((n, n), torch.inf).double()
     steps[np.triu_indices(n, 1)] = torch.from_numpy(g.random(n * (n - 1) // 2))
-    costs = Costs(grids.uniform(n), torch.from_numpy(g.random(n)), steps, torch.ones(n, n), 0.5)
+    costs = Costs(grids.uniform(n), torch.from_numpy(g.random(n)), steps, *[torch.zeros(n, 0)] * 3, 0.5)
     for k, found in enumerate(costs.best(9), 1):
         every = {}
         for places in itertools.combinations(range(n), k):
@@ -136,42 +138,49 @@ def test_the_best_chains_are_the_best_of_all():
 def test_costs_of_a_chain_are_its_bound():
     model, grid = exact(), grids.uniform(8)
     x = codec.files.space(model).encode(sampled(model, 800))
-    found = bounds.costs(model, x, grid=grid, generator=keyed("costs"))
-    places = (0, 2, 5, 7)
-    nats = found.first[0] + sum(found.steps[a, b] for a, b in itertools.pairwise(places)) + found.prior
-    excess = [float(found.ratios[a, b]) - 1 for a, b in itertools.pairwise(places)]
-    codes = tuple(round(8 * (math.log2(each) + 12)) for each in excess)
-    plan = codec.Plan(8, places, codes)
-    report = bounds.evaluate(codec.planned(model, plan.grid(grid), plan), x, grid=plan.grid(grid))
-    assert float(nats) / 8 / math.log(2) == pytest.approx(report.total.mean, abs=5 * report.total.se)
-    worse = tuple(code + 16 for code in codes), tuple(max(0, code - 8) for code in codes)
-    for other in worse:
-        plan = codec.Plan(8, places, other)
-        wide = bounds.evaluate(codec.planned(model, plan.grid(grid), plan), x, grid=plan.grid(grid))
-        assert wide.total.mean > report.total.mean
+    trade = planning.trade(model, x, grid, 8, knots=3)
+    plan = trade.plan(4)
+    wide, knots = codec.planned(model, plan.grid(grid), plan), trade.costs.knots(trade.chains[3])
+    assert (wide.variance.knots[1:] - knots[1:]).abs().max() <= 1 / 16  # half a code
+    assert (wide.decoder.knots - knots[0]).abs().max() <= 1 / 16
+    report = bounds.evaluate(wide, x, grid=plan.grid(grid))
+    assert trade.bits[3] == pytest.approx(report.total.mean, abs=5 * report.total.se)
+    for row, by in itertools.product(range(4), (16, -16)):
+        codes = [list(each) for each in plan.codes]
+        codes[row] = [max(0, code + by) for code in codes[row]]
+        other = replace(plan, codes=codes)
+        off = bounds.evaluate(codec.planned(model, plan.grid(grid), other), x, grid=plan.grid(grid))
+        assert off.total.mean > report.total.mean
 
 
 def test_a_longer_choice_is_never_worse():
     """On the same costs; with learned variances and with best ones, and what `choose` says of them."""
     for variance in ("forward", "free"):
         model = gaussian(variance=variance)
-        found = bounds.costs(model, 2 * torch.rand(8, 4) - 1, grid=grids.uniform(9), generator=keyed(1))
+        x, knots = 2 * torch.rand(8, 4) - 1, 2 * (variance != "free")
+        found = bounds.costs(model, x, grid=grids.uniform(9), generator=keyed(1), knots=knots)
         best = [each.nats for each in found.best(9)]
         assert all(math.isfinite(each) for each in best)
         longest = found.best(9)[-1]
-        assert longest.places == tuple(range(9)) and (variance == "free") == (set(longest.ratios) == {1.0})
+        assert longest.places == tuple(range(9)) and found.knots(longest.places).shape == (9, knots)
     trade = codec.choose(gaussian(), pictures(4, 3), grid=grids.uniform(9))
     assert len(trade.bits) == 9 and trade.plan(None).places[-1] == 8
     least = min(trade.bits)
     assert trade.bits[len(trade.plan(None).places) - 1] <= 1.03 * least
-    assert len(trade.plan(4).places) == 4 and len(trade.plan(4).codes) == 3
+    assert len(trade.plan(4).places) == len(trade.plan(4).codes) == 4
+    for count, options, knots in ((4, {}, 1), (800, {}, 4), (4000, {}, 17), (4, {"knots": 5}, 5)):
+        trade = codec.choose(gaussian(), pictures(count, 11), grid=grids.uniform(3), **options)
+        assert [len(row) for row in trade.plan(2).codes] == [knots] * 2
+    for knots in (0, 65):
+        with pytest.raises(ValueError, match=f"knots={knots}"):
+            codec.choose(gaussian(), pictures(4, 3), knots=knots)
 
 
 def test_reverse_channel_draws_follow_q():
     """Blocks of one number: mean and variance of what is picked are those of q, nearly."""
     aim, ratio, n = 1.2, 0.3, 400
-    draws = _draws(torch.zeros(n, 1), 1, 2, 0)
-    found = np.array([_pick(np.full((1, 1), aim), ratio, each)[1][0, 0] for each in draws])
+    draws, one = _draws(torch.zeros(n, 1), 1, 2, 0), np.ones((1, 1))
+    found = np.array([_pick(aim * one, ratio * one, each)[1][0, 0] for each in draws])
     assert found.mean() == pytest.approx(aim, abs=4 * (ratio / n) ** 0.5 + 0.01)
     assert found.var() == pytest.approx(ratio, rel=4 * (2 / n) ** 0.5 + 0.03)
 
@@ -181,13 +190,14 @@ def test_blocks_hold_every_element_once():
     blocks = _blocks(x, 3)
     assert blocks.shape == (2, 3, 3)
     assert sorted(blocks[1].ravel().tolist()) == [0, 0, *range(7, 14)]  # filled up with zeros
+    assert _blocks(x, 3, 1.0).sum() == blocks.sum() + 4
 
 
 def test_universal_draws_have_the_bridges_moments():
     """What the decoder receives is uniform about the bridge's mean, whatever the data."""
     model = exact(size=1)
     how = codec.METHODS["universal"]
-    chain = Chain(how.model(model), (1,), codec.Plan(50, (9, 30), (4,)), grids.uniform(50))
+    chain = Chain(how.model(model), (1,), codec.Plan(50, (9, 30), ((224,), (4,))), grids.uniform(50))
     x, x_0, out, sides = normals(4000, 1), normals(4000, 1, seed=1).clamp(-1, 1), QueueWriter(), Recorder()
     sent = how.send(chain, 2, x, x_0, out, sides, 0)
     got = how.receive(chain, 2, x, QueueReader(out.words()), Follower(sides.sides), 0)

@@ -19,7 +19,11 @@ from undiffuse.parameterizations import DiscretizedDecoder, Forward, V
 from undiffuse.random import keyed
 from undiffuse.schedules import Linear, grids
 
-FOLDER, GRID, PLAN = Path(__file__).parent / "v1", grids.uniform(6), codec.Plan(6, (1, 3, 5), (60, 40))
+FOLDER, GRID, PLAN = (
+    Path(__file__).parent / "v1",
+    grids.uniform(6),
+    codec.Plan(6, (1, 3, 5), ((200, 220, 215, 190), (60, 80, 95, 70), (70, 40, 90, 50))),
+)
 
 
 class Golden(NamedTuple):

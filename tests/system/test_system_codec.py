@@ -49,7 +49,7 @@ def test_pictures_of_any_size_come_back(runs, drawn, tmp_path, lossy):
     for path, name in zip(drawn, ("a b", "odd é", "a b-2"), strict=True):
         assert same(path, tmp_path / "back" / f"{name}.png")
     told = good("inspect", "p.und")
-    assert all(word in told for word in ("3x7x9", "256", "3 of 12", "bits per dimension"))
+    assert all(word in told for word in ("3x7x9", "256", "3 of 12", "1 knots", "bits per dimension"))
 
 
 def test_names_stay_in_the_folder(runs, drawn, tmp_path):

@@ -106,10 +106,10 @@ def test_a_detour_keys_the_batch_and_the_noise():
     """Steps 0 and 1 after a detour of 3 see what steps 3 and 4 would, at the rates of 0 and 1."""
     seen, rows = [], []
 
-    def watched(model, x_0, generator):
-        seen.append(generator.key)
+    def watched(model, x_0, noise):
+        seen.append(noise.key)
         rows.append(x_0)
-        return Simple()(model, x_0, generator)
+        return Simple()(model, x_0, noise)
 
     state = new_state(steps=2)
     state.detour = 3

@@ -40,17 +40,17 @@ def inject(place: str, kind: float, step: int) -> None:
     """Before the update of a step, make one number bad; in this process."""
     backward = loop._backward
 
-    def bad(parallel: object, x_0: torch.Tensor, labels: object, key: object, to: object) -> float:
+    def bad(parallel: object, x_0: torch.Tensor, *rest: object) -> float:
         state = current[0]
         if state.step != step:
-            return backward(parallel, x_0, labels, key, to)  # type: ignore[arg-type]
+            return backward(parallel, x_0, *rest)  # type: ignore[arg-type]
         groups = state.groups()
         with torch.no_grad():
             if place == "batch":
                 x_0.view(-1)[0] = kind
             elif place in groups:
                 next(t for n, t in groups[place].items() if t.numel() > 1).view(-1)[0] = kind
-        loss = backward(parallel, x_0, labels, key, to)  # type: ignore[arg-type]
+        loss = backward(parallel, x_0, *rest)  # type: ignore[arg-type]
         if place == "gradient":
             next(p for p in state.model.parameters() if p.grad is not None).grad.view(-1)[0] = kind  # type: ignore[union-attr]
         return kind if place == "loss" else loss

@@ -29,6 +29,7 @@ def command(file: Annotated[str, typer.Argument(metavar="FILE.und", help="A comp
     rows.add_row("coder", codec.CODERS[header.coder])
     rows.add_row("model", header.model.hex())
     rows.add_row("chain", f"{len(plan.places)} of {plan.base} steps")
+    rows.add_row("widths", f"by context, {len(plan.codes[0])} knots" if plan.codes else "the model's own")
     rows.add_row("chunks", f"{len(header.chunks)}")
     for name in ("data", "start", "calls", "header", "total"):
         bits = getattr(account, name)

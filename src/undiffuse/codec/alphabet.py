@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.codec.coder import Law, constriction
-from undiffuse.codec.rounding import Rounding
+from undiffuse.codec.rounding import STEEP, Rounding
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Distribution, Normal
 
 FINE = 16  # parts of a cell that a mean is rounded to, unless laws are much narrower than a cell
@@ -63,7 +63,7 @@ class Numbers(Alphabet):
         std = p.var.sqrt() if isinstance(p, Normal) else p.std
         scale = self.fine / self.step
         mean = rounding(_flat(p.loc) * scale - self.start * scale, 2 * call) / self.fine
-        width = rounding.positive(_flat(std) / self.step, 2 * call + 1)
+        width = rounding.positive(_flat(std) / self.step, 2 * call + 1, STEEP)
         return mean, np.broadcast_to(np.maximum(width, 1e-6), mean.shape).copy()
 
 

@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterator
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,25 +23,27 @@ from undiffuse.codec.rounding import Rounding
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Discrete, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.parameterizations import DiscretizedDecoder, Table
+from undiffuse.parameterizations import Contextual, ContextualDecoder, DiscretizedDecoder
 from undiffuse.schedules.grids import Grid
 from undiffuse.tensors import dims
 
 TAILS = 8.0  # standard deviations of noise that a lattice holds beyond the data
-OCTAVE, LEAST = 8, 2.0**-12  # codes to a doubling of what a variance adds, and the least of it
+OCTAVE = 8  # codes to a doubling
+EXCESS, DECODED = -12, -28  # log2 of what code 0 adds to beta-tilde, and multiplies the decoder's variance by
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which chain: `places` in a base grid of `base` times, and the steps' variances as codes above
-    beta-tilde.
+    """Which chain: `places` in a base grid of `base` times, and its variances as codes from 0 to 255.
 
-    A code c is a variance of (1 + 2^(c/8 - 12)) beta-tilde, 0 to 255; without codes the model's own holds.
+    `codes` has a row for every place, of one code a knot of the context (`parameterizations.context`). In the
+    first row c multiplies the decoder's variance by 2^(c/8 - 28); in that of a later place it makes the step
+    that leaves it (1 + 2^(c/8 - 12)) beta-tilde wide. Without codes the model's own widths hold.
     """
 
     base: int
     places: tuple[int, ...]
-    codes: tuple[int, ...] | None = None
+    codes: tuple[tuple[int, ...], ...] = ()
     resolution: int = 3
 
     def grid(self, base: Tensor) -> Grid:
@@ -124,14 +124,18 @@ def exact(model: Denoiser) -> Denoiser:
 
 
 def planned(model: Denoiser, grid: Tensor, plan: Plan) -> Denoiser:
-    """The model with the plan's variances, on the plan's grid. ValueError if its steps take none."""
-    if plan.codes is None or len(grid) == 1:
+    """The model with the plan's variances, on the plan's grid. ValueError if it takes none."""
+    if not plan.codes:
         return model
-    kernel: Any = model.kernel
-    if not isinstance(kernel, Gaussian) or model.variance.learned:
+    kernel, decoder = model.kernel, model.decoder
+    if (
+        not isinstance(kernel, Gaussian)
+        or model.variance.learned
+        or not isinstance(decoder, DiscretizedDecoder)
+    ):
         raise ValueError("the chain has variances of its own, which this model's steps cannot take")
-    least = torch.stack([kernel.coefficients(s, t).var for s, t in pairwise(grid)])
-    values = least * (1 + LEAST * torch.exp2(torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE))
+    knots = torch.tensor(plan.codes, dtype=torch.float64) / OCTAVE
     planned = copy(model)
-    planned.variance = Table.on(grid, torch.cat([values[:1], values]))
+    planned.variance = Contextual(grid, knots + EXCESS)
+    planned.decoder = ContextualDecoder(decoder, knots[0] + DECODED)
     return planned

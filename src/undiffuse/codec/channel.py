@@ -46,9 +46,9 @@ class Channel(Progressive):
         tenths = int(np.clip(round(10 * each / blocks), 0, 2**BITS - 1))
         out.push(_field(2), np.array([blocks, tenths], np.int32))
         aims = _blocks((q.mean - p.mean) / p.var.sqrt(), blocks)  # of q, in p's units
-        ratio = float((q.var / p.var).mean())
-        pairs = zip(aims, _draws(x, blocks, i, call), strict=True)
-        picks = [_pick(aim, ratio, draws) for aim, draws in pairs]
+        ratios = _blocks((q.var / p.var).expand_as(x), blocks, 1.0)
+        triples = zip(aims, ratios, _draws(x, blocks, i, call), strict=True)
+        picks = [_pick(*each) for each in triples]
         numbers, found = (np.stack(part) for part in zip(*picks, strict=True))
         out.push(_rank(tenths, numbers.size), numbers.astype(np.int32).ravel())
         return _placed(p, found, x)
@@ -74,19 +74,22 @@ def _draws(x: Tensor, blocks: int, i: int, call: int) -> Iterator[np.ndarray]:
     return (source.standard_normal((blocks, CANDIDATES, width), np.float32).astype(np.float64) for _ in x)
 
 
-def _pick(aim: np.ndarray, ratio: float, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pick of every block (blocks,), and the candidates picked (blocks, width)."""
-    away = np.square(draws - aim[:, None]) / ratio - np.square(draws)
+def _pick(aim: np.ndarray, ratio: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pick of every block (blocks,), and the candidates picked (blocks, width).
+
+    `aim` and `ratio` (blocks, width) are q's mean and variance in p's units.
+    """
+    away = np.square(draws - aim[:, None]) / ratio[:, None] - np.square(draws)
     gumbel = -np.log(-np.log(shared("gumbel").random(CANDIDATES)))
     picks = (-0.5 * away.sum(-1) + np.sort(gumbel)[::-1]).argmax(1)
     return picks, draws[np.arange(len(draws)), picks]
 
 
-def _blocks(x: Tensor, blocks: int) -> np.ndarray:
-    """(B, blocks, width): elements dealt out in turn, zeros where they do not fill up."""
+def _blocks(x: Tensor, blocks: int, fill: float = 0.0) -> np.ndarray:
+    """(B, blocks, width): elements dealt out in turn, `fill` where they do not fill up."""
     flat = x.flatten(1).double().cpu().numpy()
     width = -(-flat.shape[1] // blocks)
-    padded = np.pad(flat, ((0, 0), (0, width * blocks - flat.shape[1])))
+    padded = np.pad(flat, ((0, 0), (0, width * blocks - flat.shape[1])), constant_values=fill)
     return padded.reshape(len(flat), width, blocks).swapaxes(1, 2)
 
 

@@ -20,6 +20,7 @@ CODERS = {1: "lossless", 2: "universal", 3: "channel"}
 PROGRESSIVE = (2, 3)  # coders whose first chunks are good for something alone
 HEADER, EXTRA = 2**24, 2**20  # bytes at most
 RANK, SIDE, TIMES = 8, 2**24, 2**16  # dimensions, values in one, latent times at most
+MOST_KNOTS = 64  # codes to a step
 VALUES = 2**26  # data values in a file, unless the reader allows more
 
 
@@ -135,8 +136,9 @@ def _pack_plan(out: Writer, plan: Plan) -> None:
     out.numbers((plan.base, plan.resolution, steps, even))
     if not even:
         out.numbers((plan.places[0], *(b - a for a, b in pairwise(plan.places))))
-    out.number(plan.codes is not None)
-    out.raw(bytes(plan.codes or ()))
+    out.number(len(plan.codes[0]) if plan.codes else 0)
+    for row in plan.codes:
+        out.raw(bytes(row))
 
 
 def _plan(read: Reader) -> Plan:
@@ -147,7 +149,8 @@ def _plan(read: Reader) -> Plan:
         places.append(places[-1] + read.number(base, 1))
     if places[-1] != base - 1:
         raise ValueError("the chain's latent times do not end where they should")
-    codes = tuple(read.raw(steps - 1)) if read.number(1) else None
+    knots = read.number(MOST_KNOTS)
+    codes = tuple(tuple(read.raw(knots)) for _ in places) if knots else ()
     return Plan(base, tuple(places), codes, resolution)
 
 

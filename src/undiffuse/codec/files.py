@@ -10,7 +10,7 @@ from undiffuse.codec.alphabet import numbers_of
 from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.channel import Channel
 from undiffuse.codec.chunk import Chunk
-from undiffuse.codec.container import CODERS, VALUES, Header, digest_of, pack, unpack
+from undiffuse.codec.container import CODERS, MOST_KNOTS, VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method, Tick
@@ -25,6 +25,7 @@ from undiffuse.tensors import dims
 
 METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
 PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and examples at least
+KNOTS, WORTH = 17, 2**11  # of variances by context, at most, and how many values are worth one
 
 
 def compress(
@@ -119,9 +120,17 @@ def choose(
     method: str = "lossless",
     grid: Tensor | None = None,
     steps: int | None = None,
+    knots: int | None = None,
     tick: Tick = lambda: None,
 ) -> Trade:
-    """What chains of every number of steps cost, on a few of the examples x (N, *shape)."""
+    """What chains of every number of steps cost, on a few of the examples x (N, *shape).
+
+    Their variances depend on the context by so many `knots`; by default by one to every `WORTH` values, and
+    at most `KNOTS`.
+    """
+    knots = max(1, min(KNOTS, x.numel() // WORTH)) if knots is None else knots
+    if not 1 <= knots <= MOST_KNOTS:
+        raise ValueError(f"knots={knots}: a file keeps 1 to {MOST_KNOTS} of a variance by context")
     known = prepared(model, method)
     count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
     few = x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
@@ -129,7 +138,8 @@ def choose(
     like = next(known.parameters(), x_0)
     base = base_grid(model, grid)
     with _given(tuple(x.shape[1:])):
-        return trade(known, x_0.to(like.device, like.dtype), base, candidates(method, base, steps), tick)
+        times = candidates(method, base, steps)
+        return trade(known, x_0.to(like.device, like.dtype), base, times, knots, tick)
 
 
 def prepared(model: ReverseProcess, method: str) -> Denoiser:

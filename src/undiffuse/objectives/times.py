@@ -45,6 +45,9 @@ class Times(ABC):
         """(2, B): positions and terms of this process's parts since `learn`; None if nothing is learned."""
         return None
 
+    def forget(self) -> None:  # noqa: B027 - most learn nothing
+        """Leave out what was found: the parts are computed again."""
+
     def state(self) -> State:
         """What it has learned of the terms, for a checkpoint."""
         return {}
@@ -122,9 +125,13 @@ class Importance(Times):
         """(2, B): positions and terms."""
         return torch.cat(self._found, 1)
 
+    def forget(self) -> None:
+        """Of positions and terms."""
+        self._found.clear()
+
     def learn(self, found: Tensor) -> None:
         """The density follows the terms."""
-        self._found.clear()
+        self.forget()
         u, terms = found[:, found.isfinite().all(0)]  # a step that was left out taught nothing
         bins = self._bins(u)
         count = torch.bincount(bins, minlength=len(self.squares))

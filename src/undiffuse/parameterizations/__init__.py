@@ -12,6 +12,7 @@ from undiffuse.parameterizations.base import (
     Score,
     V,
 )
+from undiffuse.parameterizations.context import Contextual, ContextualDecoder, Hats
 from undiffuse.parameterizations.decoder import (
     Decoder,
     DiscretizedDecoder,
@@ -63,12 +64,15 @@ __all__ = [
     "X0",
     "Affine",
     "Clipped",
+    "Contextual",
+    "ContextualDecoder",
     "Decoder",
     "DiscretizedDecoder",
     "Eps",
     "FixedDecoder",
     "Forward",
     "Free",
+    "Hats",
     "Interpolated",
     "LearnedDecoder",
     "Logit",

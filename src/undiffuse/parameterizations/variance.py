@@ -150,12 +150,17 @@ class Table(Variance):
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """The table's value at t; ValueError unless the step is one of its own, from a time to the next."""
-        steps, times = len(self.grid), torch.cat([torch.zeros(1, dtype=torch.float64), self.grid])
-        index = (self.grid - t.unsqueeze(-1)).abs().argmin(-1)
-        off = torch.maximum((t - times[index + 1]).abs(), (s - times[index]).abs())
-        if bool((off > 1e-6 / steps).any()):
-            raise ValueError(
-                f"a table of {steps} variances knows only the single steps of its own chain: sample and "
-                f"evaluate on all {steps} of them, or use variance=posterior"
-            )
-        return like(self.values[index], x_t)
+        return like(self.values[place(self.grid, s, t)], x_t)
+
+
+def place(grid: Tensor, s: Tensor, t: Tensor) -> Tensor:
+    """The index of t in the grid (T,). ValueError unless s is the time before it, or 0 before the first."""
+    steps, times = len(grid), torch.cat([torch.zeros(1, dtype=torch.float64), grid])
+    index = (grid - t.unsqueeze(-1)).abs().argmin(-1)
+    off = torch.maximum((t - times[index + 1]).abs(), (s - times[index]).abs())
+    if bool((off > 1e-6 / steps).any()):
+        raise ValueError(
+            f"a table of {steps} variances knows only the single steps of its own chain: sample and "
+            f"evaluate on all {steps} of them, or use variance=posterior"
+        )
+    return index

@@ -44,7 +44,7 @@ from undiffuse.training import (
     Stopped,
     checkpoint,
     fingerprint,
-    recover,
+    recover_together,
     shard,
     train,
     whole,
@@ -114,19 +114,13 @@ class Experiment:
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
         root, locks = folder / "checkpoints", [lock] if lock is not None else []
-        found: list[checkpoint.Checkpoint] = []  # by the first process
 
-        def start() -> tuple[int | None, list[str]]:
+        def start() -> None:
             locks.extend([] if locks else [Lock(folder)])
-            saved, warnings = recover(root, device, until)
-            found.extend([] if saved is None else [saved])
-            return None if saved is None else saved.step, warnings
 
         try:
-            step, warnings = processes.lead(start)
-            if step is not None and not found:
-                found.append(checkpoint.load(checkpoint.path_of(root, step), device))
-            saved = found[0] if found else None
+            processes.lead(start)
+            saved, warnings = recover_together(processes, root, device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
             facts |= content(splits, files) if changed else {}
             warnings += [f"the data have changed since the run began: {changed}"] if changed else []

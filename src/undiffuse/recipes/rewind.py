@@ -15,8 +15,7 @@ from undiffuse.objectives import Objective
 from undiffuse.recipes.begin import put_back
 from undiffuse.recipes.log import Log, record
 from undiffuse.recipes.run import Run
-from undiffuse.training import Settings, SpikeError, State, checkpoint, recover
-from undiffuse.training.checkpoint import Checkpoint
+from undiffuse.training import Settings, SpikeError, State, checkpoint, recover_together
 
 
 def held(step: int, settings: Settings) -> int | None:
@@ -33,33 +32,21 @@ def rewind(run: Run, state: State, objective: Objective, log: Log, spike: SpikeE
     rewinds, detour, limit = state.rewinds + 1, state.detour, state.settings.rewind_limit
     if rewinds > limit:
         raise spike.told(f"the run has gone back {limit} times already (train.rewind_limit)")
-    saved = _saved(run, state, spike)
+    root, device = run.folder / "checkpoints", next(state.model.parameters()).device
+    saved, _ = recover_together(run.processes, root, device, held(spike.step, state.settings))
+    if saved is None:  # the rule began in the middle of the run
+        saved, _ = recover_together(run.processes, root, device, spike.step)
+    assert saved is not None  # one was written before the first step
     put_back(state, saved, objective)
     state.rewinds, state.detour = rewinds, detour + spike.step + 1 - saved.step
     log.back_to(saved.step, saved.state["pending"])
-
-    def forget() -> None:
-        for later in checkpoint.steps(run.folder / "checkpoints"):
-            if checkpoint.step_of(later) > saved.step:
-                remove(later)
-        record(run.folder, spike.step + 1, "rewind", to=saved.step, rewinds=rewinds, detour=state.detour)
-
-    run.processes.lead(forget)
+    run.processes.lead(lambda: _forget(run, spike.step + 1, state))
     return saved.step
 
 
-def _saved(run: Run, state: State, spike: SpikeError) -> Checkpoint:
-    """The checkpoint to go back to."""
-    root, device = run.folder / "checkpoints", next(state.model.parameters()).device
-    found: list[Checkpoint] = []  # by the first process
-
-    def choose() -> int:
-        saved, _ = recover(root, device, until=held(spike.step, state.settings))
-        if saved is None:  # the rule began in the middle of the run
-            saved, _ = recover(root, device, until=spike.step)
-        assert saved is not None  # one was written before the first step
-        found.append(saved)
-        return saved.step
-
-    step = run.processes.lead(choose)
-    return found[0] if found else checkpoint.load(checkpoint.path_of(root, step), device)
+def _forget(run: Run, step: int, state: State) -> None:
+    """Remove the checkpoints of a lost future, and write down that it is lost."""
+    for later in checkpoint.steps(run.folder / "checkpoints"):
+        if checkpoint.step_of(later) > state.step:
+            remove(later)
+    record(run.folder, step, "rewind", to=state.step, rewinds=state.rewinds, detour=state.detour)

@@ -9,7 +9,7 @@ from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
 from undiffuse.training.parallel import placed, shard, whole
-from undiffuse.training.scan import recover
+from undiffuse.training.scan import recover, recover_together
 from undiffuse.training.settings import Settings
 from undiffuse.training.signals import Signals, Stopped
 from undiffuse.training.spikes import SpikeError
@@ -32,6 +32,7 @@ __all__ = [
     "fingerprint",
     "placed",
     "recover",
+    "recover_together",
     "restore",
     "shard",
     "state_of",

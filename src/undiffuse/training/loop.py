@@ -127,9 +127,10 @@ def train(
         if not model.training:  # an evaluation came between
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
-        x_0, parts = batches(state.batch).to(device), state.parts
-        given = None if labels is None else labels(state.batch).to(device)
-        own = _gradient(parallel, x_0, given, (seed, state.batch), state)
+        number, parts = state.batch, state.parts
+        x_0 = batches(number).to(device)
+        given = None if labels is None else labels(number).to(device)
+        own = _gradient(parallel, x_0, given, (seed, number), state)
         loss, broken = processes.total([own, float(not state.finite())])
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
@@ -139,7 +140,7 @@ def train(
         yield replace(seen, seconds=time.perf_counter() - began, parts=more)
 
 
-def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float, whole: bool) -> Progress:
+def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float, *, whole: bool) -> Progress:
     """Update, unless the step is to be left out, and count it."""
     overflow = state.scaling.overflowed(loss, norm)
     bad = _checked(state, x_0, loss, norm, whole, overflow)
@@ -174,7 +175,7 @@ def _learn(objective: Objective, processes: Processes) -> None:
 
 
 def _checked(
-    state: State, x_0: Tensor, loss: float, norm: float, whole: bool, overflow: bool = False
+    state: State, x_0: Tensor, loss: float, norm: float, whole: bool, overflow: bool
 ) -> NonFiniteError | None:
     """None if all is finite, an error if the step is to be left out; else the error is raised.
 
@@ -218,8 +219,6 @@ def _gradient(
 
     If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
     """
-    times = parallel.objective.times
-    learned = times.state() if state.settings.halve_on_oom else {}
     while True:
         try:
             return _backward(parallel, x_0, labels, key, state)
@@ -228,15 +227,14 @@ def _gradient(
                 raise
         state.parts *= 2  # here, where the error no longer holds the tensors of the attempt
         state.optimizer.zero_grad()
-        if learned:
-            times.restore(learned)
+        parallel.objective.times.forget()
 
 
 def _backward(
     parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
 ) -> float:
     """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
-    (seed, step), processes, to = key, parallel.processes, state.settings
+    (seed, step), to, processes = key, state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
         first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from undiffuse.files import sweep, sync, write_text
+from undiffuse.processes import Processes
 from undiffuse.training import checkpoint
 from undiffuse.training.checkpoint import Checkpoint, FormatError
 
@@ -43,6 +44,23 @@ def recover(
             f"({bad[-1].name}: {why}); restore one, or train into a new folder"
         )
     return None, reasons
+
+
+def recover_together(
+    processes: Processes, root: Path, device: torch.device | str = "cpu", until: int | None = None
+) -> tuple[Checkpoint | None, list[str]]:
+    """The same by several processes: the first chooses, all load."""
+    own: list[Checkpoint] = []
+
+    def choose() -> tuple[int | None, list[str]]:
+        saved, reasons = recover(root, device, until)
+        own.extend([] if saved is None else [saved])
+        return None if saved is None else saved.step, reasons
+
+    step, reasons = processes.lead(choose)
+    if step is not None and not own:
+        own.append(checkpoint.load(checkpoint.path_of(root, step), device))
+    return own[0] if own else None, reasons
 
 
 def _set_aside(path: Path, error: Exception) -> str:
