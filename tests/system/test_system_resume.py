@@ -13,7 +13,7 @@ import torch
 from shell import CHAIN, POINTS, good, refused, train, tree, undiffuse
 
 from undiffuse.recipes import Experiment, jobs, load
-from undiffuse.recipes import experiment as module
+from undiffuse.recipes import underway as module
 from undiffuse.training import checkpoint, loop, scaling
 
 WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]

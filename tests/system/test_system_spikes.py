@@ -14,7 +14,7 @@ from shell import CHAIN, POINTS, good
 from test_system_resume import bits, refused_last
 
 from undiffuse.recipes import Experiment
-from undiffuse.recipes import experiment as module
+from undiffuse.recipes import underway as module
 from undiffuse.recipes.begin import put_back
 from undiffuse.training import NonFiniteError, checkpoint, loop
 

@@ -93,27 +93,27 @@ def recipes(bench: Bench) -> Check:
 
 def _slow() -> None:
     """Steps that take a while, so that all have started before one is done."""
-    from undiffuse.recipes import experiment
+    from undiffuse.recipes import underway
 
-    quick = experiment.train
+    quick = underway.train
 
     def slow(*arguments: object) -> object:
         for progress in quick(*arguments):  # type: ignore[arg-type]
             time.sleep(0.15)
             yield progress
 
-    experiment.train = slow  # type: ignore[assignment]
+    underway.train = slow  # type: ignore[assignment]
 
 
 def _one_step() -> None:
     """Stop after the first step."""
-    from undiffuse.recipes import experiment
+    from undiffuse.recipes import underway
 
-    quick = experiment.train
+    quick = underway.train
 
     def one(*arguments: object) -> object:
         for progress in quick(*arguments):  # type: ignore[arg-type]
             signal.raise_signal(signal.SIGTERM)
             yield progress
 
-    experiment.train = one  # type: ignore[assignment]
+    underway.train = one  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from tools.faults import damage, disks, kills, numbers, stops, work
 from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
 from undiffuse import files, tensorfile
-from undiffuse.recipes import experiment, jobs, log
+from undiffuse.recipes import experiment, jobs, log, underway
 from undiffuse.trackers import Tracker
 from undiffuse.training import checkpoint, gate, loop, scan, signals
 
@@ -139,8 +139,8 @@ TWINS: dict[str, tuple[Run, Bug]] = {
     "the state is not watched": (numbers.nonfinite, _put(gate.Watch, "finite", lambda self: True)),
     "every start gets the lock": (stops.starts, _put(experiment, "Lock", _NoLock)),
     "a signal ends the process without a save": (stops.signals, _put(signals.Signals, "_leave", _leave)),
-    "the log forgets the losses since its last row": (stops.signals, _put(experiment, "Log", _Forgetful)),
-    "the log is not cut back": (kills.kills, _put(experiment, "Log", _Appending)),
+    "the log forgets the losses since its last row": (stops.signals, _put(underway, "Log", _Forgetful)),
+    "the log is not cut back": (kills.kills, _put(underway, "Log", _Appending)),
     "shards are written in place": (
         work.sampling,
         _put(jobs, "save_npy", _slowly),

@@ -53,7 +53,8 @@ def sharing(count: int | None, device: str) -> "Iterator[tuple[torch.device, Pro
         yield device_of(device), ALONE
         return
     here = device_of(_numbered(device))
-    with grouped(here) as processes:
+    advice = "run the command again: it goes on where it stopped"
+    with grouped(here) as processes, processes.watched(advice):
         yield here, processes
 
 

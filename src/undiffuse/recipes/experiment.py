@@ -1,69 +1,32 @@
-"""A run while it trains: a folder, the loop, and what is written on the way.
+"""How a run in training begins, or goes on: what `Underway` needs, found or made.
 
 `Experiment.create` checks a recipe, looks at the data and writes recipe.yaml and run.json; `Experiment.open`
 continues from the newest whole checkpoint. Both are the run's one writer, until they are forgotten.
-`Experiment.train` yields an event a step, and logs, samples, evaluates, draws and saves as often as the
-recipe says.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from undiffuse import plots
 from undiffuse.data import Fingerprint, Splits
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
 from undiffuse.recipes.begin import absolute, begin, begun, check_origin, check_recipe, put_back, recipe_hash
-from undiffuse.recipes.datafiles import accept, load_same, save_skipped
+from undiffuse.recipes.datafiles import accept, load_same
 from undiffuse.recipes.facts import content, read_facts
-from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.loading import run_of
-from undiffuse.recipes.log import Event, Log, read_metrics, record
-from undiffuse.recipes.measuring import due, measured
-from undiffuse.recipes.progress import save_progress
+from undiffuse.recipes.log import record
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
-from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.rounding import same_rounding
-from undiffuse.recipes.run import Run
-from undiffuse.trackers import TRACKERS, Tracker
-from undiffuse.training import (
-    Batches,
-    LabelBatches,
-    Lock,
-    NonFiniteError,
-    Progress,
-    Settings,
-    Signals,
-    SpikeError,
-    State,
-    Stopped,
-    checkpoint,
-    fingerprint,
-    recover_together,
-    shard,
-    train,
-    whole,
-)
+from undiffuse.recipes.underway import Underway
+from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
 
 
-class Experiment:
-    """A run in training. `run` of it is what a loaded run would be, with the weights of the moment."""
-
-    def __init__(self, run: Run, splits: Splits, state: State) -> None:
-        self.run, self.splits, self.state = run, splits, state
-        self.settings: Settings = state.settings
-        self.objective = run.recipe.objective(run.model.kernel)
-        self.lock: Lock | None = None
-        self.warnings: list[str] = []
-        self.origin: dict[str, Any] = {}  # of its checkpoints
-        self.processes = run.processes
-        self.pending: list[float] = []  # losses since the log's last row
-        self.listed = 0  # pictures in skipped.txt by this process
+class Experiment(Underway):
+    """A run in training, begun or gone on with."""
 
     @classmethod
     def create(
@@ -178,116 +141,3 @@ class Experiment:
             put_back(state, saved, made.objective)
             made.pending = saved.state["pending"]
         return made
-
-    def train(self, signals: Signals | None = None) -> Iterator[Event]:
-        """Train to the end, yielding after every step; a last checkpoint and figures at the end.
-
-        `signals` are looked at after every step: one to any of several processes is one to all. Raises
-        NonFiniteError with the command that repeats the step, Stopped after a signal, WriteError if the disk
-        is full, LostError if another process is gone; the newest checkpoint stays in any case.
-        """
-        signals = Signals() if signals is None else signals
-        begin, leads = self.state.step, self.processes.leads
-        path = self.run.folder / "metrics.jsonl"
-        log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
-        if self.settings.on_spike == "rewind":
-            self._save(log)  # or there may be none to go back to
-        try:
-            with self.processes.watched(self._again()):
-                for progress in log.closing(self.steps()):
-                    signals.agree(self.processes.largest)
-                    yield self._after(progress, log, signals)
-                    if signals.stop is not None:
-                        raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
-        except NonFiniteError as error:
-            raise self._explained(error, log) from error
-        if leads:
-            self._draw(begin < self.settings.steps)
-
-    def close(self) -> None:
-        """Let another process train the run."""
-        if self.lock is not None:
-            self.lock.release()
-
-    def steps(self) -> Iterator[Progress]:
-        """The bare training steps, in memory alone; workers that read ahead end with them."""
-        run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
-        part = self.processes.part(settings.batch)
-        batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips, part)
-        labels = self._labels(part)
-        return batches.closing(train(self.state, batches, self.objective, seed, labels, self.processes))
-
-    def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
-        """Everything that is due after a step; the log is never behind a checkpoint."""
-        settings, step, leads = self.settings, progress.step, self.processes.leads
-        if leads and progress.parts is not None:
-            record(self.run.folder, step, "out of memory", parts=progress.parts)
-        if progress.spike is not None:
-            if leads:
-                self._spiked(progress.spike)
-            if settings.on_spike == "rewind":
-                back = rewind(self.run, self.state, self.objective, log, progress.spike)
-                return Event(progress, rewound=back)
-        event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
-        drawn = due(step, settings.figures_every)
-        log.add(event, last or drawn or due(step, settings.log_every))
-        if drawn and leads:
-            event = event.with_files(*save_progress(self.run, self.state, self.splits.test))
-        if progress.skipped and leads:
-            record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
-        asked = signals.save or signals.stop is not None
-        if last or asked or due(step, settings.checkpoint_every):
-            signals.save = False
-            event = event.with_files(*self._save(log))
-        log.show(event)
-        if leads and len(self.splits.skipped) > self.listed:
-            self.listed = save_skipped(self.run.folder, self.splits.skipped)
-        return event
-
-    def _spiked(self, spike: SpikeError) -> None:
-        """Write down that there was one."""
-        found = {"loss": spike.loss, "median": spike.median, "limit": spike.limit}
-        record(self.run.folder, spike.step + 1, "spike", **found, done=self.settings.on_spike)
-
-    def _explained(self, error: NonFiniteError, log: Log) -> NonFiniteError:
-        """The error with the command that repeats the step, from a checkpoint as close to it as can be."""
-        if not error.state:
-            self._save(log)
-        again = f"undiffuse train --resume {self.run.folder} --replay {error.step}"
-        return error.told(f"repeat that step with: {again}")
-
-    def _again(self) -> str:
-        return f"go on with: undiffuse train --resume {self.run.folder}"
-
-    def _draw(self, trained: bool) -> None:
-        """The figures of a finished run, if they are not there yet."""
-        curves, schedule = (self.run.folder / name for name in ("curves.png", "schedule.png"))
-        if trained or not curves.exists():
-            plots.save_training(read_metrics(self.run.folder), curves)
-        if trained or not schedule.exists():
-            save_schedule(self.run, schedule)
-
-    def _tracker(self) -> Tracker | None:
-        """The tracker of the recipe, begun."""
-        name, recipe = self.settings.tracker, self.run.recipe.describe()
-        return None if name is None else TRACKERS[name](self.run.folder, self.state.step, recipe)
-
-    def _labels(self, part: range) -> LabelBatches | None:
-        """The labels of the batches, if the model is to know them."""
-        labels, settings, recipe = self.splits.train_labels, self.settings, self.run.recipe
-        if labels is None or not recipe["conditional"]:
-            return None
-        return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout, part)
-
-    def _save(self, log: Log) -> list[Path]:
-        """A checkpoint of the moment, in whole tensors, after the log's rows; the first process writes it."""
-        state, recipe = self.state, self.run.recipe
-        groups = {name: {key: whole(t) for key, t in each.items()} for name, each in state.groups().items()}
-        if not self.processes.leads:
-            return []
-        other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
-        other |= {"times": self.objective.times.state(), "pending": log.losses}
-        now = checkpoint.Checkpoint(state.step, **groups, state=other, origin=self.origin)
-        log.sync()
-        root, keep = self.run.folder / "checkpoints", self.settings.keep
-        return [checkpoint.save(root, now, keep, held(state.step, self.settings))]
