@@ -2,7 +2,7 @@
 
 Everything is divided by number: process r of R takes its range of a batch's rows, and every R-th of a list's
 items. Since randomness is keyed by row and item too (`undiffuse.random`), what comes out does not depend on
-how many processes there are. The first of them, of rank 0, is the only one that writes.
+how many processes there are. The first of them, of rank 0, writes what is not a file of its own.
 
 What they tell one another travels as numbers or JSON, never as pickled objects.
 """
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, distributed
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)  # that the others wait for one which draws or saves
-LOST = ("connection", "gloo", "nccl", "peer", "socket")  # words of the errors when another one has died
+PATIENCE = timedelta(minutes=30)  # that the others wait for one which draws figures or saves
+LOST = ("gloo", "nccl", "connection closed", "connection reset")  # words of the errors when one has died
 
 
 class LeaderError(RuntimeError):
@@ -64,7 +64,11 @@ class Processes:
 
     def share(self, value: T) -> T:
         """The first one's value, of JSON."""
-        return value
+        return self.collect(value)[0]
+
+    def collect(self, value: T) -> list[T]:
+        """The value, of JSON, of every process, by rank."""
+        return [value]
 
     @contextmanager
     def watched(self, advice: str) -> Iterator[None]:
@@ -139,17 +143,12 @@ class Group(Processes):
         distributed.all_gather(parts, padded)
         return torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]).to(t.device)
 
-    def share(self, value: T) -> T:
-        """As JSON, by two broadcasts."""
-        text = json.dumps(value).encode() if self.leads else b""
-        length = torch.tensor(len(text), device=self.device)
-        distributed.broadcast(length, 0)
-        if not self.leads:
-            text = bytes(int(length))
-        sent = torch.frombuffer(bytearray(text), dtype=torch.uint8).to(self.device)
-        distributed.broadcast(sent, 0)
-        result: T = json.loads(sent.cpu().numpy().tobytes())
-        return result
+    def collect(self, value: T) -> list[T]:
+        """As JSON, gathered byte by byte."""
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        lengths = self.gather(torch.tensor([len(text)]))
+        texts = torch.split(self.gather(text), lengths.tolist())
+        return [json.loads(each.numpy().tobytes()) for each in texts]
 
     @contextmanager
     def watched(self, advice: str) -> Iterator[None]:
@@ -157,25 +156,29 @@ class Group(Processes):
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, LeaderError | LostError) or not _is_loss(error):
+            if not _is_loss(error):
                 raise
             raise LostError(f"another process of this run is gone; {advice}") from error
 
 
 def _is_loss(error: RuntimeError) -> bool:
-    return any(word in str(error).lower() for word in LOST)
+    """Whether PyTorch says so: gloo has no error of its own."""
+    words = type(error) is RuntimeError and any(word in str(error).lower() for word in LOST)
+    return words or isinstance(error, distributed.DistError)
 
 
 @contextmanager
-def grouped(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun's environment names: NCCL for GPUs, gloo otherwise."""
+def grouped(device: torch.device, patience: timedelta = PATIENCE) -> Iterator[Processes]:
+    """The processes that torchrun's environment names: NCCL for GPUs, gloo otherwise.
+
+    They part in order if all went well. After an error they do not: the others may be waiting for this one,
+    which has something to say first.
+    """
     if distributed.is_initialized():
         yield Group(device)
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield Group(device)
-    finally:
-        distributed.destroy_process_group()
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+    yield Group(device)
+    distributed.destroy_process_group()

@@ -23,15 +23,18 @@ WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *ADAM]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def start(*words: object, torchrun: int = 0) -> subprocess.Popen[str]:
+def start(*words: object, torchrun: int = 0, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}"]
     command = [sys.executable, *(launcher if torchrun else []), "-m", "undiffuse", *map(str, words)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=ENV, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+    env = ENV | (env or {})
+    return subprocess.Popen(command, env=env, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
 
 
-def run(*words: object, torchrun: int = 0, code: int = 0) -> tuple[str, str]:
-    process = start(*words, torchrun=torchrun)
+def run(
+    *words: object, torchrun: int = 0, code: int = 0, env: dict[str, str] | None = None
+) -> tuple[str, str]:
+    process = start(*words, torchrun=torchrun, env=env)
     out, err = process.communicate(timeout=300)
     assert process.returncode == code, err
     return out, err
@@ -108,11 +111,50 @@ def resume(folder: Path, step: int, torchrun: int = 0) -> str:
     return run("train", "--resume", folder, torchrun=torchrun)[1]
 
 
+def test_the_error_of_one_process_is_the_one_that_is_shown(tmp_path: Path):
+    """Not only that it is gone, which is all that the first knows; and its exit code counts."""
+    (tmp_path / "sitecustomize.py").write_text(FAILING)
+    env = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    _, err = run(*WORDS, "--out", tmp_path / "run", "--processes", 2, code=71, env=env)
+    assert "undiffuse: out of memory; train with train.accumulate=2" in err and "Traceback" not in err
+
+
+FAILING = """
+import os
+if os.environ.get("RANK") == "1":
+    from undiffuse.training import loop
+    backward = loop._backward
+    def failing(parallel, x_0, labels, key, state):
+        if state.step == 3:
+            raise MemoryError
+        return backward(parallel, x_0, labels, key, state)
+    loop._backward = failing
+"""
+
+
+def test_a_signal_to_one_of_them_saves_everywhere(runs: Path, tmp_path: Path):
+    """Sent twice, as a launcher and a cluster would."""
+    folder = tmp_path / "run"
+    process = start(*WORDS, "--out", folder, "--processes", 2)
+    wait(folder)
+    for _ in range(2):
+        os.kill(workers(process.pid)[1], signal.SIGTERM)
+        time.sleep(0.01)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "saved; go on with" in err and "gone" not in err
+    run("train", "--resume", folder, "--processes", 2)
+    assert equal(runs / "two", folder)
+
+
 @pytest.mark.parametrize("others", [1, 3])
 def test_saved_by_two_and_gone_on_by_others(runs: Path, tmp_path: Path, others: int):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", runs / "two", folder], check=True)
     said = resume(folder, 10, others)
+    if others == 1:
+        _, err = run("train", "--resume", runs / "two", "--exact", code=2)
+        assert "--exact: from step 20" in err
     assert f"rounds otherwise (processes {others}, was 2)" in said
     close(runs / "two", folder)
 
@@ -174,6 +216,7 @@ def test_samples_and_bounds_are_those_of_one_process(runs: Path, tmp_path: Path)
     run("sample", runs / "one", "-n", 150, "--out", a)
     run("sample", runs / "one", "-n", 150, "--out", b, "--processes", 2)
     assert a.read_bytes() == b.read_bytes()
+    run("sample", runs / "one", "-n", 3, "--stages", "--processes", 2)  # which one of them draws
     name = runs / "one/evaluation-test.json"
     found = []
     for more in ([], ["--processes", 2]):

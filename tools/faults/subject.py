@@ -126,13 +126,17 @@ def digest(run: Path) -> str:
 
 
 def whole_or_none(run: Path) -> bool:
-    """Whether every checkpoint under its final name is whole."""
+    """Whether every checkpoint under its final name is whole, and there is one since the first was saved.
+
+    That was at step 2, before the first row of the log, of step 3.
+    """
+    found, log = checkpoint.steps(run / "checkpoints"), run / "metrics.jsonl"
     try:
-        for path in checkpoint.steps(run / "checkpoints"):
+        for path in found:
             checkpoint.verify(path)
     except ValueError:
         return False
-    return True
+    return bool(found) or not (log.exists() and "\n" in log.read_text())
 
 
 def _nothing(*_: object) -> None:

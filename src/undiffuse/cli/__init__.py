@@ -63,7 +63,7 @@ def main() -> None:
     """The `undiffuse` command.
 
     Exit codes: 0 done, 1 failed, 2 bad input, 71 out of memory, 74 a file could not be written, 75 the run
-    is in use, 130 and 143 interrupted.
+    is in use or another process of it is gone, 130 and 143 interrupted.
     """
     arguments = sys.argv[1:]
     if "--version" in arguments:
@@ -85,7 +85,12 @@ def main() -> None:
             raise
         if type(error).__name__ == "LeaderError":  # the first process has said why; its exit code counts
             return
-        if follows():
+        lost = type(error).__name__ == "LostError"
+        if follows() and not lost:
             time.sleep(BEHIND)
         text, code = explained(error)
+        if lost:
+            failed(text, code)
+            time.sleep(2 * BEHIND)  # the one that is gone may have an error to tell, whose code counts
+            sys.exit(code)
         sys.exit(failed(text, code))

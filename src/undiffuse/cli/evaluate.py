@@ -15,7 +15,7 @@ from undiffuse.cli.console import (
     table,
     ticking,
 )
-from undiffuse.cli.processes import Count, sharing
+from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +121,7 @@ def command(
     from undiffuse.cli.scoring import print_distances, print_parzen
     from undiffuse.recipes import evaluate, hash_of, load, plan_calls, resumed, save_evaluation
 
-    with sharing(processes, device) as (where, group):
+    with sharing(processes, device, LONG) as (where, group):
         trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
         more = entropy or progressive or optimal_variance or split != "test"
         _check_samples(samples, parzen, more or (examples, terms) != (None, None))

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ Count = Annotated[
     ),
 ]
 OPTION = "--processes"
+GRACE = 600  # seconds to save in after a signal
+LONG = timedelta(days=1)  # that processes wait for one which draws a shard more than they
 
 
 def follows() -> bool:
@@ -37,12 +40,14 @@ def follows() -> bool:
 
 
 @contextmanager
-def sharing(count: int | None, device: str) -> "Iterator[tuple[torch.device, Processes]]":
-    """This process's device, and the processes that share the work.
+def sharing(
+    count: int | None, device: str, patience: timedelta | None = None
+) -> "Iterator[tuple[torch.device, Processes]]":
+    """This process's device, and the processes that share the work; `patience` is theirs with one another.
 
     With a count, and not yet one of them, it starts them, waits, and leaves with their exit code.
     """
-    from undiffuse.processes import ALONE, grouped
+    from undiffuse.processes import ALONE, PATIENCE, grouped
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if count is not None and "WORLD_SIZE" not in os.environ:
@@ -54,7 +59,7 @@ def sharing(count: int | None, device: str) -> "Iterator[tuple[torch.device, Pro
         return
     here = device_of(_numbered(device))
     advice = "run the command again: it goes on where it stopped"
-    with grouped(here) as processes, processes.watched(advice):
+    with grouped(here, patience or PATIENCE) as processes, processes.watched(advice):
         yield here, processes
 
 
@@ -65,17 +70,19 @@ def _check(count: int, device: str) -> None:
     cuda = 0 if device == "cpu" else torch.cuda.device_count()
     if count < 1:
         raise ValueError(f"{OPTION} {count}: at least one")
+    if count == 1:
+        return
     if cuda and count > cuda:
         raise ValueError(f"{OPTION} {count}: a process needs a GPU of its own, there are {cuda}")
-    if cuda and device != "auto":
-        raise ValueError(f"{OPTION} {count}: each takes a GPU of its own; leave --device {device} out")
 
 
 def _numbered(device: str) -> str:
-    """Of several GPUs, this process's."""
+    """Of several GPUs, this process's. Raises ValueError for one GPU that all would share."""
     import torch
 
-    if device == "auto" and torch.cuda.is_available():
+    if device.startswith("cuda:"):
+        raise ValueError(f"--device {device}: each process takes a GPU of its own; leave the number out")
+    if device != "cpu" and torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return device
 
@@ -89,6 +96,7 @@ def _launch(count: int) -> int:
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes explain themselves
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -110,5 +118,6 @@ def _launch(count: int) -> int:
         killed = {rank: number for rank, number in by.items() if number > 0 and number != signal.SIGTERM}
         for rank, number in killed.items():
             typer.echo(f"undiffuse: process {rank} was killed by signal {number}", err=True)
-        return 75 if killed else int(error.get_first_failure()[1].exitcode)
+        first = int(error.get_first_failure()[1].exitcode)
+        return 75 if killed else first if first > 0 else 128 - first
     return 0

@@ -8,7 +8,7 @@ import typer
 
 from undiffuse.cli.console import Device, RunFolder, Seed, Stop, printable, progress, ticking
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
-from undiffuse.cli.processes import Count, sharing
+from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,9 +94,10 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
+    from undiffuse.processes import ALONE
     from undiffuse.recipes import LARGE, check_range, load
 
-    with sharing(processes, device) as (where, group):
+    with sharing(processes, device, LONG) as (where, group):
         trained = conditioned(replace(load(run, where), processes=group), label, guidance, clip, stop)
         walk = _sampler(sampler, eta)
         words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
@@ -113,8 +114,10 @@ def command(
             )
         (walk or trained.sampler).check(trained.model)
         check_range(n, first)
-        if not group.leads and (share_from or figures.paths or slices):
-            return  # what one process draws
+        if share_from or figures.paths or slices:  # what one process draws
+            if not group.leads:
+                return
+            trained = replace(trained, processes=ALONE)
         how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
         if n > LARGE and target is None and not (share_from or figures.paths or slices):
             paths = _shards(trained, n, seed, how, stem)
@@ -189,7 +192,7 @@ def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path
     from undiffuse.recipes import draw_shards
 
     with progress() as bar:
-        task = bar.add_task("sample", total=n // trained.processes.size)
+        task = bar.add_task("sample", total=n)
         paths = draw_shards(
             trained,
             n,

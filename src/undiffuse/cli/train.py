@@ -12,6 +12,7 @@ from undiffuse.cli.processes import Count, sharing
 if TYPE_CHECKING:
     from undiffuse.recipes import Experiment
 
+TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal twice
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -85,7 +86,8 @@ def command(
                     "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
                 )
             if replay is not None:
-                _replay(resume, replay, where)
+                if group.leads:
+                    _replay(resume, replay, where)
                 return
             experiment = Experiment.open(resume, where, **how)
         else:
@@ -156,7 +158,10 @@ def _follow(experiment: "Experiment") -> None:
     total, done = experiment.settings.steps, experiment.run.step
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
-    with progress("loss", "test") as bar, Signals() as signals:
+    with (
+        progress("loss", "test") as bar,
+        Signals(TOGETHER if experiment.processes.size > 1 else 0) as signals,
+    ):
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
             if event.progress.parts:
@@ -177,7 +182,7 @@ def _follow(experiment: "Experiment") -> None:
                 line = f"step {event.progress.step:,}: {event.test}"
                 bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
             bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
-    skipped = len(experiment.splits.skipped)
+    skipped = experiment.listed
     if skipped:
         typer.echo(f"{skipped:,} files could not be read and were skipped: skipped.txt lists them")
     typer.echo(f"done: {printable(str(experiment.run.folder))}")

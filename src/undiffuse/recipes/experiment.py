@@ -83,7 +83,8 @@ class Experiment(Underway):
 
         try:
             processes.lead(start)
-            saved, warnings = recover_together(processes, root, device, until)
+            split = plan["train"].build().shard and processes.size > 1
+            saved, warnings = recover_together(processes, root, "cpu" if split else device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
             facts |= content(splits, files) if changed else {}
             warnings += [f"the data have changed since the run began: {changed}"] if changed else []
@@ -122,11 +123,12 @@ class Experiment(Underway):
         settings.check_processes(processes.size)
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
-            model = plan.denoiser(splits.shape, splits.levels, splits.classes).to(device)
-        if settings.channels_last:
-            model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = plan.denoiser(splits.shape, splits.levels, splits.classes)
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)
+        model.to(device)
+        if settings.channels_last:
+            model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         state = State(model, settings)
         if settings.compile:
             model.network.compile()

@@ -41,29 +41,39 @@ def draw_shards(
 ) -> list[Path]:
     """Draw samples `first` .. `first + n - 1` into shards; those that are there already are kept.
 
-    `words` say what is drawn, `drawn` is called with the samples of every shard that is done here. Raises
-    ValueError if the folder holds samples of something else.
+    `words` say what is drawn, `drawn` is called with samples that are there, or that a process, and so the
+    others about now, has done. Raises ValueError if the folder holds samples of something else.
     """
     processes, own, first = run.processes, replace(run, processes=ALONE), how.pop("first", 0)
     job = {"words": words, "weights": weights_of(run), "step": run.step}
-    processes.lead(lambda: _prepare(folder, job))
-    known, paths = _hashes(folder), [folder / f"shard-{i:05d}.npy" for i in range(-(-n // SHARD))]
-    for number in range(processes.rank, len(paths), processes.size):
-        begin, path = number * SHARD, paths[number]
-        count = min(SHARD, n - begin)
-        if not _whole(path, (count, *run.shape), known.get(path.name)):
-            save_npy(own.sample(count, seed, first=first + begin, **how), path)
-        drawn(count)
+    paths = [folder / f"shard-{i:05d}.npy" for i in range(-(-n // SHARD))]
+    counts = [min(SHARD, n - begin) for begin in range(0, n, SHARD)]
+    missing = processes.lead(lambda: _missing(folder, job, paths, counts, run.shape))
+    drawn(n - sum(counts[number] for number in missing))
+    for round_ in range(0, len(missing), processes.size):
+        for number in missing[round_ + processes.rank : round_ + processes.rank + 1]:
+            raw = own.sample(counts[number], seed, first=first + number * SHARD, **how)
+            save_npy(raw, paths[number])
+        drawn(sum(counts[number] for number in missing[round_ : round_ + processes.size]))
     processes.meet()
     facts = {"samples": n, "first": first, "seed": seed}
     processes.lead(lambda: _finish(folder, facts, paths))
     return [*paths, folder / MANIFEST]
 
 
-def _prepare(folder: Path, job: dict[str, Any]) -> None:
+def _missing(
+    folder: Path, job: dict[str, Any], paths: list[Path], counts: list[int], shape: tuple[int, ...]
+) -> list[int]:
+    """Which shards are to be drawn, once the folder is known to be this job's."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     _check_same(folder, job)
+    known = _hashes(folder)
+    return [
+        number
+        for number, (path, count) in enumerate(zip(paths, counts, strict=True))
+        if not _whole(path, (count, *shape), known.get(path.name))
+    ]
 
 
 def _finish(folder: Path, facts: dict[str, Any], paths: list[Path]) -> None:
@@ -85,8 +95,10 @@ def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
             _store(path, partial)
             last = time.monotonic()
 
-    yield {"partial": _stored(path), "kept": kept}
-    path.unlink(missing_ok=True)
+    stored = run.processes.lead(lambda: _stored(path))
+    yield {"partial": None if stored is None else _partial(stored), "kept": kept}
+    if run.processes.leads:
+        path.unlink(missing_ok=True)
 
 
 def _store(path: Path, partial: Partial) -> None:
@@ -98,19 +110,24 @@ def _store(path: Path, partial: Partial) -> None:
         file.write(save({**tensors, "sum": _checksum(tensors)}))
 
 
-def _stored(path: Path) -> Partial | None:
-    """None if there is none, or it is damaged."""
+def _stored(path: Path) -> dict[str, Any] | None:
+    """The numbers in the file; None if there is none, or it is damaged."""
     try:
         tensors = tensorfile.read(path)
-        if not torch.equal(tensors.pop("sum"), _checksum(tensors)):
-            return None
-        partial = Partial()
-        for name, moments in (("scalars", partial.scalars), ("steps", partial.steps)):
-            moments.count = int(tensors["count"])
-            moments.mean, moments.squares = tensors[f"{name}.mean"], tensors[f"{name}.squares"]
-        return partial
+        whole = torch.equal(tensors.pop("sum"), _checksum(tensors))
+        return {name: t.tolist() for name, t in tensors.items()} if whole else None
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _partial(stored: dict[str, Any]) -> Partial:
+    partial = Partial()
+    for name, moments in (("scalars", partial.scalars), ("steps", partial.steps)):
+        moments.count = stored["count"]
+        moments.mean, moments.squares = (
+            torch.tensor(stored[f"{name}.{each}"], dtype=torch.float64) for each in ("mean", "squares")
+        )
+    return partial
 
 
 def _checksum(tensors: dict[str, Tensor]) -> Tensor:

@@ -48,7 +48,7 @@ class Underway:
         self.origin: dict[str, Any] = {}  # of its checkpoints
         self.processes = run.processes
         self.pending: list[float] = []  # losses since the log's last row
-        self.listed = 0  # pictures in skipped.txt by this process
+        self.listed = 0  # pictures in skipped.txt by this start
 
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.
@@ -108,12 +108,18 @@ class Underway:
             record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
         asked = signals.save or signals.stop is not None
         if last or asked or due(step, settings.checkpoint_every):
-            signals.save = False
             event = event.with_files(*self._save(log))
+            self._list_skipped()
         log.show(event)
-        if leads and len(self.splits.skipped) > self.listed:
-            self.listed = save_skipped(self.run.folder, self.splits.skipped)
         return event
+
+    def _list_skipped(self) -> None:
+        """What any process could not read, as of a checkpoint."""
+        skipped: dict[str, str] = {}
+        for own in self.processes.collect(dict(self.splits.skipped)):
+            skipped |= own
+        if self.processes.leads and len(skipped) > self.listed:
+            self.listed = save_skipped(self.run.folder, skipped)
 
     def _spiked(self, spike: SpikeError) -> None:
         """Write down that there was one."""
@@ -153,8 +159,11 @@ class Underway:
     def _save(self, log: Log) -> list[Path]:
         """A checkpoint of the moment, in whole tensors, after the log's rows; the first process writes it."""
         state, recipe = self.state, self.run.recipe
-        groups = {name: {key: whole(t) for key, t in each.items()} for name, each in state.groups().items()}
-        if not self.processes.leads:
+        leads = self.processes.leads
+        groups = {
+            name: {key: whole(t, leads) for key, t in each.items()} for name, each in state.groups().items()
+        }
+        if not leads:
             return []
         other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
         other |= {"times": self.objective.times.state(), "pending": log.losses}

@@ -56,7 +56,7 @@ class Parallel:
 
 
 def shard(model: Denoiser, objective: Objective, device: torch.device, optimizer: str) -> None:
-    """Split the network's weights over the processes, block by block.
+    """Split the network's weights over the processes, block by block, each then moved to the device.
 
     Raises ValueError for what needs whole weights, or calls the network a varying number of times.
     """
@@ -94,10 +94,12 @@ def local(t: Tensor) -> Tensor:
     return part
 
 
-def whole(t: Tensor) -> Tensor:
-    """All of a tensor, which all processes have to ask for."""
-    every: Tensor = t.full_tensor() if hasattr(t, "full_tensor") else t
-    return every
+def whole(t: Tensor, keep: bool = True) -> Tensor:
+    """All of a tensor, which all processes have to ask for; a split one on the CPU, or nothing of it."""
+    if not hasattr(t, "full_tensor"):
+        return t
+    every: Tensor = t.full_tensor()
+    return every.cpu() if keep else every.new_empty(0, device="cpu")
 
 
 def placed(t: Tensor, like: Any) -> Tensor:

@@ -120,6 +120,10 @@ class Settings:
                 f"train.halve_on_oom=true: one of {size} processes cannot repeat a step without the others; "
                 "set it to false, and raise train.accumulate"
             )
+        if self.shard and size > 1 and self.channels_last:
+            raise ValueError(
+                "train.channels_last=true: weights that train.shard splits lie row by row; set one to false"
+            )
         if self.shard and size > 1 and self.figures_every:
             raise ValueError(
                 f"train.figures_every={self.figures_every}: figures need a whole network in one process, and "

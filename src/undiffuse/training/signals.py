@@ -6,6 +6,7 @@ the process at once, since the first gives both back to the kernel.
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -22,11 +23,20 @@ class Stopped(RuntimeError):
 
 
 class Signals:
-    """The flags. Inside `with`, they follow the process's signals; elsewhere they stay as they are set."""
+    """What was asked for, `stop` and `save`, as it was when `agree` was last called.
 
-    def __init__(self) -> None:
+    Inside `with`, the process's signals are heard; one that arrives while a step is being dealt with waits
+    for the next. Of several processes, each may get a signal from its launcher and once more with its whole
+    group: `patience` is for how many seconds a second one counts as the first.
+    """
+
+    def __init__(self, patience: float = 0.0) -> None:
         self.stop: int | None = None
         self.save = False
+        self.patience = patience
+        self._heard_stop: int | None = None
+        self._heard_save = False
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -42,15 +52,24 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def agree(self, largest: Callable[[int], int]) -> None:
-        """Take over what any of several processes was sent; `largest` of a number over all of them."""
-        asked = largest(2 * (self.stop or 0) + self.save)
+    def agree(self, largest: Callable[[int], int] = int) -> None:
+        """Take over what any of several processes has heard; `largest` of a number over all of them."""
+        save = self._heard_save
+        asked = largest(2 * (self._heard_stop or 0) + save)
         self.stop, self.save = asked // 2 or None, bool(asked % 2)
+        if save:  # else it was heard meanwhile
+            self._heard_save = False
 
     def _leave(self, number: int, _: FrameType | None) -> None:
-        self.stop = number
-        for each in self._before.keys() & set(LEAVE):
-            signal.signal(each, signal.SIG_DFL)
+        now = time.monotonic()
+        if self._heard_stop is not None and now - self._since < self.patience:
+            return
+        again, self._heard_stop, self._since = self._heard_stop is not None, number, now
+        if again or not self.patience:
+            for each in self._before.keys() & set(LEAVE):
+                signal.signal(each, signal.SIG_DFL)
+        if again:
+            signal.raise_signal(number)
 
     def _save(self, number: int, _: FrameType | None) -> None:
-        self.save = True
+        self._heard_save = True
