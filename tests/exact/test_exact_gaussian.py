@@ -141,7 +141,7 @@ class At(Times):
     def __init__(self, u: float) -> None:
         self.u = u
 
-    def draw(self, count, generator):
+    def draw_all(self, count, generator):
         return torch.full((count,), self.u).double()
 
 

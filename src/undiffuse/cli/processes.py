@@ -3,11 +3,9 @@
 Every process runs the same command; the first of them alone prints, draws bars and writes.
 """
 
-import logging
 import os
 import signal
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -89,6 +87,9 @@ def _numbered(device: str) -> str:
 
 def _launch(count: int) -> int:
     """Run this command by torchrun's launcher; returns the exit code of the first process that failed."""
+    import logging
+    import uuid
+
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
