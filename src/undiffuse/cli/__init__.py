@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
@@ -28,7 +29,7 @@ from undiffuse.cli import (
     train,
 )
 from undiffuse.cli.console import explained, failed
-from undiffuse.cli.processes import follows
+from undiffuse.cli.processes import follows, leave
 
 app = typer.Typer(
     name="undiffuse",
@@ -83,14 +84,19 @@ def main() -> None:
     except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        if type(error).__name__ == "LeaderError":  # the first process has said why; its exit code counts
-            return
-        lost = type(error).__name__ == "LostError"
-        if follows() and not lost:
-            time.sleep(BEHIND)
-        text, code = explained(error)
-        if lost:
-            failed(text, code)
-            time.sleep(2 * BEHIND)  # the one that is gone may have an error to tell, whose code counts
-            sys.exit(code)
-        sys.exit(failed(text, code))
+        _leave(error)
+
+
+def _leave(error: Exception) -> NoReturn:
+    """Say what is wrong, and end; of several processes once, by the one that knows."""
+    kind, (text, code) = type(error).__name__, explained(error)
+    if kind == "LeaderError":  # the first process has said why, and its exit code counts
+        leave(0)
+    if kind == "Stopped" and follows():  # as all of them are
+        leave(code)
+    if follows() and kind != "LostError":
+        time.sleep(BEHIND)
+    failed(text, code)
+    if kind == "LostError":
+        time.sleep(2 * BEHIND)  # the one that is gone may have an error to tell, whose code counts
+    leave(code)
