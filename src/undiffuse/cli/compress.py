@@ -47,7 +47,7 @@ def command(
     ] = False,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="lossless, universal (that of --lossy) or channel (slow, for study)."),
+        typer.Option("--method", help="lossless, channel (that of --lossy) or universal (3 times as fast)."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Decompress it again before it is written.")
@@ -64,7 +64,7 @@ def command(
 
     if (test is None) == (not files):
         raise ValueError("name files to compress, or --test N for the run's own test examples (not both)")
-    how, target = method or ("universal" if lossy else "lossless"), archive.check_file(out)
+    how, target = method or ("channel" if lossy else "lossless"), archive.check_file(out)
     trained = load(run, device_of(device))
     codec.prepared(trained.model, how)  # what cannot be is refused at once
     trained.thinned(steps)
