@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from undiffuse.distributions import Correlated, Distribution, Normal
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
+from undiffuse.objectives import Times
 from undiffuse.random import Streams
 
 
@@ -31,6 +32,16 @@ class Replay(Streams):
     def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         assert kind == "normal"
         return next(self._noise).expand(shape)
+
+
+class At(Times):
+    """Times at fixed positions: one for all, or one for each."""
+
+    def __init__(self, u: float | Tensor) -> None:
+        self.u = torch.as_tensor(u, dtype=torch.float64)
+
+    def draw_all(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.u.expand(count)
 
 
 def hermite(count: int = 4) -> tuple[Tensor, Tensor]:

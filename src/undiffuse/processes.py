@@ -22,12 +22,15 @@ LOST = ("gloo", "nccl", "connection closed", "connection reset")  # words of the
 
 
 class LeaderError(RuntimeError):
-    """The first process failed, and has said why."""
+    """The first process failed."""
+
+    said_by_first, exit_code = True, 0  # its own counts
 
 
 class LostError(RuntimeError):
     """Another process of this run is gone."""
 
+    of_another = True
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: the next start goes on
 
 
@@ -44,7 +47,7 @@ class Processes:
     def part(self, count: int) -> range:
         """This process's of `count` rows: contiguous, as equal as can be. Raises ValueError for none."""
         if count < self.size:
-            raise ValueError(f"train.batch={count}: {self.size} processes need an example each")
+            raise ValueError(f"{count} rows: {self.size} processes need one each")
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def total(self, values: list[float]) -> list[float]:

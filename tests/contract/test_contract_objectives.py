@@ -4,42 +4,30 @@ import math
 
 import pytest
 import torch
-from examples import AFFINE, OBJECTIVES, TIMES, WEIGHTS, each, small_model
+from examples import AFFINE, OBJECTIVES, WEIGHTS, each, small_model
 
-from oracles import GaussianDenoiser, Replay, f64, normals, plane
-from undiffuse import bounds, terms
+from oracles import At, GaussianDenoiser, Replay, f64, normals
+from undiffuse import bounds
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import (
     SNR,
     Continuous,
     Hybrid,
-    Importance,
     Independent,
     MinSNR,
     Simple,
     Stratified,
-    Times,
     Truncated,
     Variational,
 )
 from undiffuse.objectives.times import place
 from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, Score, V
 from undiffuse.random import keyed
-from undiffuse.schedules import Learned, LearnedBetas, Linear, LogLinear, grids
+from undiffuse.schedules import LearnedBetas, Linear, LogLinear, grids
 
 KERNEL = Gaussian(Linear(1e-3, 0.3, steps=20))
 X = normals(8, 3)
-
-
-class At(Times):
-    """Fixed positions."""
-
-    def __init__(self, u: torch.Tensor) -> None:
-        self.u = u
-
-    def draw_all(self, count, generator):
-        return self.u
 
 
 @pytest.mark.parametrize("objective", **each(OBJECTIVES))
@@ -112,75 +100,6 @@ def test_weights_of_the_bare_losses():
     torch.testing.assert_close(V().coefficients(t, KERNEL)[1] ** -2, snr + 1)
 
 
-@pytest.mark.parametrize("times", **each(TIMES))
-def test_positions_are_uniform_on_their_own(times):
-    draws = torch.stack([times.draw(4, keyed("times", i)) for i in range(3000)])
-    assert draws.shape == (3000, 4) and draws.dtype == torch.float64
-    assert draws.min() >= 0 and draws.max() < 1
-    for power in (1, 2):  # moments of every place in the batch
-        exact = 1 / (power + 1)
-        sd = (1 / (2 * power + 1) - exact**2) ** 0.5
-        assert ((draws.pow(power).mean(0) - exact).abs() < 5 * sd / 3000**0.5).all()
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 64])
-def test_stratified_covers_every_stratum(count):
-    for seed in range(20):
-        u = Stratified().draw(count, keyed(seed))
-        assert sorted((u * count).long().tolist()) == list(range(count))
-    pair = [Independent().draw(2, keyed(seed)).diff().item() for seed in range(200)]
-    assert min(map(abs, pair)) < 0.05
-
-
-def seen(times, rms, draws=400):
-    """The times after they saw terms of this root mean square, as a function of u."""
-    for i in range(draws):
-        u = times.draw(64, keyed("learn", i))
-        times.balance(u, rms(u) * (1 - 2 * (torch.arange(64) % 2)))
-    return times
-
-
-def test_importance_draws_as_often_as_terms_are_large():
-    times = seen(Importance(10, floor=0.1), lambda u: 1 + 9 * (u >= 0.9))
-    expected = 0.1 + 0.9 * torch.tensor([1.0] * 9 + [10.0]).double() / 1.9
-    torch.testing.assert_close(times.density, expected, rtol=1e-6, atol=0)
-    u = torch.cat([times.draw(500, keyed(i)) for i in range(20)])
-    share = torch.histc(u, 10, 0, 1) / len(u)
-    torch.testing.assert_close(share, expected / 10, rtol=0, atol=1e-3)  # low discrepancy
-    inside = (u * 10) % 1
-    assert abs(inside.mean() - 0.5) < 0.01 and abs(inside.var() - 1 / 12) < 0.003
-
-
-def test_importance_is_unbiased_and_lowers_the_spread():
-    terms = lambda u: torch.exp(4 * u)  # noqa: E731
-    times, exact, n = seen(Importance(20), terms), math.expm1(4) / 4, 20_000
-    memory = times.squares.clone()
-    u = times.draw(n, keyed("test"))
-    weighted = terms(u) / times.density[(u * 20).long()]
-    torch.testing.assert_close(times.balance(u, terms(u)), weighted, rtol=1e-12, atol=0)
-    assert weighted.mean().item() == pytest.approx(exact, rel=2e-3)  # low discrepancy: far below the s.e.
-    uniform = terms(torch.rand(n, generator=keyed(0)).double())
-    assert weighted.var() < 0.1 * uniform.var()
-    assert not torch.equal(times.squares, memory)
-
-
-def test_importance_forgets_and_is_restored():
-    times = seen(Importance(5, memory=0.9), lambda u: 1 + u)
-    again = Importance(5, memory=0.9)
-    again.restore(times.state())
-    assert torch.equal(again.squares, times.squares) and torch.equal(again.density, times.density)
-    seen(times, lambda u: torch.full_like(u, 3.0))
-    torch.testing.assert_close(times.squares, torch.full((5,), 9.0).double(), rtol=1e-4, atol=0)
-    fresh = Importance(3)
-    fresh.restore(Importance(3).state())
-    assert fresh.squares.isnan().all() and torch.equal(fresh.density, torch.ones(3).double())
-    with pytest.raises(ValueError, match="5 bins, the objective has 3"):
-        fresh.restore(times.state())
-    for bad in ({"bins": 0}, {"floor": 0.0}, {"floor": 1.5}, {"memory": 1.0}):
-        with pytest.raises(ValueError, match=r"bins=.*floor=.*memory="):
-            Importance(**bad)
-
-
 @pytest.mark.parametrize("variance", [Interpolated(), Free()])
 def test_the_hybrid_is_two_terms_and_trains_each_part_by_one(variance):
     """Position i: the simple error plus share T KL in bits/dim; the mean's gradient is the simple one's."""
@@ -222,14 +141,6 @@ def test_the_score_is_the_noise_over_minus_sigma():
     found = Simple(weight=SNR(), times=At(u), grid=grid)(model, X, Replay(eps))
     expected = (sigma.square() * (said + eps / sigma).square()).mean(1)
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
-
-
-def test_place():
-    grid = f64(0.1, 0.5, 1.0)
-    u = f64(0.0, 0.32, 0.34, 0.66, 0.67, 1 - 2**-53)
-    assert place(grid, u).tolist() == [0.1, 0.1, 0.5, 0.5, 1.0, 1.0]
-    continuous = place(None, u)
-    assert continuous[0] == 1e-4 and continuous[-1] <= 1 and (continuous.diff() > 0).all()
 
 
 @pytest.mark.parametrize("variance", [None, Forward(), Interpolated(), Free()])
@@ -313,75 +224,9 @@ def test_what_cannot_be_trained_is_refused():
         Hybrid(grid=grids.uniform(3))(small_model(), X, keyed(0))
 
 
-def test_continuous_is_the_integrand_of_the_mutual_information():
-    """With the exact denoiser of N(m, C) the middle is 1/2 (-dSNR/dt) C / (1 + SNR C) a dimension."""
-    kernel, mean, var = Gaussian(LogLinear(4.0, -4.0)), f64(0.5, -1.0, 0.0), f64(0.3, 2.0, 1.0)
-    grid, (z, eps, w) = grids.uniform(20), plane(3)
-    model = Denoiser(GaussianDenoiser(kernel, mean, var), kernel, X0())
-    for u in (0.1, 0.6):
-        objective = Continuous(At(f64(u).expand(len(z))), grid)
-        x_0, t = mean + var.sqrt() * z, f64(0.05 + 0.95 * u)
-        loss = objective(model, x_0, Replay(eps))
-        snr = kernel.schedule.logsnr(t).exp()
-        middle = 0.95 * 0.5 * 8 * snr * (var / (1 + snr * var)).sum()
-        ends = terms.prior(model, x_0) + terms.decode(model, x_0, noisy(kernel, x_0, eps), f64(0.05))
-        found = (w @ loss) * 3 * math.log(2) - w @ ends
-        torch.testing.assert_close(found, middle, rtol=1e-9, atol=1e-9)
-
-
-def noisy(kernel, x_0, eps):
-    alpha, sigma = kernel.alpha_sigma(f64(0.05))
-    return alpha * x_0 + sigma * eps
-
-
-def test_a_learned_schedule_lowers_the_spread_and_keeps_the_bound():
-    """Training nothing but what lies between the ends: the mean stays, the variance falls."""
-    kernel = Gaussian(Learned(6.0, -6.0, 16))
-    objective = Continuous(Independent(), grids.uniform(50))
-    model = Denoiser(GaussianDenoiser(kernel, f64(0.0), f64(4e-2)), kernel, X0())
-    schedule, data = kernel.schedule, 0.2 * normals(4000, 1)
-    schedule.top.requires_grad_(False), schedule.span.requires_grad_(False)
-    before = objective(model, data, keyed("test")).detach()
-    optimizer = torch.optim.Adam([schedule.raw], lr=0.05)
-    for step in range(150):
-        optimizer.zero_grad()
-        objective(model, data[:512], keyed("train", step)).mean().backward()
-        optimizer.step()
-    after = objective(model, data, keyed("test")).detach()
-    assert after.var() < 0.85 * before.var()
-    error = (before.var() / 4000 + after.var() / 4000).sqrt()
-    assert abs(after.mean() - before.mean()) < 4 * error + 0.02
-
-
-@pytest.mark.parametrize("kernel", [KERNEL, Gaussian(Linear())])
-def test_continuous_needs_a_slope(kernel):
-    with pytest.raises(ValueError, match="log-linear"):
-        Continuous(grid=grids.uniform(20))(small_model(kernel), X, keyed(0))
-    with pytest.raises(ValueError, match="grid"):
-        Continuous()
-
-
 def test_the_simple_objective_refuses_what_it_cannot_train():
     with pytest.raises(ValueError, match="learn a schedule"):
         Simple()(small_model(Gaussian(LearnedBetas(20))), X, keyed(0))
     bits = Denoiser(torch.nn.Identity(), Binomial(Linear()))
     with pytest.raises(ValueError, match="is for Gaussian kernels"):
         Simple()(bits, X, keyed(0))
-
-
-def test_learned_rates_have_the_gradient_of_the_bound():
-    """Finite differences of the objective with its noise frozen."""
-    kernel = Gaussian(LearnedBetas(6, 0.05, -2.0))
-    model, objective = small_model(kernel).double(), Variational(grid=grids.uniform(6))
-    raw = kernel.schedule.raw
-    objective(model, X, keyed(0)).mean().backward()
-    for i in range(5):
-        values = []
-        for h in (1e-5, -1e-5):
-            with torch.no_grad():
-                raw[i] += h
-                values.append(float(objective(model, X, keyed(0)).mean()))
-                raw[i] -= h
-        slope = (values[0] - values[1]) / 2e-5
-        assert raw.grad[i].item() == pytest.approx(slope, rel=1e-5, abs=1e-7)
-    assert raw.grad.any()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from oracles import (
+    At,
     Constant,
     GaussianDenoiser,
     GaussianReverse,
@@ -25,7 +26,7 @@ from undiffuse import bounds, terms
 from undiffuse.bounds import nelbo
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
-from undiffuse.objectives import Simple, Times
+from undiffuse.objectives import Simple
 from undiffuse.parameterizations import (
     X0,
     Eps,
@@ -135,14 +136,6 @@ def test_best_variances():
         good, bad = (expected(Denoiser(network, kernel, X0(), v), grid, *data).steps for v in (best, worse))
         torch.testing.assert_close(good, exact, rtol=1e-5, atol=1e-10)
         assert (bad > good + 1e-3).all()
-
-
-class At(Times):
-    def __init__(self, u: float) -> None:
-        self.u = u
-
-    def draw_all(self, count, generator):
-        return torch.full((count,), self.u).double()
 
 
 @pytest.mark.parametrize("u", [0.05, 0.45, 0.95])

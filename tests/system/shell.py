@@ -61,6 +61,14 @@ def refused(*arguments: object, code: int = 2) -> str:
     return result.err.removeprefix("undiffuse: ").removesuffix("\n")
 
 
+def refused_last(*arguments: object, code: int) -> str:
+    """The last line of what a command that must fail printed; a bar came before."""
+    result = undiffuse(*arguments)
+    assert result.code == code, result
+    assert "Traceback" not in result.err
+    return result.err.strip().rpartition("undiffuse: ")[2]
+
+
 def tree(folder: Path) -> set[str]:
     """Everything below a folder, hidden and temporary files too."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}

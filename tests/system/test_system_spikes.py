@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 import torch
-from shell import CHAIN, POINTS, good
-from test_system_resume import bits, refused_last
+from shell import CHAIN, POINTS, good, refused_last
+from test_system_resume import bits
 
 from undiffuse.recipes import Experiment
 from undiffuse.recipes import underway as module

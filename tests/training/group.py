@@ -39,6 +39,6 @@ with grouped(torch.device("cpu")) as processes:
     with pytest.raises(KeyError if rank == 0 else LeaderError):
         processes.lead(fail)
     processes.meet()
-    with pytest.raises(ValueError, match=r"train\.batch=2: 3 processes"):
+    with pytest.raises(ValueError, match=r"2 rows: 3 processes"):
         processes.part(2)
 print(f"rank {rank} of {size} done")

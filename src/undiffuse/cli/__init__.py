@@ -28,8 +28,8 @@ from undiffuse.cli import (
     sample,
     train,
 )
-from undiffuse.cli.console import explained, failed
-from undiffuse.cli.processes import follows, leave
+from undiffuse.cli.console import explained, failed, follows
+from undiffuse.cli.processes import leave
 
 app = typer.Typer(
     name="undiffuse",
@@ -89,14 +89,12 @@ def main() -> None:
 
 def _leave(error: Exception) -> NoReturn:
     """Say what is wrong, and end; of several processes once, by the one that knows."""
-    kind, (text, code) = type(error).__name__, explained(error)
-    if kind == "LeaderError":  # the first process has said why, and its exit code counts
-        leave(0)
-    if kind == "Stopped" and follows():  # as all of them are
+    (text, code), lost = explained(error), getattr(error, "of_another", False)
+    if follows() and getattr(error, "said_by_first", False):
         leave(code)
-    if follows() and kind != "LostError":
+    if follows() and not lost:
         time.sleep(BEHIND)
     failed(text, code)
-    if kind == "LostError":
+    if lost:
         time.sleep(2 * BEHIND)  # the one that is gone may have an error to tell, whose code counts
     leave(code)

@@ -31,6 +31,11 @@ Stop = Annotated[
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
 
 
+def follows() -> bool:
+    """Whether another process of this command is the first, which alone prints and draws."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 def failed(error: Any, code: int) -> int:
     """Print one line to standard error; returns the exit code."""
     text = str(error)
@@ -85,7 +90,6 @@ def progress(*columns: str) -> "Progress":
         TimeRemainingColumn,
     )
 
-    follows = os.environ.get("RANK", "0") != "0"  # the first of several processes draws
     extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
     return Progress(
         TextColumn("{task.description}"),
@@ -95,8 +99,8 @@ def progress(*columns: str) -> "Progress":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=follows),
-        disable=follows,
+        console=Console(stderr=True, quiet=follows()),
+        disable=follows(),
     )
 
 

@@ -32,11 +32,6 @@ GRACE = 600  # seconds to save in after a signal
 LONG = timedelta(days=1)  # that processes wait for one which draws a shard more than they
 
 
-def follows() -> bool:
-    """Whether another process of this command is the first."""
-    return os.environ.get("RANK", "0") != "0"
-
-
 def leave(code: int) -> NoReturn:
     """End this process; at once if it is one of several: after an error their connections end in disorder."""
     if "WORLD_SIZE" in os.environ:

@@ -72,7 +72,7 @@ def print_distances(
         f"{count:,} samples ({type(walk).__name__}, {chain} steps), {found.training.examples:,} training and "
         f"{found.test:,} test examples"
     )
-    facts = {"seed": seed, "steps": chain, "sampler": type(walk).__name__}
+    facts = {"seed": seed, "steps": chain, "first": trained.first, "sampler": type(walk).__name__}
     typer.echo(printable(str(save_distances(found, trained.folder, **facts))))
 
 

@@ -20,7 +20,7 @@ from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
-from undiffuse.training import Batches, Lock, Settings, State, placed, restore
+from undiffuse.training import Batches, Lock, Settings, State, check_shard, placed, restore
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
@@ -39,7 +39,7 @@ def begun(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
-def begin(folder: Path, plan: Plan) -> Lock:
+def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
     """Look at the data, build every part, then write recipe.yaml, data.json and run.json.
 
     Returns the run's lock. Raises what does not fit before anything is written, FileExistsError for a folder
@@ -48,7 +48,7 @@ def begin(folder: Path, plan: Plan) -> Lock:
     _check_unused(folder, plan)
     splits, files = load_data(plan), files_of(source_of(plan))
     space = plan.space(splits)  # first: what the data are decides what else fits
-    _check(plan, splits, space)
+    _check(plan, splits, space, processes)
     tracker = plan["train"].build().tracker
     if tracker is not None:
         TRACKERS[tracker].ready(folder)
@@ -155,9 +155,10 @@ def _own(file: Path, plan: Plan) -> bool:
     return file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".tmp"))
 
 
-def _check(plan: Plan, splits: Splits, space: Space) -> None:
+def _check(plan: Plan, splits: Splits, space: Space, processes: int) -> None:
     """Build every part, and let one example through: what does not fit says so before anything is written."""
     settings: Settings = plan["train"].build()
+    settings.check_processes(processes)
     if settings.evaluate_every and len(splits.test) < 2:
         raise RecipeError(
             f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
@@ -168,9 +169,12 @@ def _check(plan: Plan, splits: Splits, space: Space) -> None:
         raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
     plan["sampler"].build().check(model)
     Batches(splits.train, space.encode, 1, plan["seed"], settings.flips)  # refuses flips of what is no image
+    objective = plan.objective(model.kernel)
+    if settings.shard and processes > 1:
+        check_shard(model, objective, settings.optimizer)
     x_0 = space.encode(splits.train[:1])  # read here: no worker is started for it
     with torch.no_grad():
-        plan.objective(model.kernel)(model, x_0, keyed(plan["seed"], "check"))
+        objective(model, x_0, keyed(plan["seed"], "check"))
 
 
 def _binding(key: str) -> bool:

@@ -97,6 +97,7 @@ class Evaluation:
             "examples": self.report.examples,
             "training_steps": self.step,
             "chain_steps": len(self.report.grid),
+            "first_time": float(self.report.grid[0]),
             "rows": [asdict(row) for row in self.rows()],
         }
 

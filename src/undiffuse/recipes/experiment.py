@@ -46,7 +46,7 @@ class Experiment(Underway):
         folder, plan, locks = Path(folder), Plan(absolute(node)), []
 
         def start() -> None:
-            locks.append(Lock(folder) if begun(folder) else begin(folder, plan))
+            locks.append(Lock(folder) if begun(folder) else begin(folder, plan, processes.size))
             check_recipe(folder, plan)
 
         processes.lead(start)
@@ -96,7 +96,7 @@ class Experiment(Underway):
             for held in locks:
                 held.release()  # or it would last as long as the error's traceback
             raise
-        experiment.lock, experiment.warnings = (*locks, None)[0], warnings
+        experiment.lock, experiment.warnings = locks[0] if locks else None, warnings
         processes.lead(lambda: experiment._note(facts, files if changed else None))
         return experiment
 

@@ -50,11 +50,11 @@ def draw_shards(
     counts = [min(SHARD, n - begin) for begin in range(0, n, SHARD)]
     missing = processes.lead(lambda: _missing(folder, job, paths, counts, run.shape))
     drawn(n - sum(counts[number] for number in missing))
-    for round_ in range(0, len(missing), processes.size):
-        for number in missing[round_ + processes.rank : round_ + processes.rank + 1]:
-            raw = own.sample(counts[number], seed, first=first + number * SHARD, **how)
-            save_npy(raw, paths[number])
-        drawn(sum(counts[number] for number in missing[round_ : round_ + processes.size]))
+    for place in range(processes.rank, len(missing), processes.size):
+        number, begin = missing[place], place - processes.rank
+        raw = own.sample(counts[number], seed, first=first + number * SHARD, **how)
+        save_npy(raw, paths[number])
+        drawn(sum(counts[each] for each in missing[begin : begin + processes.size]))
     processes.meet()
     facts = {"samples": n, "first": first, "seed": seed}
     processes.lead(lambda: _finish(folder, facts, paths))

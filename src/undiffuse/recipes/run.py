@@ -125,9 +125,7 @@ class Run:
         x_0 = samplers.sample(
             self.model,
             (n, *self.shape),
-            generator=torch.Generator().manual_seed(seed),
-            sampler=sampler or self.sampler,
-            grid=self.thinned(steps),
+            **self._walk(seed, steps, sampler),
             first=first,
             block=block,
             tick=tick,
@@ -148,9 +146,7 @@ class Run:
         states = samplers.trajectory(
             self.model,
             (n, *self.shape),
-            generator=torch.Generator().manual_seed(seed),
-            sampler=sampler or self.sampler,
-            grid=self.thinned(steps),
+            **self._walk(seed, steps, sampler),
             first=first,
         )
         return ((t, x.cpu()) for t, x in states)
@@ -183,9 +179,7 @@ class Run:
             self.space.encode(b).to(device),
             t,
             torch.linspace(0, 1, points, dtype=torch.float64),
-            generator=torch.Generator().manual_seed(seed),
-            sampler=sampler or self.sampler,
-            grid=self.thinned(steps),
+            **self._walk(seed, steps, sampler),
             tick=tick,
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
@@ -213,9 +207,7 @@ class Run:
             (states, *self.shape),
             n,
             t,
-            generator=torch.Generator().manual_seed(seed),
-            sampler=sampler or self.sampler,
-            grid=self.thinned(steps),
+            **self._walk(seed, steps, sampler),
             first=first,
             tick=tick,
         )
@@ -276,6 +268,11 @@ class Run:
         return bounds.step_entropies(
             self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, tick=tick
         )
+
+    def _walk(self, seed: int, steps: int | None, sampler: Sampler | None) -> dict[str, Any]:
+        """What every walk down the chain is told."""
+        generator = torch.Generator().manual_seed(seed)
+        return {"generator": generator, "sampler": sampler or self.sampler, "grid": self.thinned(steps)}
 
     @property
     def shift(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from undiffuse import plots
 from undiffuse.data import Splits
+from undiffuse.processes import Processes
 from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
@@ -46,9 +47,13 @@ class Underway:
         self.lock: Lock | None = None
         self.warnings: list[str] = []
         self.origin: dict[str, Any] = {}  # of its checkpoints
-        self.processes = run.processes
         self.pending: list[float] = []  # losses since the log's last row
         self.listed = 0  # pictures in skipped.txt by this start
+
+    @property
+    def processes(self) -> Processes:
+        """Those that train it."""
+        return self.run.processes
 
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.

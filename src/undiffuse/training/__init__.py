@@ -8,7 +8,7 @@ from undiffuse.training.gate import NonFiniteError
 from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
-from undiffuse.training.parallel import placed, shard, whole
+from undiffuse.training.parallel import check_shard, placed, shard, whole
 from undiffuse.training.scan import recover, recover_together
 from undiffuse.training.settings import Settings
 from undiffuse.training.signals import Signals, Stopped
@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "Stopped",
     "canary",
+    "check_shard",
     "checkpoint",
     "fingerprint",
     "placed",

@@ -55,11 +55,8 @@ class Parallel:
         return nullcontext()
 
 
-def shard(model: Denoiser, objective: Objective, device: torch.device, optimizer: str) -> None:
-    """Split the network's weights over the processes, block by block, each then moved to the device.
-
-    Raises ValueError for what needs whole weights, or calls the network a varying number of times.
-    """
+def check_shard(model: Denoiser, objective: Objective, optimizer: str) -> None:
+    """Raise ValueError for what needs whole weights, or calls the network a varying number of times."""
     if optimizer == "muon":
         raise ValueError("train.shard=true: Muon needs whole matrices; use train.optimizer=adamw")
     if isinstance(objective, Variational):
@@ -72,6 +69,14 @@ def shard(model: Denoiser, objective: Objective, device: torch.device, optimizer
         raise ValueError(
             f"train.shard=true: {min(outside)} is learned outside of the network; set it to false"
         )
+
+
+def shard(model: Denoiser, objective: Objective, device: torch.device, optimizer: str) -> None:
+    """Split the network's weights over the processes, block by block, each then moved to the device.
+
+    Raises ValueError as `check_shard` does.
+    """
+    check_shard(model, objective, optimizer)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 

@@ -15,7 +15,9 @@ LEAVE = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(RuntimeError):
-    """Training ended by a signal after a step, which was saved."""
+    """Training ended by a signal after a step, which was saved; in all processes of a run."""
+
+    said_by_first = True
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(f"{signal.Signals(number).name} {message}")
