@@ -7,9 +7,12 @@ import torch
 from torch import nn
 from toy import settings
 
-from undiffuse.training import restore, state_of
+from undiffuse.training import Precision, restore, state_of
 from undiffuse.training.muon import Muon
+from undiffuse.training.newton_schulz import STEPS, A, B, C, orthogonal
 from undiffuse.training.optimizer import Optimizer, adamw, learning_rate, optimizer_of
+
+PRECISION = Precision("fp32", "a test")
 
 
 @pytest.mark.parametrize("decay", ["constant", "cosine"])
@@ -46,7 +49,11 @@ def test_the_first_step_has_the_length_of_the_rate():
 
 @pytest.mark.parametrize(
     ("layout", "kind"),
-    [(torch.contiguous_format, "adamw"), (torch.channels_last, "adamw"), (torch.contiguous_format, "muon")],
+    [
+        (layout, kind)
+        for layout in (torch.contiguous_format, torch.channels_last)
+        for kind in ("adamw", "muon")
+    ],
 )
 def test_the_state_goes_on_where_it_stopped(layout: torch.memory_format, kind: str):
     """Also for weights that do not lie in memory as they are saved."""
@@ -62,7 +69,7 @@ def test_the_state_goes_on_where_it_stopped(layout: torch.memory_format, kind: s
 
     with torch.random.fork_rng([]):
         one, two = fresh(), fresh()
-    first, second = (optimizer_of(layer, settings(optimizer=kind)) for layer in (one, two))
+    first, second = (optimizer_of(layer, settings(optimizer=kind), PRECISION) for layer in (one, two))
     step(one, first)
     assert all(t.any() for t in state_of(first, one).values())
     restore(second, two, {name: t.clone().contiguous() for name, t in state_of(first, one).items()})
@@ -110,7 +117,40 @@ def test_muon_moves_every_direction_of_a_matrix_alike():
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_muon_needs_rows():
-    with pytest.raises(ValueError, match=r"train\.channels_last=false"):
-        Muon(nn.Conv2d(16, 16, 3).to(memory_format=torch.channels_last), settings())
+def test_narrow_ends_alone_are_left_to_adamw():
     assert len(Muon(nn.Linear(2, 2), settings()).param_groups) == 1
+
+
+def test_muon_is_pytorchs_on_matrices():
+    """Several steps, with decay; PyTorch's rounds to bfloat16 within."""
+    one, two = (layers()[1] for _ in range(2))
+    two.bias = None
+    ours = Muon(one, settings(lr=0.01, weight_decay=0.1))
+    theirs = torch.optim.Muon(
+        two.parameters(), lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    draw, before = torch.Generator().manual_seed(1), one.weight.detach().clone()
+    for _ in range(4):
+        one.weight.grad = torch.randn(one.weight.shape, generator=draw)
+        two.weight.grad = one.weight.grad.clone()
+        ours.step(), theirs.step()
+    assert (one.weight - two.weight).norm() < 0.02 * (one.weight - before).norm()
+
+
+@pytest.mark.parametrize("shape", [(1, 24, 24), (3, 16, 100), (3, 100, 16), (2, 32, 40)])
+def test_singular_values_go_through_the_polynomial(shape: tuple[int, int, int]):
+    """Five times s <- A s + B s^3 + C s^5, for those down to a millionth of the norm; vectors stay."""
+    g = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    u, _, v = torch.linalg.svd(g, full_matrices=False)
+    s = torch.logspace(0, -6, u.shape[-1], dtype=torch.float64).expand(len(g), -1)
+    s = s / s.norm(dim=-1, keepdim=True)
+    found = orthogonal((u * s[:, None] @ v).float())
+    for _ in range(STEPS):
+        s = A * s + B * s**3 + C * s**5
+    torch.testing.assert_close(found.double(), u * s[:, None] @ v, atol=2e-4, rtol=0)
+    half = orthogonal(found, torch.bfloat16)
+    assert half.dtype == torch.float32 and (half - orthogonal(found)).norm() < 0.15 * half.norm()
+
+
+def test_a_gradient_of_zeros_moves_nothing():
+    assert not orthogonal(torch.zeros(1, 16, 40)).any()

@@ -141,6 +141,7 @@ def _announce(experiment: "Experiment") -> None:
         f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
         f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
     )
+    typer.echo(experiment.state.precision)
     if run.processes.size > 1:
         typer.echo(f"on {run.processes.size} processes")
     for warning in experiment.warnings if experiment.processes.leads else ():

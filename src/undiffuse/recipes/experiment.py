@@ -20,7 +20,7 @@ from undiffuse.recipes.loading import run_of
 from undiffuse.recipes.log import record
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
-from undiffuse.recipes.rounding import same_rounding
+from undiffuse.recipes.rounding import same_precision, same_rounding
 from undiffuse.recipes.underway import Underway
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
 
@@ -91,17 +91,20 @@ class Experiment(Underway):
             if saved is not None:
                 check_origin(folder, plan, saved)
                 warnings += same_rounding(saved, device, exact, processes.size)
-            experiment = cls._built(folder, plan, facts, splits, device, saved, processes)
+            experiment = cls._built(folder, plan, facts, splits, device, saved, processes, exact)
         except BaseException:
             for held in locks:
                 held.release()  # or it would last as long as the error's traceback
             raise
-        experiment.lock, experiment.warnings = locks[0] if locks else None, warnings
+        experiment.lock = locks[0] if locks else None
+        experiment.warnings = warnings + experiment.warnings
         processes.lead(lambda: experiment._note(facts, files if changed else None))
         return experiment
 
     def _note(self, facts: dict[str, Any], files: Fingerprint | None) -> None:
-        """Write down what was put up with, and the data, if they have changed."""
+        """Write down the precision, what was put up with, and the data, if they have changed."""
+        precision = self.state.precision
+        record(self.run.folder, self.state.step, "precision", name=precision.name, why=precision.why)
         for warning in self.warnings:
             record(self.run.folder, self.state.step, "warning", text=warning)
         if files is not None:
@@ -117,6 +120,7 @@ class Experiment(Underway):
         device: torch.device | str,
         saved: checkpoint.Checkpoint | None,
         processes: Processes,
+        exact: bool,
     ) -> "Experiment":
         """Everything in place to train."""
         settings: Settings = plan["train"].build()
@@ -129,11 +133,14 @@ class Experiment(Underway):
         model.to(device)
         if settings.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        state = State(model, settings)
+        name, network = settings.precision, model.network
+        precision, warnings = same_precision(name, network, device, saved, processes, exact)
+        state = State(model, settings, precision)
         if settings.compile:
             model.network.compile()
         run = run_of(folder, plan, model, facts, saved.step if saved else 0)
         made = cls(replace(run, processes=processes), splits, state)
+        made.warnings = warnings
         made.origin = {
             "recipe": recipe_hash(plan),
             "data": facts.get("sha256", ""),

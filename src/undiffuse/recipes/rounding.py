@@ -1,11 +1,14 @@
 """Whether this machine rounds as the one that wrote a checkpoint; its number of threads is taken over.
 
-With another number of processes sums are taken in another order: then the threads stay as they are.
+With another number of processes sums are taken in another order: then the threads stay as they are. The
+precision stays too, unless this machine makes another one clearly faster.
 """
 
 import torch
+from torch import nn
 
-from undiffuse.training import canary
+from undiffuse.processes import Processes
+from undiffuse.training import Precision, canary, precision_of
 from undiffuse.training.checkpoint import Checkpoint
 from undiffuse.training.fingerprint import fingerprint
 
@@ -33,3 +36,31 @@ def same_rounding(
     if exact:
         raise ValueError(f"--exact: {text} ({', '.join(other) or 'flags'})")
     return [f"{text} ({', '.join(other) or 'flags of oneDNN or MKL'})"]
+
+
+def same_precision(
+    name: str,
+    network: nn.Module,
+    device: torch.device | str,
+    saved: Checkpoint | None,
+    processes: Processes,
+    exact: bool,
+) -> tuple[Precision, list[str]]:
+    """What to train in, as the first process finds; warnings if it is slow, or not what it was before.
+
+    Raises ValueError instead of the latter if `exact`.
+    """
+    before = None if saved is None else saved.state["precision"]
+
+    def decide() -> tuple[str, str, bool]:
+        found = precision_of(name, network, device, before)
+        return found.name, found.why, found.slow
+
+    found = Precision(*processes.lead(decide))
+    warnings = [f"{found}; train.precision=auto measures, and chooses"] if found.slow else []
+    if before not in (None, found.name):
+        assert saved is not None
+        warnings.append(f"from step {saved.step:,} on in {found.name}, before in {before}: {found.why}")
+        if exact:
+            raise ValueError(f"--exact: {warnings[-1]}; train on the machine where the run began")
+    return found, warnings

@@ -9,6 +9,7 @@ from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
 from undiffuse.training.parallel import check_shard, placed, shard, whole
+from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scan import recover, recover_together
 from undiffuse.training.settings import Settings
 from undiffuse.training.signals import Signals, Stopped
@@ -21,6 +22,7 @@ __all__ = [
     "LabelBatches",
     "Lock",
     "NonFiniteError",
+    "Precision",
     "Progress",
     "Settings",
     "Signals",
@@ -32,6 +34,7 @@ __all__ = [
     "checkpoint",
     "fingerprint",
     "placed",
+    "precision_of",
     "recover",
     "recover_together",
     "restore",

@@ -19,11 +19,10 @@ from undiffuse.training.ema import EMA
 from undiffuse.training.gate import NonFiniteError, Watch, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
 from undiffuse.training.parallel import Parallel, whole
+from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError, Spikes
-
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,23 @@ class Progress:
 
 
 class State:
-    """The state that training changes: weights, optimizer, average, and the number of steps done."""
+    """The state that training changes: weights, optimizer, average, and the number of steps done.
 
-    def __init__(self, model: Denoiser, settings: Settings) -> None:
+    `precision` is what the network is computed in; without one, what the settings say.
+    """
+
+    def __init__(self, model: Denoiser, settings: Settings, precision: Precision | None = None) -> None:
         self.model = model
         self.settings = settings
-        self.optimizer = optimizer_of(model, settings)
+        device = next(model.parameters()).device
+        self.precision = precision or precision_of(settings.precision, model.network, device)
+        self.optimizer = optimizer_of(model, settings, self.precision)
         self.ema = EMA(model, settings.ema)
         self.step = 0
         self.parts = settings.accumulate  # of a batch, in this process
         self.skips = 0  # steps left out in a row
         self.spikes = Spikes(settings.spike)
-        self.scaling = LossScale(settings.precision == "fp16")
+        self.scaling = LossScale(self.precision.name == "fp16")
         self.rewinds = self.detour = 0  # how often the run went back, and the batches it left out by that
         self._watch: Watch | None = None
 
@@ -73,7 +77,8 @@ class State:
     def notes(self) -> dict[str, Any]:
         """What training remembers beside the tensors."""
         counts = {"skips": self.skips, "rewinds": self.rewinds, "detour": self.detour}
-        return counts | {"losses": self.spikes.recent, "scaling": self.scaling.state()}
+        seen = {"losses": self.spikes.recent, "scaling": self.scaling.state()}
+        return counts | seen | {"precision": self.precision.name}
 
     def put_back(self, step: int, notes: dict[str, Any]) -> None:
         """The notes of a step, after the tensors were put back."""
@@ -243,7 +248,7 @@ def _backward(
             parallel.adding(last=number == state.parts),
             _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
         ):
-            with torch.autocast(x_0.device.type, HALF.get(to.precision), enabled=to.precision in HALF):
+            with state.precision.autocast(x_0.device):
                 mean = parallel.loss(x_0[rows], given, noise) / to.batch
             state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()

@@ -7,14 +7,18 @@ from torch import Tensor, nn
 
 from undiffuse.training.muon import Muon
 from undiffuse.training.parallel import placed
+from undiffuse.training.precision import Precision
 from undiffuse.training.settings import Settings
 
 Optimizer = torch.optim.Optimizer | Muon
 
 
-def optimizer_of(module: nn.Module, settings: Settings) -> Optimizer:
-    """What trains the module's parameters."""
-    return Muon(module, settings) if settings.optimizer == "muon" else adamw(module, settings)
+def optimizer_of(module: nn.Module, settings: Settings, precision: Precision) -> Optimizer:
+    """What trains the module's parameters; Muon works in bfloat16 where that is fast."""
+    if settings.optimizer == "adamw":
+        return adamw(module, settings)
+    fast = precision.name == "bf16" and not precision.slow
+    return Muon(module, settings, torch.bfloat16 if fast else torch.float32)
 
 
 def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:

@@ -19,7 +19,8 @@ class Settings:
     `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
-    drawn (0: never). `shard` splits the network's weights over the processes, if there are several. A batch
+    drawn (0: never). `precision` auto is bf16 where the device makes that faster, which is measured, else
+    fp32. `shard` splits the network's weights over the processes, if there are several. A batch
     with a loss or gradient that is not finite ends the run, or is left out (`non_finite` stop or skip),
     `skip_limit` in a row at most. A loss that is `spike` times as far above the median of the last ones as
     the largest of them (0: not looked for) is recorded, or left out, or the run goes back to a checkpoint and
@@ -42,7 +43,7 @@ class Settings:
     ema: float = 0.999
     flips: bool = False
     label_dropout: float = 0.1
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool = False
     compile: bool = False
     shard: bool = False
