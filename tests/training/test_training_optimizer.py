@@ -147,9 +147,9 @@ def test_singular_values_go_through_the_polynomial(shape: tuple[int, int, int]):
     found = orthogonal((u * s[:, None] @ v).float())
     for _ in range(STEPS):
         s = A * s + B * s**3 + C * s**5
-    torch.testing.assert_close(found.double(), u * s[:, None] @ v, atol=2e-4, rtol=0)
+    torch.testing.assert_close(found.double(), u * s[:, None] @ v, atol=1e-3, rtol=0)
     half = orthogonal(found, torch.bfloat16)
-    assert half.dtype == torch.float32 and (half - orthogonal(found)).norm() < 0.15 * half.norm()
+    assert half.dtype == torch.float32 and (half - orthogonal(found)).norm() < 0.25 * half.norm()
 
 
 def test_a_gradient_of_zeros_moves_nothing():

@@ -1,5 +1,10 @@
 """The command line: one verb a file; torch is imported only inside commands, so that help is instant."""
 
+# ruff: noqa: E402 - the clock starts first
+from undiffuse.processors import Moment
+
+BEGUN = Moment()
+
 import os
 import sys
 import time
@@ -30,6 +35,7 @@ from undiffuse.cli import (
 )
 from undiffuse.cli.console import explained, failed, follows
 from undiffuse.cli.processes import leave
+from undiffuse.cli.threads import prepare
 
 app = typer.Typer(
     name="undiffuse",
@@ -73,6 +79,8 @@ def main() -> None:
         print(f"undiffuse {__version__}")
         return
     debug = "--debug" in arguments
+    if arguments and not {"-h", "--help"} & set(arguments):
+        prepare(BEGUN)
     if follows():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     try:

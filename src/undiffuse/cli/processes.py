@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from undiffuse.cli.console import device_of
+from undiffuse.cli.threads import THREADS
+from undiffuse.processors import available
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +102,7 @@ def _launch(count: int) -> int:
 
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes explain themselves
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault(THREADS, str(max(1, available() // count)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE))
     config = LaunchConfig(
         min_nodes=1,

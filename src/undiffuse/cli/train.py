@@ -1,6 +1,7 @@
 """undiffuse train."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 
 from undiffuse.cli.console import Device, printable, progress
 from undiffuse.cli.processes import Count, sharing
+from undiffuse.processors import available
 
 if TYPE_CHECKING:
     from undiffuse.recipes import Experiment
@@ -141,7 +143,7 @@ def _announce(experiment: "Experiment") -> None:
         f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
         f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
     )
-    typer.echo(experiment.state.precision)
+    typer.echo(f"{experiment.state.precision}{_fewer()}")
     if run.processes.size > 1:
         typer.echo(f"on {run.processes.size} processes")
     for warning in experiment.warnings if experiment.processes.leads else ():
@@ -150,6 +152,16 @@ def _announce(experiment: "Experiment") -> None:
         typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")
     elif run.step:
         typer.echo(f"continuing after step {run.step:,}")
+
+
+def _fewer() -> str:
+    """What there is to say of a process with fewer threads than it may have."""
+    import torch
+
+    threads, cores = torch.get_num_threads(), available()
+    if threads >= cores or "WORLD_SIZE" in os.environ:
+        return ""
+    return f"; {threads} of {cores} cores, as others are busy, or as OMP_NUM_THREADS or the run says"
 
 
 def _follow(experiment: "Experiment") -> None:
@@ -168,6 +180,8 @@ def _follow(experiment: "Experiment") -> None:
             if event.progress.parts:
                 text = f"out of memory: from step {event.progress.step:,} on in {event.progress.parts} parts"
                 bar.console.print(f"{text}, as by train.accumulate={event.progress.parts}", markup=False)
+            if event.notice:
+                bar.console.print(event.notice, markup=False, soft_wrap=True)
             if event.progress.skipped:
                 bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
             if event.progress.spike:

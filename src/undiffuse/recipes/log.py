@@ -15,12 +15,16 @@ from undiffuse.training import Progress
 
 @dataclass(frozen=True)
 class Event:
-    """One training step, and what was measured or written after it; or the step that the run went back to."""
+    """One training step, and what was measured or written after it; or the step that the run went back to.
+
+    `notice` is what there is to say of how the run goes, such as that its steps are uneven.
+    """
 
     progress: Progress
     test: Evaluation | None = None
     files: tuple[Path, ...] = ()
     rewound: int | None = None
+    notice: str | None = None
 
     def with_files(self, *files: Path) -> "Event":
         """The event, and these files."""

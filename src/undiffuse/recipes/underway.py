@@ -5,7 +5,7 @@ says. How it begins, or goes on, is `experiment`'s.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from undiffuse.training import (
     LabelBatches,
     Lock,
     NonFiniteError,
+    Pace,
     Progress,
     Settings,
     Signals,
@@ -48,6 +49,7 @@ class Underway:
         self.warnings: list[str] = []
         self.origin: dict[str, Any] = {}  # of its checkpoints
         self.pending: list[float] = []  # losses since the log's last row
+        self.pace = Pace()
         self.listed = 0  # pictures in skipped.txt by this start
 
     @property
@@ -105,6 +107,9 @@ class Underway:
                 back = rewind(self.run, self.state, self.objective, log, progress.spike)
                 return Event(progress, rewound=back)
         event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
+        event = replace(event, notice=self.pace.add(progress.seconds))
+        if leads and event.notice:
+            record(self.run.folder, step, "uneven", text=event.notice)
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
         if drawn and leads:

@@ -8,6 +8,7 @@ from undiffuse.training.gate import NonFiniteError
 from undiffuse.training.lock import BusyError, Lock
 from undiffuse.training.loop import Progress, State, train
 from undiffuse.training.optimizer import restore, state_of
+from undiffuse.training.pace import Pace
 from undiffuse.training.parallel import check_shard, placed, shard, whole
 from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scan import recover, recover_together
@@ -22,6 +23,7 @@ __all__ = [
     "LabelBatches",
     "Lock",
     "NonFiniteError",
+    "Pace",
     "Precision",
     "Progress",
     "Settings",

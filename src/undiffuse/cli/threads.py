@@ -1,0 +1,26 @@
+"""How many threads PyTorch computes with, and how they wait; decided before it is loaded.
+
+Threads that share one operation meet at its end, and by default spin until all are there. Where another
+program has one of the cores, that one is late every time: two threads beside one busy core are slower than
+one thread alone, and the spinning takes the time of others. So threads wait passively, and where cores are
+busy, or a container has only a part of them, there are as many as there are free ones. Whatever the
+environment says already stays.
+"""
+
+import os
+import sys
+
+from undiffuse.processors import Moment, available, busy
+
+THREADS, WAITING = "OMP_NUM_THREADS", "OMP_WAIT_POLICY"
+
+
+def prepare(begun: Moment) -> None:
+    """Set what the environment leaves open, for this process and those that it starts."""
+    if "torch" in sys.modules:  # too late
+        return
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault(WAITING, "passive")
+    cores, taken = available(), round(busy(begun))
+    if taken or cores < (os.cpu_count() or 1):
+        os.environ.setdefault(THREADS, str(max(1, cores - taken)))
