@@ -137,20 +137,23 @@ def test_muon_is_pytorchs_on_matrices():
     assert (one.weight - two.weight).norm() < 0.02 * (one.weight - before).norm()
 
 
-@pytest.mark.parametrize("shape", [(1, 24, 24), (3, 16, 100), (3, 100, 16), (2, 32, 40)])
-def test_singular_values_go_through_the_polynomial(shape: tuple[int, int, int]):
+@pytest.mark.parametrize("half", [False, True])
+def test_singular_values_go_through_the_polynomial(half: bool):
     """Five times s <- A s + B s^3 + C s^5, for those down to a millionth of the norm; vectors stay."""
-    g = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    u, _, v = torch.linalg.svd(g, full_matrices=False)
-    s = torch.logspace(0, -6, u.shape[-1], dtype=torch.float64).expand(len(g), -1)
-    s = s / s.norm(dim=-1, keepdim=True)
-    found = orthogonal((u * s[:, None] @ v).float())
-    for _ in range(STEPS):
-        s = A * s + B * s**3 + C * s**5
-    torch.testing.assert_close(found.double(), u * s[:, None] @ v, atol=1e-3, rtol=0)
-    half = orthogonal(found, torch.bfloat16)
-    assert half.dtype == torch.float32 and (half - orthogonal(found)).norm() < 0.25 * half.norm()
+    draw, given, expected = torch.Generator().manual_seed(2), [], []
+    for shape in ((24, 24), (16, 100), (100, 16), (16, 40), (32, 40), (24, 24)):
+        u, _, v = torch.linalg.svd(torch.randn(shape, generator=draw).double(), full_matrices=False)
+        s = torch.logspace(0, -6, u.shape[1], dtype=torch.float64)
+        s = s / s.norm()
+        given.append((3 * u * s @ v).float())
+        for _ in range(STEPS):
+            s = A * s + B * s**3 + C * s**5
+        expected.append(u * s @ v)
+    found = orthogonal(given, torch.bfloat16 if half else torch.float32)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < (0.35 if half else 1e-3) * other.norm()
 
 
 def test_a_gradient_of_zeros_moves_nothing():
-    assert not orthogonal(torch.zeros(1, 16, 40)).any()
+    assert not orthogonal([torch.zeros(16, 40)])[0].any()

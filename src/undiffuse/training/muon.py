@@ -7,7 +7,6 @@ et al. 2025, section 2.2), so that one learning rate serves both. PyTorch's own 
 by one, and works in bfloat16 whatever the processor makes of it; on most it is fifty times slower.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ MOMENTUM = 0.95
 
 
 class Matrices(torch.optim.Optimizer):
-    """Muon, with Nesterov's momentum, on weights of two or more axes; equal shapes are computed at once."""
+    """Muon, with Nesterov's momentum, on weights of two or more axes."""
 
     def __init__(
         self, weights: Sequence[Tensor], lr: float, weight_decay: float, dtype: torch.dtype = torch.float32
@@ -34,23 +33,17 @@ class Matrices(torch.optim.Optimizer):
     def step(self) -> None:  # type: ignore[override]
         """One step of all weights that have a gradient."""
         for group in self.param_groups:
-            alike = defaultdict(list)
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    alike[weight.shape].append(weight)
-            for weights in alike.values():
-                self._step(weights, group["lr"], group["weight_decay"])
+            moved = [weight for weight in group["params"] if weight.grad is not None]
+            moves = orthogonal([self._ahead(weight, weight.grad).flatten(1) for weight in moved], self._dtype)
+            for weight, move in zip(moved, moves, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                length = 0.2 * max(move.shape) ** 0.5
+                weight.add_(move.view(weight.shape), alpha=-group["lr"] * length)
 
-    def _step(self, weights: list[Tensor], lr: float, weight_decay: float) -> None:
-        """Of weights of one shape."""
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        averages = [self._average(weight) for weight in weights]
-        torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
-        ahead = torch._foreach_lerp(gradients, averages, MOMENTUM)
-        moves = orthogonal(torch.stack([each.flatten(1) for each in ahead]), self._dtype)
-        length = 0.2 * max(moves.shape[1:]) ** 0.5
-        torch._foreach_mul_(weights, 1 - lr * weight_decay)
-        torch._foreach_add_(weights, list(moves.view(-1, *weights[0].shape)), alpha=-lr * length)
+    def _ahead(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        """The average of the weight's gradients, counted in, where Nesterov's momentum sees it."""
+        average = self._average(weight).lerp_(gradient, 1 - MOMENTUM)
+        return gradient.lerp(average, MOMENTUM)
 
     def _average(self, weight: Tensor) -> Tensor:
         """The average of its gradients, from zero."""
