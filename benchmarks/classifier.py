@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from undiffuse.data import SOURCES, Splits
 from undiffuse.metrics import Classifier
 from undiffuse.random import keyed
+from undiffuse.training import precision_of
 
 BATCH = 128
 LR = 3e-3
@@ -41,9 +42,9 @@ def fit(splits: Splits, epochs: int, seed: int) -> Classifier:
     optimizer = torch.optim.AdamW(classifier.parameters(), LR, weight_decay=0.01)
     total = epochs * (len(splits.train) // BATCH)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total)
-    begin = time.perf_counter()
+    begin, precision = time.perf_counter(), precision_of("auto", classifier)
     for step, (x, label) in enumerate(batches(splits, epochs, seed), 1):
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast(x.device):
             logits = classifier.logits(x)
         loss = cross_entropy(logits.float(), label, label_smoothing=0.05)
         optimizer.zero_grad()

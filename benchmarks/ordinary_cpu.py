@@ -43,10 +43,10 @@ def main() -> None:
                 beside = measured(recipe, settings)
             steps, step = alone["steps"], alone["step"]
             print(
-                f"{recipe}, {place}: {alone['precision']}; {step:.4g} s a step on {alone['threads']} threads, "
-                f"{100 * alone['optimizer'] / step:.1f} % of it the optimizer, "
-                f"{steps:,} steps in {steps * step / 60:.1f} min; beside a busy core {beside['step']:.4g} s on "
-                f"{beside['threads']} threads, {beside['step'] / step:.2f} times as long",
+                f"{recipe}, {place}: {alone['precision']}, {alone['threads']} threads, {step:.4g} s a step, "
+                f"of it {100 * alone['optimizer'] / step:.1f} % the optimizer; {steps:,} steps in "
+                f"{steps * step / 60:.1f} min; beside a busy core {beside['threads']} threads, "
+                f"{beside['step']:.4g} s, {beside['step'] / step:.2f} times as long",
                 flush=True,
             )
 
