@@ -102,9 +102,7 @@ class Experiment(Underway):
         return experiment
 
     def _note(self, facts: dict[str, Any], files: Fingerprint | None) -> None:
-        """Write down the precision, what was put up with, and the data, if they have changed."""
-        precision = self.state.precision
-        record(self.run.folder, self.state.step, "precision", name=precision.name, why=precision.why)
+        """Write down what was put up with, and the data, if they have changed."""
         for warning in self.warnings:
             record(self.run.folder, self.state.step, "warning", text=warning)
         if files is not None:
