@@ -49,7 +49,7 @@ def test_auto_takes_what_is_fast(machine, gain: float, before: str | None, name:
     machine(gain)
     found = precision_of("auto", NET, before=before)
     assert (found.name, found.slow) == (name, False)
-    factor = f"{gain:.2g} times as fast" if gain >= 1 else f"{1 / gain:.2g} times as slow"
+    factor = f"{gain:.1f} times as fast" if gain >= 1 else f"{1 / gain:.1f} times as slow"
     assert f"bf16 is {factor} as fp32 here (product {100 * gain:.3g} against 100 GFLOP/s" in str(found)
 
 
@@ -58,7 +58,7 @@ def test_a_name_is_obeyed_and_told_off_where_it_is_slow(machine, name: str):
     machine(0.02)
     found = precision_of(name, NET)
     assert (found.name, found.slow) == (name, True)
-    assert f"by name; {name} is 50 times as slow as fp32 here" in found.why
+    assert f"by name; {name} is 50.0 times as slow as fp32 here" in found.why
     machine(2.0)
     assert not precision_of(name, NET).slow
     assert not precision_of("fp32", NET).slow

@@ -84,7 +84,7 @@ def _gain(device: str, half: str) -> tuple[float, str]:
     finally:
         torch.set_num_threads(threads)
     gain = single.time / other.time
-    factor = f"{gain:.2g} times as fast" if gain >= 1 else f"{1 / gain:.2g} times as slow"
+    factor = f"{gain:.1f} times as fast" if gain >= 1 else f"{1 / gain:.1f} times as slow"
     return gain, (
         f"{half} is {factor} as fp32 here (product {other.product:.3g} against {single.product:.3g} GFLOP/s, "
         f"convolution {other.convolution:.3g} against {single.convolution:.3g})"
