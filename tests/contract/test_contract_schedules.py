@@ -245,7 +245,7 @@ def test_slopes_are_derivatives():
 
 
 def test_rows_between_can_be_scaled_on_the_way_back():
-    """The same numbers; the inner gradient is that of sum_i scale_i f_i, the ends stay, and nothing is kept."""
+    """The same numbers; the inner gradient is that of sum_i scale_i f_i, and the ends stay."""
     made, t, scale = Learned(pieces=4).double(), f64(0.2, 0.6, 0.9), f64(1.0, -2.0, 5.0)
     with torch.no_grad():
         made.raw.copy_(f64(0.0, 1.0, -1.0, 0.5))

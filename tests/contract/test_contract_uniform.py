@@ -79,7 +79,7 @@ def test_kl_of_a_uniform(shift, std, width):
 
 
 def test_kl_of_a_uniform_to_one_that_is_hardly_smoothed():
-    """Each end costs std / w times the integral of -log Phi(z), z > 0: to float32 states too, and its slope."""
+    """Each end costs std / w times the integral of -log Phi(z), z > 0: float32 states too."""
     cost = integrate.quad(lambda z: -stats.norm.logcdf(z), 0, 40)[0]
     for dtype, rel in ((torch.float64, 1e-6), (torch.float32, 2e-3)):
         loc, std = torch.tensor([0.7], dtype=dtype), torch.tensor(1e-4, dtype=dtype, requires_grad=True)

@@ -4,8 +4,9 @@
     Smoothed    p(x) = [Phi((x - mean + w/2) / std) - Phi((x - mean - w/2) / std)] / w
 
 The second is the density of a dithered normal number: rounding it to a grid of spacing w that is shifted by
-uniform noise gives a point at x with probability w p(x) (Ziv 1985; Yang et al. 2024). Its logarithm bends within
-a few std of either end and is smooth elsewhere, so that integrals are Gauss-Legendre sums over the pieces.
+uniform noise gives a point at x with probability w p(x) (Ziv 1985; Yang et al. 2024). Its logarithm bends
+within a few std of either end and is smooth elsewhere, so that integrals are Gauss-Legendre sums over the
+pieces.
 """
 
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Uniform(_Alone):
 
     @torch.no_grad()
     def _cuts(self, other: "Smoothed | Normal") -> list[Tensor]:
-        """Where the other's log-density bends, as parts -1/2 to 1/2 of the interval, both of these included."""
+        """Where the other's log-density bends, as parts -1/2 to 1/2 of the interval, both included."""
         ends = [torch.tensor(end, dtype=torch.float64, device=self.loc.device) for end in (-0.5, 0.5)]
         if isinstance(other, Normal):
             return ends

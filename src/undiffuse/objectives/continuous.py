@@ -3,9 +3,9 @@
     L = prior + E_t 1/2 (-d logsnr/dt) SNR_t |x_0 - x_0-hat|^2 (1 - t_1) + decode,    t uniform on [t_1, 1]
 
 (VDM, eqs. 11, 17). Between its ends it does not depend on the schedule, but the spread of its estimate does:
-a `Learned` schedule is trained at its ends by L and between them, with the ends held, to lower the variance: by
-the gradient of the square of each example's middle term in bits per dimension (VDM, section 4.2, appendix I).
-A sum over examples, so that parts of a batch add up to the gradient of the whole.
+a `Learned` schedule is trained at its ends by L and between them, with the ends held, to lower the variance:
+by the gradient of the square of each example's middle term in bits per dimension (VDM, section 4.2, appendix
+I). That is a sum over examples, so that parts of a batch add up to the gradient of the whole.
 """
 
 import math
@@ -26,8 +26,8 @@ from undiffuse.tensors import total
 class Continuous(Objective):
     """The bound of infinitely many steps; `grid` gives its first latent time.
 
-    Raises ValueError without a grid of at least two times; and, when called, unless the kernel is Gaussian with
-    a schedule that is learned or log-linear, and its variance the posterior one.
+    Raises ValueError without a grid of at least two times; and, when called, unless the kernel is Gaussian
+    with a schedule that is learned or log-linear, and its variance the posterior one.
     """
 
     unit = "bits/dim"

@@ -2,8 +2,8 @@
 
 L = E_{t, eps} rho(target - output(x_t, t)),    x_t = alpha_t x_0 + sigma_t eps
 
-where rho is |r|, r^2 or Huber's. With a weight w the residual is that of x_0-hat times sqrt(w(logsnr_t)), so that
-the squared one carries w and every rho is of the same number, whatever the network's output means.
+where rho is |r|, r^2 or Huber's. With a weight w the residual is that of x_0-hat times sqrt(w(logsnr_t)): the
+squared one carries w, and every rho is of the same number, whatever the network's output means.
 """
 
 from typing import Literal

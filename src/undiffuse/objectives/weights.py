@@ -2,8 +2,8 @@
 
 A weight w(logsnr) multiplies the squared error of x_0-hat, and so sqrt(w) the error itself, of which another
 loss than the squared one is taken. A network's own output errs by 1 / c_out as much (see
-`undiffuse.parameterizations.base`), so its error carries sqrt(w) |c_out|. With no weight the error of the output
-counts as it is: for eps that is w = SNR, for v it is w = SNR + 1.
+`undiffuse.parameterizations.base`), so its error carries sqrt(w) |c_out|. With no weight the error of the
+output counts as it is: for eps that is w = SNR, for v it is w = SNR + 1.
 """
 
 from abc import ABC, abstractmethod

@@ -10,8 +10,8 @@ many steps does not depend on what lies between, so u is trained to lower the *v
 
     d/du E[L_i^2] = E[2 L_i dL_i/du]
 
-which is the ordinary gradient with the factor 2 L_i for every row i. `Learned.between` is the schedule that has
-it: the same numbers, with both ends held where they are while u moves, so that the mean of L_i stays too.
+which is the ordinary gradient with the factor 2 L_i for every row i. `Learned.between` is the schedule that
+has it: the same numbers, with both ends held where they are while u moves, so that the mean of L_i stays too.
 """
 
 import math
@@ -111,8 +111,8 @@ class Between(Schedule):
         logsnr_t = l_1 + (l_T - l_1) w(t),    w(t) = (u(t) - u(t_1)) / (1 - u(t_1))
 
     `raw` moves w, which is fixed at t_1 and at 1; the ends l_1 and l_T move with `top` and `span` alone. What
-    comes back for w at times (B,) is multiplied by `row_scale` (B,), float64 on the CPU, unless it is None; it
-    may be set once the loss is known.
+    comes back for w at times (B,) is multiplied by `row_scale` (B,), float64 on the CPU, unless it is None;
+    it may be set once the loss is known.
     """
 
     def __init__(self, of: Learned, first: Tensor) -> None:
