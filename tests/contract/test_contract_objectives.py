@@ -28,6 +28,11 @@ from undiffuse.schedules import LearnedBetas, Linear, LogLinear, grids
 
 KERNEL = Gaussian(Linear(1e-3, 0.3, steps=20))
 X = normals(8, 3)
+RHO = {
+    "l1": torch.abs,
+    "l2": torch.square,
+    "huber": lambda r: torch.where(r.abs() < 1, r.square() / 2, r.abs() - 0.5),
+}
 
 
 @pytest.mark.parametrize("objective", **each(OBJECTIVES))
@@ -46,19 +51,15 @@ def test_one_differentiable_number_an_example(objective, dtype):
     assert objective.unit
 
 
-@pytest.mark.parametrize("loss", ["l1", "l2", "huber"])
+@pytest.mark.parametrize("loss", RHO)
 def test_simple_is_the_mean_error_of_the_noise(loss):
     model, u, eps = small_model(parameterization=Eps()), torch.arange(8).double() / 8, normals(8, 3, seed=3)
     t = place(grids.uniform(20), u)
     alpha, sigma = (c[:, None] for c in KERNEL.alpha_sigma(t))
     error = (model.network(alpha * X + sigma * eps, t) - eps).abs()
-    expected = {
-        "l1": error,
-        "l2": error.square(),
-        "huber": torch.where(error < 1, error.square() / 2, error - 0.5),
-    }[loss].mean(1)
-    found = Simple(loss, times=At(u), grid=grids.uniform(20))(model, X, Replay(eps))
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    for weight in (None, SNR()):  # the SNR on x_0-hat is no weight on the noise, whatever the loss
+        found = Simple(loss, weight, At(u), grids.uniform(20))(model, X, Replay(eps))
+        torch.testing.assert_close(found, RHO[loss](error).mean(1), rtol=1e-9, atol=1e-9)
 
 
 class Says(torch.nn.Module):
@@ -72,9 +73,11 @@ class Says(torch.nn.Module):
         return self.parameterization.target(torch.tanh(x_t), x_t, t, KERNEL)
 
 
+@pytest.mark.parametrize("loss", RHO)
 @pytest.mark.parametrize("weight", **each(WEIGHTS))
 @pytest.mark.parametrize("parameterization", **each(AFFINE))
-def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(weight, parameterization):
+def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(loss, weight, parameterization):
+    """It is rho(sqrt(w) (x_0-hat - x_0)), whose square is the weighted squared error."""
     u, eps = torch.arange(8).double() / 8 + 0.1, normals(8, 3, seed=3)
     t = place(grids.uniform(20), u)
     x_t = KERNEL.marginal(X, t).sample(Replay(eps))
@@ -82,9 +85,9 @@ def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(weight, para
     cut = {"MinSNR": snr.clamp(max=getattr(weight, "gamma", 0)), "Truncated": snr.clamp(min=1), "SNR": snr}[
         type(weight).__name__
     ]
-    expected = cut * (torch.tanh(x_t) - X).square().mean(1)
+    expected = RHO[loss](cut.sqrt()[:, None] * (torch.tanh(x_t) - X)).mean(1)
     model = Denoiser(Says(parameterization), KERNEL, parameterization)
-    found = Simple("l2", weight, At(u), grids.uniform(20))(model, X, Replay(eps))
+    found = Simple(loss, weight, At(u), grids.uniform(20))(model, X, Replay(eps))
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
 
 

@@ -244,12 +244,20 @@ def test_slopes_are_derivatives():
         torch.testing.assert_close(schedule.slope(t), found, rtol=1e-6, atol=1e-6)
 
 
-def test_rows_can_be_scaled_on_the_way_back():
-    """The inner gradient is that of sum_i scale_i f_i; the ends keep that of sum_i f_i."""
+def test_rows_between_can_be_scaled_on_the_way_back():
+    """The same numbers; the inner gradient is that of sum_i scale_i f_i, and the ends stay."""
     made, t, scale = Learned(pieces=4).double(), f64(0.2, 0.6, 0.9), f64(1.0, -2.0, 5.0)
-    plain = torch.autograd.grad((scale * made.logsnr(t)).sum(), made.raw)[0]
-    ends = torch.autograd.grad(made.logsnr(t).sum(), (made.top, made.span))
-    made.row_scale = scale
-    found = torch.autograd.grad(made.logsnr(t).sum(), (made.raw, made.top, made.span))
-    torch.testing.assert_close(found[0], plain)
-    torch.testing.assert_close(found[1:], ends)
+    with torch.no_grad():
+        made.raw.copy_(f64(0.0, 1.0, -1.0, 0.5))
+    for name in ("logsnr", "slope"):
+        held = made.between(f64(0.1))
+        torch.testing.assert_close(getattr(held, name)(t), getattr(made, name)(t))
+        plain = torch.autograd.grad((scale * getattr(held, name)(t)).sum(), made.raw)[0]
+        held.row_scale = scale
+        found = torch.autograd.grad(getattr(held, name)(t).sum(), made.raw)[0]
+        torch.testing.assert_close(found, plain)
+    for end in (0.1, 1.0):
+        moved = torch.autograd.grad(made.between(f64(0.1)).logsnr(f64(end)), (made.raw, made.top, made.span))
+        own = torch.autograd.grad(made.logsnr(f64(end)), (made.top, made.span))
+        torch.testing.assert_close(moved[0], torch.zeros(4).double(), rtol=0, atol=1e-14)
+        torch.testing.assert_close(moved[1:], own)

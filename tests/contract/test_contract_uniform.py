@@ -61,18 +61,33 @@ def test_draws_of_a_smoothed(p):
     assert abs(float(x.var()) / var - 1) < 5 * (2 / n) ** 0.5
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0])
-@pytest.mark.parametrize("std", [0.05, 0.5, 4.0])
-def test_kl_of_a_uniform(shift, std):
-    """To a smoothed and to a normal, against quadrature."""
+@pytest.mark.parametrize("width", [1.0, 0.6, 2.0])
+@pytest.mark.parametrize("shift", [0.0, 1e-3, 0.3, 2.0])
+@pytest.mark.parametrize("std", [1e-4, 0.003, 0.05, 0.5, 4.0])
+def test_kl_of_a_uniform(shift, std, width):
+    """To a smoothed and to a normal, against quadrature cut where the smoothed one bends."""
     q = Uniform(f64(0.0), f64(1.0))
-    for p in (Smoothed(f64(shift), f64(std**2), f64(1.0)), Normal(f64(shift), f64(std**2))):
-        points = [b for b in (shift - 0.5, shift + 0.5, shift) if abs(b) < 0.5]
-        found = integrate.quad(
-            lambda x, p=p: -p.log_prob(f64(x)).item(), -0.5, 0.5, points=points or None, limit=99
-        )[0]
-        assert q.kl(p).item() == pytest.approx(found, rel=2e-3)
+    bends = (shift + side * width / 2 + k * std for side in (-1, 1) for k in (-30, -9, -3, 0, 3, 9, 30))
+    cuts = [-0.5, *sorted(b for b in bends if abs(b) < 0.5), 0.5]
+    for p in (Smoothed(f64(shift), f64(std**2), f64(width)), Normal(f64(shift), f64(std**2))):
+        pieces = (
+            integrate.fixed_quad(lambda x, p=p: -p.log_prob(torch.from_numpy(x)).numpy(), *ends, n=60)[0]
+            for ends in itertools.pairwise(cuts)
+        )
+        assert q.kl(p).item() == pytest.approx(sum(pieces), rel=1e-6)
     assert q.entropy() == 0 and Uniform(f64(0.0), f64(2.0)).entropy().item() == pytest.approx(math.log(2))
+
+
+def test_kl_of_a_uniform_to_one_that_is_hardly_smoothed():
+    """Each end costs std / w times the integral of -log Phi(z), z > 0: float32 states too."""
+    cost = integrate.quad(lambda z: -stats.norm.logcdf(z), 0, 40)[0]
+    for dtype, rel in ((torch.float64, 1e-6), (torch.float32, 2e-3)):
+        loc, std = torch.tensor([0.7], dtype=dtype), torch.tensor(1e-4, dtype=dtype, requires_grad=True)
+        width = torch.tensor(0.25, dtype=dtype)
+        found = Uniform(loc, width).kl(Smoothed(loc, std.square(), width))
+        assert found.item() == pytest.approx(2 * 1e-4 / 0.25 * cost, rel=rel)
+        (slope,) = torch.autograd.grad(found.sum(), std)
+        assert slope.item() == pytest.approx(2 / 0.25 * cost, rel=rel)
 
 
 def test_a_uniform_lies_in_its_interval():

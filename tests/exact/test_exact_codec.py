@@ -16,7 +16,7 @@ from undiffuse.bounds.chains import Costs
 from undiffuse.codec import planning
 from undiffuse.codec.alphabet import lattice
 from undiffuse.codec.chain import Chain
-from undiffuse.codec.channel import _blocks, _draws, _pick
+from undiffuse.codec.channel import CANDIDATES, _blocks, _draws, _pick, _rank
 from undiffuse.codec.coder import QueueReader, QueueWriter, Stack
 from undiffuse.codec.rounding import Follower, Recorder
 from undiffuse.distributions import Normal
@@ -237,3 +237,14 @@ def test_a_chain_draws_by_closed_laws():
     chain = Chain(gaussian(), (3,), codec.Plan(20, (4, 19)), grids.uniform(20))
     assert all(chain.forward(i, np.zeros((1, 3)), Recorder(), 0).closed for i in (1, 2))
     assert not chain.prior(1, Recorder(), 0).closed
+
+
+@pytest.mark.parametrize("bits", [0.0, 3.3, 7.0])
+def test_a_picks_number_costs_what_its_law_says(bits):
+    """The law falls like j^-(1 + 1/(I + 1.6)) over the candidates, I bits of KL (Theis & Ahmed 2022)."""
+    weights = np.arange(1, CANDIDATES + 1) ** -(1 + 1 / (bits + 1.6))
+    for number in (1, 2, 40, 700):
+        out = QueueWriter()
+        out.push(_rank(round(10 * bits), 2000), np.full(2000, number - 1, np.int32))
+        cost = 32 * len(out.words()) / 2000
+        assert cost == pytest.approx(-np.log2(weights[number - 1] / weights.sum()), abs=0.05)

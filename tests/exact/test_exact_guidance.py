@@ -167,3 +167,19 @@ def test_the_bound_of_labelled_rows_uses_their_labels():
     for label in (-1, 0, 1, 2):
         alone = objective(model.given(label), x, keyed(0))
         torch.testing.assert_close(together[labels == label], alone[labels == label])
+
+
+def test_a_classifier_is_asked_at_the_time_of_the_state_that_it_sees():
+    """Of a step to s at s, of the decoder at 0, of the prior at 1, of a prediction at t."""
+    w, prior = f64(0.3, -0.2, 0.1), gaussian(0.2, 0.0, -1.0)
+    model = prior * NoisyClassifier(Plane(w), 1, 1.7)
+    for found, base, time in (
+        (model.step(X, T, S), prior.step(X, T, S), S),
+        (model.decode(X, T), prior.decode(X, T), 0.0),
+        (model.prior(X), prior.prior(X), 1.0),
+    ):
+        slope = 1.7 * torch.sigmoid(-(base.mean @ w + time))[:, None] * w
+        torch.testing.assert_close(found.mean, base.mean + base.var * slope)
+    alpha, sigma = KERNEL.alpha_sigma(T)
+    slope = 1.7 * torch.sigmoid(-(X @ w + T))[:, None] * w
+    torch.testing.assert_close(model.predict(X, T), prior.predict(X, T) + sigma**2 / alpha * slope)

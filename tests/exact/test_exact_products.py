@@ -8,18 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from oracles import GaussianReverse, f64, law_of, normals
+from oracles import Constant as Said
+from oracles import GaussianReverse, conditioned, f64, law_of, normals
 from undiffuse import bounds
 from undiffuse.distributions import Normal
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
-from undiffuse.posteriors import Annealed, Constant, Known, Linearised, Noisy, Product
+from undiffuse.posteriors import Annealed, Constant, Known, Linearised, Noisy, Odds, Product
+from undiffuse.posteriors import Linear as Measurement
+from undiffuse.posteriors.operators import Matrix
 from undiffuse.random import Streams, keyed
 from undiffuse.samplers import Ancestral, reverse, sample, start
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, Schedule, grids
 
 MEAN, VAR = f64(0.3, -1.0, 0.0), f64(0.4, 1.0, 2.5)
+ONES = torch.ones(4, 2).double()
 Y, STD = f64(1.0, 0.2, -3.0), 0.7
 CHAINS = pytest.mark.parametrize(
     ("schedule", "steps"),
@@ -224,3 +228,36 @@ def test_the_bound_of_a_product_starts_at_its_prior():
     q = product.kernel.marginal(normals(4, 3), f64(1.0))
     expected = q.kl(Normal(*times(f64(0.0), f64(1.0), Y, STD))).sum(1)
     torch.testing.assert_close(bound.prior, expected)
+
+
+@pytest.mark.parametrize(("rule", "power"), [(Constant, lambda t: 1.0), (Annealed, lambda t: 1 - t)])
+def test_the_prediction_is_that_of_the_power_of_the_factor(rule, power):
+    """Tweedie's formula for q(x_t) r(x_t)^power: (x_t + sigma^2 d log / d x_t) / alpha; of bits, the odds."""
+    exact = GaussianReverse(Gaussian(Linear(1e-3, 0.3, steps=20)), MEAN, VAR)
+    for t in f64(0.1, 0.6, 1.0):
+        alpha, sigma = exact.kernel.alpha_sigma(t)
+        x_t, (m, v) = normals(5, 3).requires_grad_(), exact.law(t)
+        log = -0.5 * ((x_t - m).square() / v + power(t) * (x_t - Y).square() / STD**2).sum()
+        expected = (x_t + sigma**2 * torch.autograd.grad(log, x_t)[0]) / alpha
+        torch.testing.assert_close(rule(exact, Noisy(Y, STD)).predict(x_t.detach(), t), expected.detach())
+    odds, bits, x = f64(0.7, -2.0), Denoiser(Said(f64(0.3, 1.0)), Binomial(ConstantFraction(), 0.2)), ONES
+    found = rule(bits, Odds(odds)).predict(x, f64(0.6))
+    torch.testing.assert_close(found, torch.sigmoid(f64(0.3, 1.0) + power(0.6) * odds).expand(4, 2))
+
+
+@pytest.mark.parametrize("power", [1.0, 0.3, f64(0.3)])
+def test_a_power_of_a_measurement_is_one_with_wider_noise(power):
+    """N(y; A x, s^2)^c is N(y; A x, s^2 / c) up to a constant; of many elements the mean."""
+    matrix, mean = normals(2, 3, seed=1), normals(4, 3, seed=2)
+    found = Measurement(Matrix(matrix), f64(1.0, -0.5), 0.6).times(Normal(mean, VAR), power)
+    for row, (ours, width) in zip(
+        mean, zip(found.mean, found.root @ found.root.mT, strict=True), strict=True
+    ):
+        noise = 0.6**2 / float(power) * torch.eye(2).double()
+        right, cov, _ = conditioned(row, torch.diag(VAR), matrix, f64(1.0, -0.5), noise)
+        torch.testing.assert_close((ours, width), (right, cov))
+    many = Normal(normals(2, 40), f64(0.5))
+    found = Measurement(lambda x: x[:, :3], torch.ones(3).double(), 0.6).times(many, power)
+    gain = float(power) * 0.5 / (float(power) * 0.5 + 0.6**2)
+    torch.testing.assert_close(found.mean[:, :3], many.mean[:, :3] + gain * (1 - many.mean[:, :3]))
+    torch.testing.assert_close(found.mean[:, 3:], many.mean[:, 3:])

@@ -14,7 +14,8 @@ from shell import good, refused, train, undiffuse
 
 import undiffuse as library
 from undiffuse.metrics import parzen
-from undiffuse.recipes import PaperRow, load_data, protocol, reproduce
+from undiffuse.recipes import PaperRow, load_data, parzen_of, protocol, reproduce
+from undiffuse.recipes.recipe import source_of
 
 BITS = [
     "heartbeat",
@@ -129,6 +130,11 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     with Image.open("some.png") as image:
         assert image.width > 100 and len(np.unique(np.asarray(image.convert("L")))) > 10
     good("evaluate", run, "--parzen", "--samples", 10, "--steps", 2)
+    levels, fixed = source_of(loaded.recipe).load().train, protocol(loaded)
+    inner, unit = (levels > 0) & (levels < 16), fixed.unit(data)  # at the ends they are cut
+    away = (unit - levels / 16)[inner]
+    assert abs(float(away.mean())) < 5 / (16 * math.sqrt(12 * len(away))) and away.abs().max() < 0.51 / 16
+    assert torch.equal(fixed.test, load_data(loaded.recipe).test[:].floor() / 16)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +188,15 @@ def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch,
     assert "--minutes 0" in refused("reproduce", "2015", "--minutes", 0)
     endless = undiffuse("reproduce", "2015", "--minutes", "inf", "--rows", recipes[0], "--out", "endless")
     assert endless.code == 0 and "20 steps" in " ".join(endless.out.split())
+
+
+def test_a_row_of_parzen_windows_is_in_bits(runs: Path):
+    """As its unit says: the nats of `evaluate --parzen` over ln 2."""
+    row = PaperRow("digits", "digits", "Parzen", "317", "bits/image", "fewer")
+    run = library.load(runs / "digits")
+    ticks, work = reproduce.measuring(row, runs / "digits", torch.device("cpu"), samples=10)
+    calls = list[int]()
+    found = work(lambda: calls.append(1))
+    exact = parzen_of(run, protocol(run), 10, steps=12).nats
+    assert found.ours.mean == pytest.approx(exact.mean / math.log(2), rel=1e-6)
+    assert found.ours.se == pytest.approx(exact.se / math.log(2), rel=1e-6) and len(calls) == ticks

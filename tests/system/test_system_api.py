@@ -1,5 +1,7 @@
 """The names that the design promises, and a run in Python."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 import undiffuse
 from undiffuse.recipes import load_data
+from undiffuse.training import checkpoint
 
 
 def test_promised_names():
@@ -95,3 +98,27 @@ def test_training_lowers_the_bound(tmp_path: Path):
     first, last = (undiffuse.load(run) for run in runs)
     data = load_data(first.recipe).test
     assert last.bits(data).mean() < first.bits(data).mean() - 0.3
+
+
+@pytest.mark.parametrize("place", ["verify", "_load"])
+def test_a_run_is_loaded_while_its_checkpoints_come_and_go(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, place: str
+):
+    """A writer with keep=1 removes what is read, twice; a checkpoint that is damaged stays an error."""
+    run, step = copy("points"), 7
+    root, real = run / "checkpoints", getattr(checkpoint, place)
+    newest = checkpoint.load(checkpoint.latest(root))
+
+    def hindered(path: Path, *more: object, **named: object) -> object:
+        nonlocal step
+        if step < 9:
+            checkpoint.save(root, replace(newest, step=step), keep=1)
+            step += 1
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(checkpoint, place, hindered)
+    loaded = undiffuse.load(run)
+    assert loaded.step == 8 and [p.name for p in checkpoint.steps(root)] == ["step-00000008"]
+    (root / "step-00000008" / "average.safetensors").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"average\.safetensors: damaged"):
+        undiffuse.load(run)

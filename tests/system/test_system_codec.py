@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 from shell import good, refused, tree, undiffuse
 
+import undiffuse as library
+from undiffuse import bounds, codec
 from undiffuse.codec.container import pack, unpack
+from undiffuse.recipes import load_data, weighing
 
 FEW = ["--steps", "3", "--no-bound"]
 
@@ -200,3 +203,16 @@ def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
     assert "nothing was written" in told and not (tmp_path / "p.und").exists()
     good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, "--no-verify")
     assert (tmp_path / "p.und").exists()
+
+
+@pytest.mark.parametrize("method", ["lossless", "channel"])
+def test_the_bound_beside_a_file_is_that_of_its_chain(runs, method):
+    """In bits per dimension, as `bounds.evaluate` has it for the planned model."""
+    run, plan = library.load(runs / "digits"), codec.Plan(12, (3, 7, 11))
+    raw, grid = load_data(run.recipe).test[:12], plan.grid(run.grid)
+    model = codec.planned(codec.prepared(run.model, method), grid, plan)
+    exact = bounds.evaluate(model, raw, grid=grid, encode=run.space.encode).total
+    mean, error = weighing.chain_bound(run, plan, raw, method)
+    assert mean == pytest.approx(exact.mean, rel=1e-5) and error == pytest.approx(exact.se, rel=1e-3)
+    *points, (rate, left) = weighing.bound_curve(run, plan, raw, method)
+    assert rate == pytest.approx(exact.mean, abs=5 * exact.se) and left == 0 < points[-1][1]

@@ -248,3 +248,19 @@ def test_of_a_class(tmp_path: Path):
 def test_help_teaches(verb: str):
     out = good(verb, "--help")
     assert f"undiffuse {verb} runs/" in out and "Examples" in out
+
+
+def test_noise_has_the_unit_of_the_data(runs: Path):
+    """r as a function of raw data is N(y; raw, std^2): std of levels is from -1 to 1."""
+    for kind, y, std, unit in (
+        ("vectors", torch.tensor([6.0, 1.0, 4.0]), 0.5, 1.0),
+        ("digits", None, 0.3, 8.0),
+    ):
+        run = library.load(runs / kind)
+        raw = load_data(run.recipe).test[:4]
+        y = raw[0] if y is None else y
+        away = (raw.double() - y.double()).flatten(1) / (std * unit)
+        for factor in (run.noisy(y, std), run.measured(posteriors.operators.Identity(), y, std)):
+            log_r = factor.log(run.space.encode(raw))
+            expected = -0.5 * away.square().sum(1)
+            torch.testing.assert_close(log_r - log_r[0], expected - expected[0], rtol=1e-4, atol=1e-4)

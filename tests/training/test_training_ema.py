@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from toy import new_state, steps
 
 from undiffuse.training import EMA
 
@@ -51,3 +52,14 @@ def test_applied_swaps_and_puts_back(error: type[BaseException] | None):
         pass
     assert module.weight.item() == 4.0
     assert float(ema.average["weight"]) == 2.0
+
+
+def test_training_warms_the_average_up_from_its_first_step():
+    """Step number n, from 0, moves it by 1 - (1 + n) / (10 + n) of the way until that is the decay."""
+    state = new_state(steps=6, ema=0.25)
+    expected = {name: p.detach().double().clone() for name, p in state.model.named_parameters()}
+    for n, decay in enumerate((1 / 10, 2 / 11, 0.25, 0.25)):
+        assert steps(state, count=1)[0].step == n + 1
+        for name, p in state.model.named_parameters():
+            expected[name] += (1 - decay) * (p.detach().double() - expected[name])
+            torch.testing.assert_close(state.ema.average[name].double(), expected[name], rtol=1e-6, atol=1e-7)

@@ -11,7 +11,7 @@ from toy import new_state, settings, steps, tensors
 from undiffuse.objectives import Continuous, Importance, Independent, Simple, Stratified, Variational
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Batch, normal, uniform
-from undiffuse.schedules import grids
+from undiffuse.schedules import Learned, LearnedBetas, grids
 from undiffuse.training import Batches, LabelBatches
 from undiffuse.training.parallel import placed, whole
 
@@ -67,18 +67,26 @@ def test_noise_of_a_batch_is_normal_and_uniform():
     assert abs(u.mean() - 0.5) < 5 / (12 * n) ** 0.5
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_parts_make_the_step_of_the_whole(objective):
+LEARNED = [
+    (Continuous(grid=GRID), Learned),
+    (Continuous(times=Importance(4), grid=GRID), Learned),
+    (Variational(grid=GRID), Learned),
+    (Variational(grid=GRID), LearnedBetas),
+]
+
+
+@pytest.mark.parametrize(("objective", "schedule"), [(each, None) for each in OBJECTIVES] + LEARNED)
+def test_parts_make_the_step_of_the_whole(objective, schedule):
     """Up to rounding, noise and times of every row included; importance learns from all parts."""
     times = objective.times
     found = {}
-    for parts in (1, 2, 4):
+    for parts in (1, 2, 4, 8):
         if isinstance(times, Importance):
             times.restore({"squares": [-1.0] * 4})
-        state = new_state(accumulate=parts)
+        state = new_state(accumulate=parts, schedule=None if schedule is None else schedule())
         reports = steps(state, objective, 4)
         found[parts] = [r.loss for r in reports], tensors(state), times.state()
-    for losses, weights, learned in (found[2], found[4]):
+    for losses, weights, learned in (found[2], found[4], found[8]):
         assert losses == pytest.approx(found[1][0], rel=2e-5)
         assert learned.keys() == found[1][2].keys()
         for name, values in learned.items():

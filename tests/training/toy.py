@@ -9,7 +9,7 @@ from oracles import normals
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Independent, Objective, Simple
-from undiffuse.schedules import LogLinear
+from undiffuse.schedules import LogLinear, Schedule
 from undiffuse.training import Batches, Progress, Settings, State, train
 
 DATA = normals(40, 2).float()
@@ -45,8 +45,10 @@ class Told(Objective):
         return self.function(*arguments)
 
 
-def new_state(dropout: float = 0.0, seed: int = 0, **changes: object) -> State:
-    return State(Denoiser(Net(dropout, seed), Gaussian(LogLinear())), settings(**changes))
+def new_state(
+    dropout: float = 0.0, seed: int = 0, schedule: Schedule | None = None, **changes: object
+) -> State:
+    return State(Denoiser(Net(dropout, seed), Gaussian(schedule or LogLinear())), settings(**changes))
 
 
 def batches(size: int = 8) -> Batches:

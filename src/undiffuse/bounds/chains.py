@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
+from undiffuse.ambient import unaided
 from undiffuse.bounds.contexts import decoder_scale, squared_error
 from undiffuse.bounds.optimal import check_fixed
 from undiffuse.kernels import Gaussian
@@ -75,6 +76,7 @@ class Costs:
         return Best(tuple(places), cost + self.prior)
 
 
+@unaided
 @torch.no_grad()
 def costs(
     model: Denoiser,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
+from undiffuse.ambient import unaided
 from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.schedules.grids import check_grid
@@ -39,6 +40,7 @@ class StepEntropies:
     excess: Estimate
 
 
+@unaided
 @torch.no_grad()
 def step_entropies(
     model: ReverseProcess,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
+from undiffuse.ambient import unaided
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.schedules.grids import check_grid
@@ -52,6 +53,7 @@ class Nelbo:
         return Nelbo(*(getattr(self, part.name)[:count] for part in fields(self)))
 
 
+@unaided
 @torch.no_grad()
 def nelbo(
     model: ReverseProcess,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
+from undiffuse.ambient import unaided
 from undiffuse.bounds.estimate import Streamed
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
@@ -31,6 +32,7 @@ from undiffuse.schedules.grids import check_grid
 from undiffuse.tensors import dims, total
 
 
+@unaided
 @torch.no_grad()
 def optimal_variance(
     model: Denoiser,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
+from undiffuse.ambient import unaided
 from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.bounds.evaluate import count_calls
 from undiffuse.bounds.nelbo import Nelbo, nelbo
@@ -49,6 +50,7 @@ class Progressive:
     decode: Estimate
 
 
+@unaided
 @torch.no_grad()
 def progressive(
     model: ReverseProcess,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from undiffuse.ambient import unaided
 from undiffuse.codec.alphabet import numbers_of
 from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.channel import Channel
@@ -28,6 +29,7 @@ PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and exam
 KNOTS, WORTH = 17, 2**11  # of variances by context, at most, and how many values are worth one
 
 
+@unaided
 def compress(
     model: ReverseProcess,
     x: Tensor,
@@ -70,6 +72,7 @@ def compress(
     return pack(header, packed)
 
 
+@unaided
 def decompress(
     model: ReverseProcess,
     data: bytes,

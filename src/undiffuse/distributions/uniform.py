@@ -4,11 +4,13 @@
     Smoothed    p(x) = [Phi((x - mean + w/2) / std) - Phi((x - mean - w/2) / std)] / w
 
 The second is the density of a dithered normal number: rounding it to a grid of spacing w that is shifted by
-uniform noise gives a point at x with probability w p(x) (Ziv 1985; Yang et al. 2024). Integrals against it
-are Gauss-Legendre sums.
+uniform noise gives a point at x with probability w p(x) (Ziv 1985; Yang et al. 2024). Its logarithm bends
+within a few std of either end and is smooth elsewhere, so that integrals are Gauss-Legendre sums over the
+pieces.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NoReturn
 
 import numpy as np
@@ -21,7 +23,7 @@ from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, uniform
 
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(12))
-TAILS = 8.0  # standard deviations that an entropy is integrated over
+TAILS = 8.0  # standard deviations about an end of a smoothed interval in which its log-density bends
 
 
 class _Alone(Distribution):
@@ -82,9 +84,25 @@ class Uniform(_Alone):
         if not isinstance(other, Smoothed | Normal):
             raise TypeError(f"KL from a Uniform is known to a Smoothed or a Normal, not to {other!r}")
         mean = torch.zeros((), dtype=torch.float64)
-        for node, w in zip(NODES.tolist(), WEIGHTS.tolist(), strict=True):
-            mean = mean + w / 2 * other.log_prob(self.loc + self.width * (node / 2))
+        for begin, end in pairwise(self._cuts(other)):
+            if not bool((end > begin).any()):
+                continue
+            for node, w in zip(NODES.tolist(), WEIGHTS.tolist(), strict=True):
+                part = (begin + end + (end - begin) * node) / 2
+                mean = mean + w / 2 * (end - begin) * other.log_prob(self.loc + self.width * part)
         return -self.entropy() - mean
+
+    @torch.no_grad()
+    def _cuts(self, other: "Smoothed | Normal") -> list[Tensor]:
+        """Where the other's log-density bends, as parts -1/2 to 1/2 of the interval, both included."""
+        ends = [torch.tensor(end, dtype=torch.float64, device=self.loc.device) for end in (-0.5, 0.5)]
+        if isinstance(other, Normal):
+            return ends
+        half, reach = other.width.double() / 2, TAILS * other.var.double().sqrt()
+        inner = (half - reach).clamp(min=0)
+        middle = (other.loc.double() - self.loc) / self.width
+        places = (-half - reach, -half, -inner, inner, half, half + reach)
+        return [ends[0], *((middle + x / self.width).clamp(*ends) for x in places), ends[1]]
 
     def rows(self, index: Tensor) -> "Uniform":
         """Intervals of the rows."""

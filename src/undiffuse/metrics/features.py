@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from undiffuse import tensorfile
+from undiffuse.ambient import unaided
 from undiffuse.files import atomic
 from undiffuse.metrics.inception import InceptionV3
 
@@ -171,6 +172,7 @@ def load_features(path: str | Path) -> Extractor:
     return made.float().eval().requires_grad_(False)
 
 
+@unaided
 @torch.no_grad()
 def extract(extractor: Extractor, batches: Iterable[Tensor]) -> Tensor:
     """Features ``(N, D)``, float32 on the CPU, of examples that come in batches ``(B, *shape)``."""

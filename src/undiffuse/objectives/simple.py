@@ -1,6 +1,9 @@
 """The simple objective: the mean error of the network's own output (Ho et al. 2020, eq. 14).
 
-L = E_{t, eps} w(logsnr_t) |target - output(x_t, t)|^p,    x_t = alpha_t x_0 + sigma_t eps
+L = E_{t, eps} rho(target - output(x_t, t)),    x_t = alpha_t x_0 + sigma_t eps
+
+where rho is |r|, r^2 or Huber's. With a weight w the residual is that of x_0-hat times sqrt(w(logsnr_t)): the
+squared one carries w, and every rho is of the same number, whatever the network's output means.
 """
 
 from typing import Literal
@@ -14,6 +17,7 @@ from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times, place
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Affine
+from undiffuse.tensors import like
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.smooth_l1_loss}
 
@@ -51,16 +55,15 @@ class Simple(Objective):
         return self.times.balance(u, self.error(model, model.output(x_t, t)[0], x_0, x_t, t))
 
     def error(self, model: Denoiser, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The weighted mean error of this output at x_t, (B,)."""
+        """The mean error of this output at x_t, weighted, (B,)."""
         kernel, said = model.kernel, model.parameterization
         assert isinstance(kernel, Gaussian) and isinstance(said, Affine)
         target = said.target(x_0, x_t, t, kernel)
-        error = self.loss(output, target, reduction="none").flatten(1).mean(1)
-        if self.weight is None:
-            return error
-        c_out = said.coefficients(t, kernel)[1]
-        scale = self.weight(kernel.schedule.logsnr(t)) * c_out.square()
-        return error * scale.to(error.device, error.dtype)
+        if self.weight is not None:
+            c_out = said.coefficients(t, kernel)[1]
+            scale = like((self.weight(kernel.schedule.logsnr(t)) * c_out.square()).sqrt(), x_0)
+            output, target = scale * output, scale * target
+        return self.loss(output, target, reduction="none").flatten(1).mean(1)
 
 
 def _check_fixed(model: Denoiser) -> None:

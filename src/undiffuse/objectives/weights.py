@@ -1,8 +1,9 @@
 """Weights of the simple objective, functions of the log-SNR.
 
-A weight w(logsnr) multiplies the squared error of x_0-hat. A network's own output errs by 1 / c_out as
-much (see `undiffuse.parameterizations.base`), so its squared error carries w c_out^2. With no weight
-the error of the output counts as it is: for eps that is w = SNR, for v it is w = SNR + 1.
+A weight w(logsnr) multiplies the squared error of x_0-hat, and so sqrt(w) the error itself, of which another
+loss than the squared one is taken. A network's own output errs by 1 / c_out as much (see
+`undiffuse.parameterizations.base`), so its error carries sqrt(w) |c_out|. With no weight the error of the
+output counts as it is: for eps that is w = SNR, for v it is w = SNR + 1.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from torch import Tensor
 
 
 class Weight(ABC):
-    """A weight on the squared error of x_0-hat."""
+    """A weight on the squared error of x_0-hat, its root on the error."""
 
     @abstractmethod
     def __call__(self, logsnr: Tensor) -> Tensor:

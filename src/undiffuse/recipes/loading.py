@@ -25,8 +25,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     plan = Plan(read(str(folder / "recipe.yaml")))
     shape, levels = tuple(facts["shape"]), facts["levels"]
     model = plan.denoiser(shape, levels, facts["classes"])
-    newest = checkpoint.latest(folder / "checkpoints")
-    weights = checkpoint.load_average(newest)
+    newest, weights = _newest(folder / "checkpoints")
     try:
         model.load_state_dict(weights | _buffers(model), strict=True)
     except RuntimeError as error:
@@ -34,6 +33,18 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     model.to(device).eval().requires_grad_(False)
     step = int(newest.name.removeprefix("step-"))
     return run_of(folder, plan, model, facts, step)
+
+
+def _newest(root: Path) -> tuple[Path, dict[str, Tensor]]:
+    """The newest checkpoint and its averaged weights; the next one's, if a training removed it meanwhile."""
+    newest = checkpoint.latest(root)
+    while True:
+        try:
+            return newest, checkpoint.load_average(newest)
+        except (ValueError, OSError):
+            tried, newest = newest, checkpoint.latest(root)
+            if newest == tried:
+                raise
 
 
 def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int) -> Run:

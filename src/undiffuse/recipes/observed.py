@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from undiffuse.ambient import unaided
 from undiffuse.data import Affine
 from undiffuse.posteriors import Factor, Known, Linear, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
@@ -73,6 +74,7 @@ def noisy(run: "Run", raw: Tensor, std: float) -> Noisy:
     return Noisy(_numbers(run, raw), float(width) if isinstance(width, Tensor) and not width.ndim else width)
 
 
+@unaided
 def measured(run: "Run", operator: Operator | str, raw: Tensor, std: float) -> Linear:
     """What a linear operator, such as "downsample:4", made of an example, with noise of width std.
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from undiffuse.ambient import single
 from undiffuse.data import Source, Space, Splits, dequantized, space_of
 from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser
@@ -65,6 +66,7 @@ class Plan:
         """The full recipe, every default written out."""
         return {"about": "", "data": {}} | self._part.describe()
 
+    @single()
     def denoiser(self, shape: tuple[int, ...], levels: int | None, classes: int = 0) -> Denoiser:
         """The model for data of this shape and number of levels (None: continuous) and of classes."""
         kernel: Kernel = self["kernel"].build()

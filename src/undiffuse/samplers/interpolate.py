@@ -21,6 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from undiffuse.ambient import unaided
 from undiffuse.kernels import Kernel
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, Streams, root, uniform
@@ -31,6 +32,7 @@ from undiffuse.samplers.onward import onward
 from undiffuse.schedules import grids
 
 
+@unaided
 @torch.no_grad()
 def interpolate(
     model: ReverseProcess,

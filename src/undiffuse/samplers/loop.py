@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.ambient import unaided
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator, Streams, root
@@ -24,6 +25,7 @@ from undiffuse.tensors import micro_batch
 Walk = Coroutine[tuple[float, Tensor], None, Any]
 
 
+@unaided
 @torch.no_grad()
 def reverse(
     model: ReverseProcess,
@@ -81,6 +83,7 @@ def like_of(model: ReverseProcess, shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(shape, dtype=weights.dtype, device=weights.device)
 
 
+@unaided
 def start(model: ReverseProcess, like: Tensor, generator: Generator) -> Tensor:
     """A draw x_1 of the prior, of the shape, dtype and device of `like`."""
     return model.prior(like).sample(generator)

@@ -6,7 +6,7 @@ from undiffuse.schedules import grids
 from undiffuse.schedules.base import Schedule, log_kept
 from undiffuse.schedules.betas import Betas
 from undiffuse.schedules.cosine import Cosine
-from undiffuse.schedules.learned import Learned, LearnedBetas
+from undiffuse.schedules.learned import Between, Learned, LearnedBetas
 from undiffuse.schedules.rates import Linear, Quadratic, Sigmoid
 from undiffuse.schedules.simple import ConstantFraction, LogLinear
 
@@ -32,6 +32,7 @@ __all__ = [
     "GRIDS",
     "SCHEDULES",
     "Betas",
+    "Between",
     "ConstantFraction",
     "Cosine",
     "Learned",

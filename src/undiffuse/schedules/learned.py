@@ -10,8 +10,8 @@ many steps does not depend on what lies between, so u is trained to lower the *v
 
     d/du E[L_i^2] = E[2 L_i dL_i/du]
 
-which is the ordinary gradient with the factor 2 L_i for every row i; `row_scale` holds these factors while
-a batch goes backwards.
+which is the ordinary gradient with the factor 2 L_i for every row i. `Learned.between` is the schedule that
+has it: the same numbers, with both ends held where they are while u moves, so that the mean of L_i stays too.
 """
 
 import math
@@ -59,8 +59,6 @@ class Learned(Schedule):
     Raises ValueError unless first > last and pieces >= 1.
     """
 
-    row_scale: Tensor | None = None
-
     def __init__(self, first: float = 8.0, last: float = -6.0, pieces: int = 32) -> None:
         super().__init__()
         if not first > last or pieces < 1:
@@ -73,16 +71,30 @@ class Learned(Schedule):
 
     def logsnr(self, t: Tensor) -> Tensor:
         """top - span u(t)."""
-        place, piece = self._place(check_time(t))
-        rates = self._rates()
-        reached = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)])[piece]
-        u = self._hooked(reached + (place - piece) * rates[piece])
-        return self._double(self.top) - softplus(self._double(self.span)) * u
+        return self.at(self.reached(t))
 
     def slope(self, t: Tensor) -> Tensor:
         """d logsnr / dt < 0, float64 of t's shape."""
-        piece = self._place(check_time(t))[1]
-        return -softplus(self._double(self.span)) * self._hooked(self._rates()[piece] * len(self.raw))
+        return -softplus(_double(self.span)) * self.rate(t)
+
+    def between(self, first: Tensor) -> "Between":
+        """The same log-SNR, held at `first` (0-d, below 1) and at 1, with factors for the rows between."""
+        return Between(self, first)
+
+    def at(self, u: Tensor) -> Tensor:
+        """The log-SNR where u has this value."""
+        return _double(self.top) - softplus(_double(self.span)) * u
+
+    def reached(self, t: Tensor) -> Tensor:
+        """u(t), from 0 to 1."""
+        place, piece = self._place(check_time(t))
+        rates = self._rates()
+        before = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)])[piece]
+        return before + (place - piece) * rates[piece]
+
+    def rate(self, t: Tensor) -> Tensor:
+        """du/dt."""
+        return self._rates()[self._place(check_time(t))[1]] * len(self.raw)
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         place = t * len(self.raw)
@@ -90,15 +102,48 @@ class Learned(Schedule):
 
     def _rates(self) -> Tensor:
         """How far u rises in each piece; they sum to one."""
-        return self._double(self.raw).softmax(0)
+        return _double(self.raw).softmax(0)
 
-    def _hooked(self, u: Tensor) -> Tensor:
-        """u, whose gradient is scaled row by row on its way back."""
-        if u.requires_grad and u.ndim:
-            u.register_hook(  # type: ignore[no-untyped-call]
+
+class Between(Schedule):
+    """A `Learned` schedule for the loss of one batch: its numbers, and another gradient of `raw`.
+
+        logsnr_t = l_1 + (l_T - l_1) w(t),    w(t) = (u(t) - u(t_1)) / (1 - u(t_1))
+
+    `raw` moves w, which is fixed at t_1 and at 1; the ends l_1 and l_T move with `top` and `span` alone. What
+    comes back for w at times (B,) is multiplied by `row_scale` (B,), float64 on the CPU, unless it is None;
+    it may be set once the loss is known.
+    """
+
+    def __init__(self, of: Learned, first: Tensor) -> None:
+        super().__init__()
+        self.of, self.first = of, first
+        self.row_scale: Tensor | None = None
+
+    def logsnr(self, t: Tensor) -> Tensor:
+        """That of the schedule itself."""
+        before = self.of.reached(self.first)
+        low, reach = self._ends(before)
+        return low + reach * self._scaled((self.of.reached(t) - before) / (1 - before))
+
+    def slope(self, t: Tensor) -> Tensor:
+        """That of the schedule itself."""
+        before = self.of.reached(self.first)
+        return self._ends(before)[1] * self._scaled(self.of.rate(t) / (1 - before))
+
+    def _ends(self, before: Tensor) -> tuple[Tensor, Tensor]:
+        """l_1 and l_T - l_1."""
+        low = self.of.at(before.detach())
+        return low, self.of.at(torch.ones_like(before)) - low
+
+    def _scaled(self, w: Tensor) -> Tensor:
+        """w, whose gradient is scaled row by row on its way back."""
+        if w.requires_grad and w.ndim:
+            w.register_hook(  # type: ignore[no-untyped-call]
                 lambda g: g if self.row_scale is None else g * self.row_scale
             )
-        return u
+        return w
 
-    def _double(self, parameter: Tensor) -> Tensor:
-        return parameter.to("cpu", torch.float64)
+
+def _double(parameter: Tensor) -> Tensor:
+    return parameter.to("cpu", torch.float64)

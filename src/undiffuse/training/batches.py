@@ -45,9 +45,13 @@ class Batches:
         """The rows of this part of the batch of step number `step`, (len(part), *shape)."""
         rows = self.data[self._rows_of(step)] if self._ahead is None else self._ahead(step)
         if self.flips:
-            mirrored = self.own(torch.rand(self.size, generator=keyed(self.seed, "flip", step)) < 0.5)
+            mirrored = self.own(self._uniform("flip", step) < 0.5)
             rows = torch.where(mirrored.view(-1, 1, 1, 1), rows.flip(-1), rows)
         return self.encode(rows)
+
+    def _uniform(self, name: str, step: int) -> Tensor:
+        """A number in [0, 1) for every row of the whole batch, float32."""
+        return torch.rand(self.size, generator=keyed(self.seed, name, step), dtype=torch.float32)
 
     def own(self, batch: Tensor) -> Tensor:
         """The rows of this part of something that is of the whole batch."""
@@ -103,6 +107,6 @@ class LabelBatches(Batches):
     def __call__(self, step: int) -> Tensor:
         """The labels of the batch of step number `step`, int64 (size,)."""
         labels = super().__call__(step)
-        share = torch.rand(self.size, generator=keyed(self.seed, "label", step))
+        share = self._uniform("label", step)
         dropped = self.own(share) < self.dropout
         return labels.masked_fill(dropped, -1)

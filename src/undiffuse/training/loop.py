@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.ambient import unaided
 from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
@@ -105,6 +106,7 @@ class State:
         return self._watch.finite() or first_bad(self.groups()) is None
 
 
+@unaided
 def train(
     state: State,
     batches: Callable[[int], Tensor],
@@ -240,7 +242,7 @@ def _backward(
 ) -> float:
     """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
     (seed, step), to, processes = key, state.settings, parallel.processes
-    begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device)
+    begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device, dtype=torch.float32)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
         first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]
         noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
