@@ -27,7 +27,7 @@ class Results:
 
     @classmethod
     def of(cls, trained: "Run", out: str | None) -> "Results":
-        """Those of a run. Raises FileExistsError if `out` is there, FileNotFoundError if its parent is not."""
+        """Those of a run. Raises FileExistsError if there is `out`, FileNotFoundError without its parent."""
         from undiffuse.recipes import archive
 
         if out is None:

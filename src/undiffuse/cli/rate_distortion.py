@@ -20,7 +20,9 @@ def command(
     test: Annotated[int, typer.Option("--test", help="How many of the run's test examples.")] = 32,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of the chain. Default: few.")] = None,
     method: Annotated[str, typer.Option("--method", help="channel or universal.")] = "channel",
-    out: Annotated[str | None, typer.Option("--out", "-o", help="The new .png to draw. Default: in RUN.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The new .png to draw. Default: in RUN.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""

@@ -56,7 +56,7 @@ class Evaluation:
         return self.report.decode - self.shift
 
     def rows(self) -> Iterator[Row]:
-        """The bound, its parts, what the 2015 paper makes of it, and per example or pixel; all in raw units."""
+        """The bound, its parts, what the 2015 paper makes of it, and per example or pixel, in raw units."""
         report, kind = self.report, "probability" if self.levels else "density"
         named = {f"-log2 {kind}, at most": self.bits, "  prior": report.prior, "  steps": report.steps}
         named |= {"  decode" if self.levels else "  decode, a density": self.decode}
@@ -164,8 +164,8 @@ def note_of(run: Run) -> str | None:
 def scarce(report: Report) -> list[str]:
     """Warnings if so little was computed that a few large terms may decide, and the error not know of them.
 
-    With ten examples and one term each, two standard errors were measured to cover 49 to 69 % in place of 95 of
-    chains of 100 to 1,000 steps; from the limits used here on, 88 % and more.
+    With ten examples and one term each, two standard errors covered 47 to 69 % in place of 95 of exact chains of
+    100 to 1,000 steps, normal and of symbols; within the limits used here 91 to 96 %.
     """
     steps, found = len(report.grid) - 1, []
     if report.examples < FEW:
