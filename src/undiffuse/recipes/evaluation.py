@@ -164,8 +164,8 @@ def note_of(run: Run) -> str | None:
 def scarce(report: Report) -> list[str]:
     """Warnings if so little was computed that a few large terms may decide, and the error not know of them.
 
-    With ten examples and one term each, two standard errors covered 47 to 69 % in place of 95 of exact chains of
-    100 to 1,000 steps, normal and of symbols; within the limits used here 91 to 96 %.
+    With ten examples and one term each, two standard errors covered 47 to 69 % in place of 95 of exact chains
+    of 100 to 1,000 steps, normal and of symbols; within the limits used here 91 to 96 %.
     """
     steps, found = len(report.grid) - 1, []
     if report.examples < FEW:
