@@ -127,12 +127,12 @@ def test_the_error_of_frechet_is_the_spread_of_its_slopes(count, dims, chunks):
     assert found.se == pytest.approx(math.sqrt(total), rel=1e-4)
 
 
-@pytest.mark.parametrize(("apart", "dims", "limit"), [(0.5, 3, 1.15), (0.0, 3, 1.6), (0.0, 30, 1.6)])
+@pytest.mark.parametrize(("apart", "dims", "limit"), [(0.5, 3, 1.15), (0.0, 30, 1.6)])
 def test_the_error_of_frechet_is_not_too_small(apart, dims, limit):
-    """Against the spread of 200 distances: right for laws that differ, at most 1.6 times it for one law."""
+    """Against the spread of 120 distances: right for laws that differ, at most 1.6 times it for one law."""
     found = [
         frechet_distance(apart + normals(100, dims, seed=2 * i), normals(150, dims, seed=2 * i + 1))
-        for i in range(200)
+        for i in range(120)
     ]
     spread, said = np.std([e.mean for e in found]), np.sqrt(np.mean([e.se**2 for e in found]))
     assert 0.88 * spread < said < limit * spread

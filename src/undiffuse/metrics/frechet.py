@@ -18,7 +18,7 @@ Its standard error is that of the bootstrap in the limit of many draws and examp
 jackknife (B. Efron, The jackknife, the bootstrap and other resampling plans, SIAM 1982, section 6.3): the
 spread of what the distance gains per weight of an example x of the first set,
 
-    2 (m_1 - m_2).(x - m_1) + |x - m_1|^2 - (x - m_1)^T A (x - m_1),   A = R_2^T V S^{-1} V^T R_2
+    2 (m_1 - m_2).(x - m_1) + N/(N-1) (x - m_1)^T (1 - A) (x - m_1),   A = R_2^T V S^{-1} V^T R_2
 
 with R_1 R_2^T = U S V^T, where A carries the first Gaussian onto the second; likewise for the second set.
 Drawing from the examples again and again costs as many distances, and says too much: of two sets of 300
@@ -116,10 +116,10 @@ def _distance(m_1: Tensor, r_1: Tensor, m_2: Tensor, r_2: Tensor, shared: Tensor
 
 def _spread(x: Tensor, mean: Tensor, apart: Tensor, carried: Tensor) -> float:
     """Standard error that the examples x ``(N, D)`` give the distance; `carried` is a root of A."""
-    found = Moments()
+    found, unbiased = Moments(), len(x) / (len(x) - 1)
     for rows in torch.split(x - mean, max(1, CHUNK // x.shape[1])):
         own = rows.square().sum(1) - (rows @ carried.T).square().sum(1)
-        found.add(2 * rows @ apart + own)
+        found.add(2 * rows @ apart + unbiased * own)
     return float(found.se)
 
 
