@@ -136,6 +136,11 @@ def sync(path: Path) -> None:
         raise WriteError(path, path.stat().st_size, error) from error
 
 
+def is_read_only(error: OSError) -> bool:
+    """Whether the error says that nothing may be written there, whatever the space that is left."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

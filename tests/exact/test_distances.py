@@ -10,14 +10,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from scipy.linalg import sqrtm
+from scipy.stats import t as student
 
 from oracles import normals
+from undiffuse.bounds import Estimate
 from undiffuse.metrics import (
     Classifier,
     Inception,
     Pixels,
     extract,
     frechet,
+    frechet_distance,
     frechet_of_moments,
     kernel_distance,
     load_features,
@@ -98,6 +101,51 @@ def test_orthogonal_spreads_share_nothing():
     assert frechet(x, y) == pytest.approx(4 / 3 * (1 + 4), rel=1e-12)
 
 
+@pytest.mark.parametrize(("count", "dims"), [(30, 1), (30, 4), (6, 9)])
+def test_the_error_of_frechet_is_the_spread_of_its_slopes(count, dims, chunks):
+    """A little more weight on one example at a time, in moments worked out here: sum of slope^2 / N^2."""
+    x, y = mixed(count, dims, 1), mixed(count + 5, dims, 2)
+    sets, total = {"x": x, "y": y}, 0.0
+    for name, z in sets.items():
+        n, h, slopes = len(z), 1e-5, []
+        for i in range(n):
+            ends = []
+            for step in (h, -h):
+                weight = torch.full((n,), (1 - step) / n).double()
+                weight[i] += step
+                mean = weight @ z
+                root = (weight[:, None].sqrt() * (z - mean)) * math.sqrt(n / (n - 1))
+                other = sets["y" if name == "x" else "x"]
+                far = (other - other.mean(0)) / math.sqrt(len(other) - 1)
+                shared = torch.linalg.svdvals(root @ far.T).sum()
+                apart = (mean - other.mean(0)).square().sum()
+                ends.append(apart + root.square().sum() + far.square().sum() - 2 * shared)
+            slopes.append(float(ends[0] - ends[1]) / (2 * h))
+        total += np.var(slopes, ddof=1) / n * (student.ppf(student.cdf(2, 1e12), n - 1) / 2) ** 2
+    found = frechet_distance(x, y)
+    assert found.mean == pytest.approx(frechet(x, y), rel=1e-12)
+    assert found.se == pytest.approx(math.sqrt(total), rel=1e-4)
+
+
+@pytest.mark.parametrize(("apart", "dims", "limit"), [(0.5, 3, 1.15), (0.0, 30, 1.6)])
+def test_the_error_of_frechet_is_not_too_small(apart, dims, limit):
+    """Against the spread of 120 distances: right for laws that differ, at most 1.6 times it for one law."""
+    found = [
+        frechet_distance(apart + normals(100, dims, seed=2 * i), normals(150, dims, seed=2 * i + 1))
+        for i in range(120)
+    ]
+    spread, said = np.std([e.mean for e in found]), np.sqrt(np.mean([e.se**2 for e in found]))
+    assert 0.88 * spread < said < limit * spread
+
+
+def test_the_error_of_frechet_where_nothing_varies():
+    flat = torch.cat([normals(40, 2), torch.ones(40, 1)], 1)
+    two = frechet_distance(flat, flat + torch.tensor([1.0, 0.0, 0.0]))
+    assert two.mean == pytest.approx(1) and 0 < two.se < 1
+    assert frechet_distance(torch.zeros(5, 2), torch.ones(4, 2)) == Estimate(2.0, 0.0)
+    assert frechet_distance(flat, flat).mean == pytest.approx(0, abs=1e-9)
+
+
 def kernel(x, y):
     return (float(x @ y) / len(x) + 1) ** 3
 
@@ -120,7 +168,8 @@ def test_kernel_distance_is_the_mean_over_disjoint_subsets():
     each = [by_pairs(x_[i : i + 3], y_[i : i + 3]) for i in (0, 3, 6)]
     found = kernel_distance(x, y, generator=seeded(5), size=3)
     assert found.mean == pytest.approx(np.mean(each), rel=1e-10)
-    assert found.se == pytest.approx(np.std(each, ddof=1) / math.sqrt(3), rel=1e-10)
+    wider = student.ppf(student.cdf(2, 1e12), 2) / 2
+    assert found.se == pytest.approx(wider * np.std(each, ddof=1) / math.sqrt(3), rel=1e-6)
     assert kernel_distance(x, y, generator=seeded(5), size=3) == found
     assert kernel_distance(x, y, generator=seeded(6), size=3) != found
 
@@ -134,7 +183,10 @@ def test_kernel_distance_of_one_law_is_0_within_its_error():
     means = np.array([each.mean for each in found])
     assert abs(means.mean()) < 3.5 * means.std() / math.sqrt(200)
     assert (means < 0).any()
-    assert np.sqrt(np.mean([each.se**2 for each in found])) == pytest.approx(means.std(), rel=0.15)
+    wider = student.ppf(student.cdf(2, 1e12), 9) / 2  # ten subsets
+    said = np.sqrt(np.mean([each.se**2 for each in found])) / wider
+    assert said == pytest.approx(means.std(), rel=0.15)
+    assert np.mean([abs(each.mean) < 2 * each.se for each in found]) > 0.92
 
 
 def test_kernel_distance_of_point_masses():

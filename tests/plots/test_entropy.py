@@ -86,3 +86,26 @@ def test_entropies_refuse_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"end it in \.png"):
         save_entropy(**(good | {"path": tmp_path / "a.gif"}))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("beyond", "error", "outside"),
+    [(1e-15, 0.0, 0), (-1e-15, 0.0, 0), (1e-3, 0.0, 4), (1e-3, 6e-4, 0), (1e-3, 4e-4, 4), (-3.001, nan, 4)],
+)
+def test_rounding_and_noise_are_not_outside_the_bounds(
+    tmp_path: Path, kept: Kept, beyond: float, error: float, outside: int
+) -> None:
+    """Four of 19 steps are as wide as their upper bound and a bit, which is 3 above the lower one."""
+    boards, upper, extra = kept("entropy"), np.linspace(-2, 5, 19), np.full(19, -1.0)
+    extra[:4] = beyond
+    t, wide = np.linspace(0.05, 0.95, 19), upper + extra
+    save_entropy(t, upper - 3, upper, wide, tmp_path / "a.png", model_se=np.full(19, error))
+    said = f"t  ({outside} of 19 outside the bounds)" if outside else "t"
+    assert boards[0].axes[2].get_xlabel() == said
+
+
+def test_bounds_that_differ_by_rounding_are_one(tmp_path: Path, kept: Kept) -> None:
+    boards, lower = kept("entropy"), np.array([-7.0, 0.5, 2.0])
+    save_entropy([0.2, 0.4, 0.6], lower, lower + np.array([1e-15, 3e-16, 1]), lower, tmp_path / "a.png")
+    assert boards[0].axes[1].get_xlabel() == "2 of 3 steps without a finite gap"
+    assert boards[0].axes[2].get_xlabel() == "t"

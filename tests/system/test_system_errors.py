@@ -180,3 +180,25 @@ def test_messages_are_json_free(copy: Callable[[str], Path]):
     result = undiffuse("train", "--resume", run)
     assert result.code == 2
     assert json.loads((run / "run.json").read_text())["format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("sample -n 2 --out mine.png", "mine.png"),
+        ("sample -n 2 --share-from 0.5 --out mine.npy", "mine.npy"),
+        ("sample -n 2 --film mine.gif", "mine.gif"),
+        ("interpolate --index 0 1 --out mine.npy", "mine.npy"),
+        ("denoise --index 0 --std 1 --out mine", "mine.npy"),
+        ("inpaint --index 0 --out yours", "yours-std.png"),
+        ("rate-distortion --test 2 -o mine.png", "mine.png"),
+        ("compress --test 2 -o mine.gif", "mine.gif"),
+    ],
+)
+def test_no_file_that_is_there_is_overwritten(runs: Path, words: str, name: str):
+    files = [Path(each) for each in ("mine.png", "mine.npy", "mine.gif", "yours-std.png")]
+    for file in files:
+        file.write_text("years of work")
+    verb, *rest = words.split()
+    assert refused(verb, runs / "digits", *rest) == f"{name}: exists already; choose a new file"
+    assert {file.read_text() for file in files} == {"years of work"} and len(tree(Path())) == len(files)

@@ -1,20 +1,25 @@
 """undiffuse evaluate: what is printed is what is written, and what Python says."""
 
 import csv
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import good, refused, tree
+from scipy.stats import t as student
+from shell import UNET, good, refused, refused_last, train, tree, undiffuse
 
 import undiffuse as library
-from undiffuse.recipes import load_data
+from undiffuse.recipes import evaluation, jobs, load_data
 
+DENSITIES = ("points", "vectors", "sequences")
 KINDS = ("points", "digits", "pictures", "vectors", "sequences", "levels")
 
 
@@ -40,7 +45,8 @@ def test_printed_written_and_computed_agree(copy: Callable[[str], Path], kind: s
     assert bits.shape == (len(data),)
     assert bits.dtype == torch.float64
     assert float(bits.mean()) == pytest.approx(mean, rel=1e-12)
-    assert float(bits.std() / len(bits) ** 0.5) == pytest.approx(found["rows"][0]["se"], rel=1e-9)
+    wider = student.ppf(student.cdf(2, 1e12), len(bits) - 1) / 2
+    assert float(bits.std() / len(bits) ** 0.5) * wider == pytest.approx(found["rows"][0]["se"], rel=1e-6)
     assert (found["examples"], found["training_steps"], found["chain_steps"]) == (len(data), 6, 12)
 
 
@@ -48,9 +54,11 @@ def test_printed_written_and_computed_agree(copy: Callable[[str], Path], kind: s
 def test_the_parts_add_up(copy: Callable[[str], Path], kind: str):
     run = copy(kind)
     good("evaluate", run, "--terms", 0)
+    bound, *parts = [row["mean"] for row in read(run)["rows"]][:4]
+    assert sum(parts) == pytest.approx(bound, rel=1e-9)
     rows = {row["name"].strip(): row["mean"] for row in read(run)["rows"]}
-    parts = rows["prior"] + rows["steps"] + rows["decode"] + rows.get("change of units", 0.0)
-    assert parts == pytest.approx(next(iter(rows.values())), rel=1e-9)
+    assert rows["rate (prior + steps)"] == pytest.approx(rows["prior"] + rows["steps"])
+    assert ("decode, a density" in rows) == ("distortion (decode)" not in rows) == (kind in DENSITIES)
     steps = list(csv.DictReader((run / "terms-test.csv").read_text().splitlines()))
     assert len(steps) == 11
     assert sum(float(step["bits_per_dim"]) for step in steps) == pytest.approx(rows["steps"], rel=1e-6)
@@ -58,13 +66,25 @@ def test_the_parts_add_up(copy: Callable[[str], Path], kind: str):
     assert times == [(pytest.approx(i / 12), pytest.approx((i + 1) / 12)) for i in range(1, 12)]
 
 
-def test_densities_are_in_raw_units(copy: Callable[[str], Path]):
+def test_densities_are_in_raw_units(copy: Callable[[str], Path], made: Path):
+    """Data eight times as wide: three bits a dimension more of the bound, of the decoder's part and of -K."""
     run = copy("vectors")
     good("evaluate", run, "--terms", 0)
-    rows = {row["name"].strip(): row for row in read(run)["rows"]}
-    std = torch.tensor(json.loads((run / "run.json").read_text())["space"]["std"], dtype=torch.float64)
-    assert rows["change of units"]["mean"] == pytest.approx(float(std.log2().mean()))
-    assert rows["the bound"]["unit"] == "bits/example"
+    before = {row["name"].strip(): row for row in read(run)["rows"]}
+    np.save("wide.npy", 8 * np.load(made / "vectors.npy"))
+    recipe, facts = (run / name for name in ("recipe.yaml", "run.json"))
+    recipe.write_text(recipe.read_text().replace(str(made / "vectors.npy"), str(Path("wide.npy").absolute())))
+    said = json.loads(facts.read_text())
+    said["space"] |= {name: [8 * x for x in said["space"][name]] for name in ("mean", "std")}
+    facts.write_text(json.dumps(said))
+    good("evaluate", run, "--terms", 0)
+    more = {"-log2 density, at most": 3, "decode, a density": 3, "the bound": 9}
+    more |= {"K, with a fixed last step": -9, "K by eq. 14": -9}
+    for row in read(run)["rows"]:
+        name = row["name"].strip()
+        assert row["mean"] == pytest.approx(before[name]["mean"] + more.pop(name, 0), abs=1e-5), name
+        assert row["unit"] == before[name]["unit"] and "x_0" not in row["unit"]
+    assert not more and before["the bound"]["unit"] == before["K by eq. 14"]["unit"] == "bits/example"
 
 
 def test_images_are_counted_by_the_pixel(copy: Callable[[str], Path]):
@@ -142,3 +162,77 @@ def test_raw_data_of_another_shape(runs: Path):
     for method in (run.bits, run.evaluate):
         with pytest.raises(ValueError, match=r"examples of shape \(3,\): this run has \(2,\)"):
             method(torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("words", [[], ["--entropy"], ["--optimal-variance"], ["--samples", 9]])
+def test_a_run_that_may_only_be_read_is_printed(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, words: list[object]
+):
+    """The superuser may write anywhere: so the writing is refused where it is done."""
+    run = copy("points")
+    before, whole = tree(run), good("evaluate", run, *words, "--steps", 4, "--out", "kept").splitlines()
+    assert tree(run) == before
+    paths = [f"kept/{name}" for name in tree(Path("kept"))]
+    assert paths and set(paths) == {line for line in whole if line.startswith("kept")}
+
+    def denied(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(jobs, "PAUSE", 0.0)
+    monkeypatch.setattr(jobs, "_store", denied)
+    for module in ("evaluation", "entropy", "optimal", "distances"):
+        for name in {"write_json", "write_csv"} & set(vars(getattr(library.recipes, module))):
+            monkeypatch.setattr(f"undiffuse.recipes.{module}.{name}", denied)
+    result = undiffuse("evaluate", run, *words, "--steps", 4)
+    assert result.code == 0 and tree(run) == before
+    assert result.out.splitlines() == [line for line in whole if line not in paths]
+    assert "points: cannot be written to, so this is printed only; --out FOLDER" in result.err
+    assert "Read-only file system" in refused_last("evaluate", run, *words, "--out", "other", code=2)
+
+
+def test_what_was_computed_is_printed_before_a_disk_is_full(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(evaluation, "write_json", full)
+    result = undiffuse("evaluate", copy("points"))
+    assert result.code == 2 and "bits per dimension: " in result.out
+
+
+def test_a_new_folder_for_the_files(copy: Callable[[str], Path]):
+    run = copy("points")
+    Path("there").mkdir()
+    message = "there: exists already; choose a new folder"
+    assert refused("evaluate", run, "--out", "there") == message
+    missing = "--out no/where: the folder no does not exist"
+    assert refused("evaluate", run, "--out", "no/where") == missing
+    assert not (run / "evaluation-test.json").exists()
+
+
+def test_few_examples_and_few_terms_are_warned_of(copy: Callable[[str], Path]):
+    run = copy("points")
+    for words, said in (
+        (["--examples", 9, "--terms", 0], ["9 examples: the error holds if"]),
+        (["--terms", 1], ["1 of 11 steps for each of 40 examples: a step was drawn 3.6 times"]),
+        (["--terms", 2], ["2 of 11 steps for each of 40 examples: a step was drawn 7.3 times"]),
+        (["--terms", 3], []),
+        (["--terms", 0], []),
+    ):
+        warned = [line for line in undiffuse("evaluate", run, *words).err.splitlines() if "arning" in line]
+        assert len(warned) == len(said) and all(a in b for a, b in zip(said, warned, strict=True)), warned
+
+
+def test_the_table_says_that_patches_overlap(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, size=(64, 64), dtype=np.uint8)
+    Path("big").mkdir()
+    Image.fromarray(noise).save("big/noise.png")
+    words = ["bark", "data.path=big", "data.size=8", "data.train=40", "data.test=30"]
+    quiet = ["train.evaluate_every=0", "train.sample_every=0", "train.precision=fp32", *UNET]
+    run, note = (
+        train(tmp_path / "run", [*words, "network.kind=unet", *quiet]),
+        "overlapping patches: errors as",
+    )
+    assert note in good("evaluate", run) and read(run)["overlapping"]
+    assert note in good("evaluate", run, "--samples", 9, "--steps", 2)

@@ -16,6 +16,7 @@ from undiffuse.recipes import load_data
 
 def drawn(verb: str, run: Path, *arguments: object) -> np.ndarray:
     """What a verb wrote as an array."""
+    Path("drawn.npy").unlink(missing_ok=True)
     good(verb, run, *arguments, "--out", "drawn.npy")
     return np.load("drawn.npy")
 
@@ -133,13 +134,13 @@ def test_films_and_stages(copy: Callable[[str], Path]):
     pytest.importorskip("imageio_ffmpeg")
     run = copy("digits")
     for ending, start in (("gif", b"GIF89a"), ("png", b"\x89PNG"), ("mp4", b"\0\0\0")):
-        out = good("sample", run, "-n", 4, "--film", f"film.{ending}", "--out", "x.npy")
-        assert out.splitlines() == ["x.npy", f"film.{ending}"]
+        out = good("sample", run, "-n", 4, "--film", f"film.{ending}", "--out", f"{ending}.npy")
+        assert out.splitlines() == [f"{ending}.npy", f"film.{ending}"]
         assert Path(f"film.{ending}").read_bytes().startswith(start)
     stem = run / "samples/seed0-from0-n4"
     out = good("sample", run, "-n", 4, "--animate", "--stages")
     assert out.splitlines() == [f"{stem}{end}" for end in (".png", ".npy", ".gif", "-stages.png")]
-    assert np.array_equal(np.load(f"{stem}.npy"), np.load("x.npy"))
+    assert np.array_equal(np.load(f"{stem}.npy"), np.load("gif.npy"))
     with Image.open(f"{stem}-stages.png") as sheet:
         assert sheet.height > sheet.width / 2  # five rows of four, and their labels
 
@@ -153,6 +154,7 @@ def test_films_and_stages(copy: Callable[[str], Path]):
         ("digits", "--share-from 0.5 --sampler ddim", "ddim with eta=0 adds no noise"),
         ("digits", "--share-from 0.5 --animate", "--share-from: its samples are not animated"),
         ("digits", "--film x.avi", "--film x.avi: films are written as .gif or .png or .mp4"),
+        ("digits", "--film x.png --out x.png", "--film x.png: is the file of --out, too"),
         ("digits", "--film no/x.gif", "--film no/x.gif: the folder no does not exist"),
         ("vectors", "--film x.gif", "--film: samples of shape (3,) are no pictures"),
         ("vectors", "--stages", "--stages: samples of shape (3,) are no pictures"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from shell import CHAIN, POINTS, good, refused, refused_last, train, tree, undiffuse
 
+import undiffuse as library
 from undiffuse.recipes import Experiment
 from undiffuse.recipes import underway as module
 from undiffuse.training import checkpoint, loop, scaling
@@ -59,6 +60,38 @@ def test_a_recipe_that_was_changed_under_a_checkpoint(copy: Callable[[str], Path
     assert re.search(r"changed since step 6 \(train\.ema=0\.5, was ", refused("train", "--resume", run))
     (run / "recipe.yaml").write_text(text.replace("steps: 6", "steps: 8").replace("keep: 2", "keep: 3"))
     assert "continuing after step 6" in good("train", "--resume", run)
+    (told,) = events(run)
+    assert told == {"step": 6, "event": "recipe", "changed": ["train.steps=8, was 6", "train.keep=3, was 2"]}
+    good("train", "--resume", run)
+    assert events(run) == [told]
+
+
+def events(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_learning_rate_that_falls_on_another_curve_is_told(copy: Callable[[str], Path]):
+    run = copy("digits")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("  steps: 6\n", "  steps: 9\n"))
+    said = "train.steps=9, was 6: from step 6 on the learning rate falls on another curve"
+    assert said in undiffuse("train", "--resume", run).err
+    recipe_event, warning = events(run)
+    assert recipe_event["changed"] == ["train.steps=9, was 6"]
+    assert warning["event"] == "warning" and warning["text"].startswith(said)
+
+
+def test_another_version_that_goes_on_is_told(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    run = copy("points")
+    manifest = json.loads((checkpoint.latest(run / "checkpoints") / "MANIFEST.json").read_text())
+    assert manifest["version"] == json.loads((run / "run.json").read_text())["version"] == library.__version__
+    for name in ("begin", "experiment"):
+        monkeypatch.setattr(f"undiffuse.recipes.{name}.__version__", "9.9")
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("steps: 6", "steps: 7"))
+    said = f"undiffuse 9.9 goes on with what {library.__version__} wrote: it may compute otherwise"
+    assert said in undiffuse("train", "--resume", run).err
+    assert said in [event.get("text") for event in events(run)]
+    assert "goes on with" not in undiffuse("train", "--resume", run).err
 
 
 def test_an_interrupted_start_is_no_obstacle(tmp_path: Path):
@@ -68,8 +101,25 @@ def test_an_interrupted_start_is_no_obstacle(tmp_path: Path):
     run.mkdir()
     (run / "recipe.yaml").write_bytes(recipe)
     (run / ".run.json.999999999-ab.tmp").write_bytes(b"{")
+    (run / ".lock").write_text("")
     train(run)
     assert not any(".tmp" in name for name in tree(run))
+
+
+@pytest.mark.parametrize(
+    "name", [".notes.tmp", ".recipe.yaml.tmp", ".del-mine", ".lock", "folder", ".run.json.1-a.tmp/"]
+)
+def test_files_of_the_users_are_no_interrupted_start(tmp_path: Path, name: str):
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir()
+    if name.endswith("/") or name == "folder":
+        mine.mkdir()
+        (mine / "thesis.txt").write_text("years")
+    else:
+        mine.write_text("years")
+    before = {path: path.is_file() and path.read_bytes() for path in mine.parent.rglob("*")}
+    assert "mine: not an empty folder; choose another" in refused(*WORDS, "mine")
+    assert before == {path: path.is_file() and path.read_bytes() for path in mine.parent.rglob("*")}
 
 
 def test_a_run_in_use(runs: Path, copy: Callable[[str], Path]):

@@ -15,6 +15,7 @@ from undiffuse.samplers import DDIM
 
 def drawn(run: Path, *arguments: object) -> np.ndarray:
     """Samples by the command line."""
+    Path("drawn.npy").unlink(missing_ok=True)
     good("sample", run, *arguments, "--out", "drawn.npy")
     return np.load("drawn.npy")
 

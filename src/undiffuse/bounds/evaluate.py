@@ -23,10 +23,12 @@ class Report:
     L_1 + .. + L_T in Ho et al. (2020), and decode their L_0. `null` is -log2 pi(x_0), what the data cost
     under the chain's prior alone, and `gain` how far `total` lies below it. `k` is the 2015 paper's bound on
     log2 p, with its fixed last step; `k_gain` = k + null is its K - L_null. `k_entropies` is k by the paper's
-    eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1].
+    eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1];
+    `terms` of these steps were computed for each example.
     """
 
     examples: int
+    terms: int
     total: Estimate
     rate: Estimate
     gain: Estimate
@@ -108,7 +110,14 @@ def evaluate(
         now.steps.add(rows[:, len(COLUMNS) :])
         kept(now)
     named, steps = dict(zip(COLUMNS, now.scalars.estimates(), strict=True)), now.steps
-    return Report(examples=len(data), grid=grid, per_step=steps.mean, per_step_se=steps.se, **named)
+    return Report(
+        examples=len(data),
+        terms=calls(grid, terms) - 1,
+        grid=grid,
+        per_step=steps.mean,
+        per_step_se=steps.se,
+        **named,
+    )
 
 
 COLUMNS = (

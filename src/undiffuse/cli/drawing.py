@@ -49,14 +49,21 @@ def named(
 
 
 def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | None:
-    """The path, if its ending (.png or .npy, unless told) can be written and its folder exists."""
-    path, endings = None if out is None else Path(out), endings or (".png", ".npy")
-    if path is not None and path.suffix not in endings:
+    """The path of a new file: its ending (.png or .npy, unless told) can be written, its folder exists.
+
+    Raises FileExistsError if there is one: nothing of the user's is overwritten.
+    """
+    from undiffuse.recipes import archive
+
+    if out is None:
+        return None
+    path, endings = Path(out), endings or (".png", ".npy")
+    if path.suffix not in endings:
         what = "samples" if option == "--out" else "films"
         raise ValueError(f"{option} {out}: {what} are written as {' or '.join(endings)}")
-    if path is not None and not path.parent.is_dir():
+    if not path.parent.is_dir():
         raise FileNotFoundError(f"{option} {out}: the folder {path.parent} does not exist")
-    return path
+    return archive.check_file(out)
 
 
 def write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:

@@ -5,22 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import (
-    Device,
-    RunFolder,
-    Seed,
-    Stop,
-    printable,
-    show,
-    table,
-    ticking,
-)
+from undiffuse.cli.console import Device, RunFolder, Seed, Stop, show, table, ticking
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from undiffuse.recipes import Evaluation, Run
+    from undiffuse.recipes import Evaluation
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -112,26 +101,31 @@ def command(
         str | None, typer.Option("--sampler", help="What draws --samples. Default: the recipe's.")
     ] = None,
     stop: Stop = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="New folder for the files. Default: the run's, which may be read-only."),
+    ] = None,
     seed: Seed = 0,
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
     """The bound on -log2 p of held-out data: mean, standard error, and every step's part."""
-    from undiffuse.cli.evaluating import report_progressive, report_variance
+    from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, report_variance, warn
     from undiffuse.cli.scoring import print_distances, print_parzen
-    from undiffuse.recipes import evaluate, hash_of, load, plan_calls, resumed, save_evaluation
+    from undiffuse.recipes import evaluate, hash_of, load, note_of, plan_calls, resumed, save_evaluation
 
     with sharing(processes, device, LONG) as (where, group):
         trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
+        results = Results.of(trained, out)
         more = entropy or progressive or optimal_variance or split != "test"
         _check_samples(samples, parzen, more or (examples, terms) != (None, None))
         if (features or sampler) and (parzen or samples is None):
             raise ValueError("--features and --sampler go with --samples N, without --parzen")
         if parzen:
-            print_parzen(trained, 10_000 if samples is None else samples, seed, steps)
+            print_parzen(trained, 10_000 if samples is None else samples, seed, steps, results)
             return
         if samples is not None:
-            print_distances(trained, samples, seed, steps, features, sampler)
+            print_distances(trained, samples, seed, steps, features, sampler, results)
             return
         if entropy and len(trained.thinned(steps)) < 2:
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
@@ -149,7 +143,7 @@ def command(
                     "--optimal-variance compares two bounds; --entropy and --progressive go without"
                 )
             if group.leads:
-                report_variance(trained, data, split, examples, seed, steps, terms)
+                report_variance(trained, data, split, examples, seed, steps, terms, results)
             return
         key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
@@ -158,15 +152,13 @@ def command(
                 result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
             if not group.leads:
                 return
-            paths = save_evaluation(result, trained.folder, split)
-        _print(result)
+            _print(result, note_of(trained))
+            warn(result.warnings)
+            results.write(lambda folder: save_evaluation(result, folder, split))
         if entropy:
-            paths += _entropy(trained, data, seed, steps, split)
+            report_entropy(trained, data, split, seed, steps, results)
         if progressive:
-            paths += report_progressive(trained, data, split, seed, steps, terms)
-        for path in paths:
-            typer.echo(printable(str(path)))
-        _warn(result.warnings)
+            report_progressive(trained, data, split, seed, steps, terms, results)
 
 
 def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:
@@ -182,24 +174,6 @@ def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:
     return getattr(splits, split)[:examples], labels if labels is None else labels[:examples]
 
 
-def _entropy(trained: "Run", data: Any, seed: int, steps: int | None, split: str) -> "list[Path]":
-    """The table and the files of the steps' entropies."""
-    from undiffuse.bounds import count_entropy_calls
-    from undiffuse.recipes import entropy_stretches, save_entropies
-
-    grid = trained.thinned(steps)
-    with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
-        found = trained.step_entropies(data, seed, steps=steps, tick=tick)
-    title = "Entropy of a reverse step, bits/dim: bounds on the exact one, and the model's"
-    rows = table(">t from", ">to", ">at least", ">model", ">at most", title=title)
-    for stretch in entropy_stretches(found, 10):
-        rows.add_row(*(f"{value:.3f}" for value in stretch[:2]), *(f"{value:.4f}" for value in stretch[2:]))
-    show(rows)
-    if not trained.model.kernel.reversible:
-        _warn(["a chain that ends in certainty: 'at most' does not hold, since x_t loses entropy"])
-    return save_entropies(found, trained.folder, split)
-
-
 def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
     if more and parzen:
         raise ValueError("--parzen scores samples on all test data; it goes with --samples, --steps, --seed")
@@ -211,14 +185,9 @@ def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
         raise ValueError(f"--samples {samples}: draw at least one")
 
 
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
-
-
-def _print(result: "Evaluation") -> None:
+def _print(result: "Evaluation", note: str | None) -> None:
     """The bound in every unit that fits the data, and where along the chain it comes from."""
-    main = table("", ">mean", ">s.e.", "unit")
+    main = table("", ">mean", ">s.e.", "unit", title=note)
     for row in result.rows():
         main.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)
     show(main)

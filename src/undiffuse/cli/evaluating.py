@@ -1,5 +1,7 @@
 """What `undiffuse evaluate` reports beyond the bound itself; imported only by a command that runs."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,77 @@ ROWS = 10  # of a table
 FITTED = 256  # training examples behind an optimal variance, unless told
 
 
+@dataclass(frozen=True)
+class Results:
+    """Where what was printed is written: to the run's folder, or to a new one that was asked for."""
+
+    folder: Path
+    asked: bool = False
+
+    @classmethod
+    def of(cls, trained: "Run", out: str | None) -> "Results":
+        """Those of a run. Raises FileExistsError if there is `out`, FileNotFoundError without its parent."""
+        from undiffuse.recipes import archive
+
+        if out is None:
+            return cls(trained.folder)
+        target = archive.check_target(out)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"--out {out}: the folder {target.parent} does not exist")
+        return cls(target, asked=True)
+
+    def write(self, save: "Callable[[Path], list[Path]]") -> None:
+        """Save into the folder and say where; of a run that may only be read, that nothing was written."""
+        from undiffuse.files import is_read_only
+
+        try:
+            paths = save(self.folder)
+        except OSError as error:
+            if self.asked or not is_read_only(error):
+                raise
+            said = "cannot be written to, so this is printed only; --out FOLDER keeps it elsewhere"
+            typer.echo(f"warning: {printable(str(self.folder))}: {said}", err=True)
+        else:
+            for path in paths:
+                typer.echo(printable(str(path)))
+
+
+def report_entropy(
+    trained: "Run", data: "Tensor", split: str, seed: int, steps: int | None, results: Results
+) -> None:
+    """The steps' entropies between their bounds."""
+    from undiffuse.bounds import count_entropy_calls
+    from undiffuse.recipes import entropy_stretches, save_entropies
+
+    grid = trained.thinned(steps)
+    with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
+        found = trained.step_entropies(data, seed, steps=steps, tick=tick)
+    unit = "bits/dim" if trained.levels else "bits/dim in the chain's units"
+    title = f"Entropy of a reverse step, {unit}: bounds on the exact one, and the model's"
+    rows = table(">t from", ">to", ">at least", ">model", ">at most", title=title)
+    for stretch in entropy_stretches(found, ROWS):
+        rows.add_row(*(f"{value:.3f}" for value in stretch[:2]), *(f"{value:.4f}" for value in stretch[2:]))
+    show(rows)
+    if not trained.model.kernel.reversible:
+        warn(["a chain that ends in certainty: 'at most' does not hold, since x_t loses entropy"])
+    results.write(lambda folder: save_entropies(found, folder, split))
+
+
+def warn(warnings: list[str]) -> None:
+    """Print them to standard error."""
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
 def report_progressive(
-    trained: "Run", data: "Tensor", split: str, seed: int, steps: int | None, terms: int | None
-) -> list[Path]:
+    trained: "Run",
+    data: "Tensor",
+    split: str,
+    seed: int,
+    steps: int | None,
+    terms: int | None,
+    results: Results,
+) -> None:
     """Rate and distortion after so many received latents, and their files."""
     from undiffuse.recipes import (
         measure_of,
@@ -36,7 +106,7 @@ def report_progressive(
     for received, t, rate, distortion in progressive_rows(found, ROWS):
         rows.add_row(str(received), f"{t:.3f}", f"{rate:.5f}", f"{distortion:.5f}")
     show(rows)
-    return save_progressive(trained, found, data, trained.folder, split, seed)
+    results.write(lambda folder: save_progressive(trained, found, data, folder, split, seed))
 
 
 def report_variance(
@@ -47,6 +117,7 @@ def report_variance(
     seed: int,
     steps: int | None,
     terms: int | None,
+    results: Results,
 ) -> None:
     """The bound with the best fixed variances for training examples, beside the run's own."""
     from undiffuse.recipes import (
@@ -54,6 +125,7 @@ def report_variance(
         compare_variance,
         fit_variance,
         load_data,
+        note_of,
         plan_variance,
         save_variance,
         variance_name,
@@ -68,7 +140,7 @@ def report_variance(
         best = fit_variance(fitted, fit, seed, steps=steps, tick=tick)
     with ticking("evaluate", comparing) as tick:
         found = compare_variance(trained, best, len(fit), data, seed, terms=terms, tick=tick)
-    rows = table("bound on -log2 p", ">mean", ">s.e.", "unit")
+    rows = table("bound on -log2 p", ">mean", ">s.e.", "unit", title=note_of(trained))
     for row in found.rows(variance_name(trained)):
         rows.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)
     show(rows)
@@ -76,5 +148,4 @@ def report_variance(
         f"variances of {found.fitted:,} training examples, bounds of {found.examples:,} {split} examples, "
         f"chain of {len(best.grid)} steps"
     )
-    for path in save_variance(trained, found, trained.folder, split):
-        typer.echo(printable(str(path)))
+    results.write(lambda folder: save_variance(trained, found, folder, split))

@@ -47,7 +47,7 @@ def command(
     ] = None,
     seed: Seed = 0,
     out: Annotated[
-        str | None, typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples.")
+        str | None, typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples.")
     ] = None,
     device: Device = "auto",
 ) -> None:

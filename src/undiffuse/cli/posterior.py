@@ -162,20 +162,22 @@ def report(
     words: list[str],
     options: Asked,
 ) -> None:
-    """Write all files, and print what was done and where it is."""
+    """Print what was done, then write all files, and print where they are."""
     from undiffuse.recipes import has_picture, save_posterior
 
-    stem = _stem(run, "-".join([verb, *words, *options.words]), options.out)
-    paths = save_posterior(run, found, seen, truth, stem)
     for line in _summary(found, options.way.settled(run.model, run.shape).group):
         typer.echo(line)
     if not has_picture(run) or run.shape == (2,):
         show(_elements(found, seen))
-    for path in paths:
+    stem = _stem(run, "-".join([verb, *words, *options.words]), options.out)
+    for path in save_posterior(run, found, seen, truth, stem):
         typer.echo(printable(str(path)))
 
 
 def _check_folder(out: str | None) -> None:
+    """Raise for a place where nothing can be written, FileExistsError where something of the user's is."""
+    from undiffuse.recipes import archive
+
     if out is None or Path(out).is_dir():
         return
     if Path(out).suffix in (".png", ".npy"):
@@ -184,6 +186,9 @@ def _check_folder(out: str | None) -> None:
         )
     if not Path(out).parent.is_dir():
         raise FileNotFoundError(f"--out {out}: the folder {Path(out).parent} does not exist")
+    for end in ("", "-mean", "-std", "-sheet"):
+        for kind in ("npy", "png"):
+            archive.check_file(f"{out}{end}.{kind}")
 
 
 def _stem(run: "Run", name: str, out: str | None) -> Path:

@@ -1,6 +1,5 @@
 """undiffuse rate-distortion."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,9 @@ def command(
     test: Annotated[int, typer.Option("--test", help="How many of the run's test examples.")] = 32,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of the chain. Default: few.")] = None,
     method: Annotated[str, typer.Option("--method", help="channel or universal.")] = "channel",
-    out: Annotated[str | None, typer.Option("--out", "-o", help="The .png to draw. Default: in RUN.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The new .png to draw. Default: in RUN.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
@@ -32,6 +33,7 @@ def command(
         raise ValueError(f"--method {method}: progressive are universal and channel")
     if test < 2:
         raise ValueError(f"--test {test}: the bound's error needs two examples at least")
+    target = None if out is None else archive.check_file(out)
     trained = load(run, device_of(device))
     codec.prepared(trained.model, method)  # what cannot be is refused at once
     trained.thinned(steps)
@@ -54,7 +56,7 @@ def command(
         for rate, error in sorted(points):
             rows.add_row(name, f"{rate:.4f}", f"{error:.3f}")
     show(rows)
-    path = Path(out) if out else trained.folder / "rate-distortion.png"
+    path = target or trained.folder / "rate-distortion.png"
     columns = {
         name: ([rate for rate, _ in points], [error for _, error in points])
         for name, points in curves.items()

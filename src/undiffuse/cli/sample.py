@@ -70,13 +70,13 @@ def command(
     stop: Stop = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", help="A .png or .npy file. Default: both, under RUN/samples."),
+        typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples."),
     ] = None,
     animate: Annotated[
         bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")
     ] = False,
     film: Annotated[
-        str | None, typer.Option("--film", help="That film as this .gif, .png (animated) or .mp4 file.")
+        str | None, typer.Option("--film", help="That film as this new .gif, .png (animated) or .mp4.")
     ] = None,
     stages: Annotated[
         bool, typer.Option("--stages", help="Also write a picture of the samples at a few times.")
@@ -166,7 +166,8 @@ def _check(
     if stages and trained.shape == (2,):
         raise ValueError("--stages: a picture of images; points in the plane have --slices")
     if film:
-        target_of(film, "--film", ".gif", ".png", ".mp4")
+        if target_of(film, "--film", ".gif", ".png", ".mp4") == target:
+            raise ValueError(f"--film {film}: is the file of --out, too; choose another")
         check_film(film)
     if has_picture(trained):
         return

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from undiffuse.cli.console import printable, progress, show, table
+from undiffuse.cli.evaluating import Results
 
 if TYPE_CHECKING:
     from undiffuse.metrics import Extractor
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
     from undiffuse.samplers import Sampler
 
 
-def print_parzen(trained: "Run", count: int, seed: int, steps: int | None) -> None:
+def print_parzen(trained: "Run", count: int, seed: int, steps: int | None, results: Results) -> None:
     """The score of samples under the protocol of the 2015 paper."""
-    from undiffuse.recipes import parzen_of, plan_ticks, protocol, save_parzen
+    from undiffuse.recipes import note_of, parzen_of, plan_ticks, protocol, save_parzen
 
     trained.thinned(steps)
     fixed = protocol(trained)
@@ -32,20 +33,26 @@ def print_parzen(trained: "Run", count: int, seed: int, steps: int | None) -> No
         )
     if not trained.processes.leads:
         return
-    rows = table("log-likelihood by Parzen windows", ">mean", ">s.e.", "unit")
+    rows = table("log-likelihood by Parzen windows", ">mean", ">s.e.", "unit", title=note_of(trained))
     for unit, each in (("nats", found.nats), ("bits", found.bits)):
         rows.add_row("", f"{each.mean:.1f}", f"{each.se:.1f}", f"{unit}/example")
     show(rows)
     edge = ": an end of the list, another may be better" if found.at_edge else ""
     typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
-    typer.echo(printable(str(save_parzen(found, trained.folder, trained.first))))
+    results.write(lambda folder: [save_parzen(found, folder, trained.first)])
 
 
 def print_distances(
-    trained: "Run", count: int, seed: int, steps: int | None, features: str | None, sampler: str | None
+    trained: "Run",
+    count: int,
+    seed: int,
+    steps: int | None,
+    features: str | None,
+    sampler: str | None,
+    results: Results,
 ) -> None:
     """The distances of samples from the test data, beside those of as many training examples."""
-    from undiffuse.recipes import contest, distances_of, save_distances
+    from undiffuse.recipes import contest, distances_of, note_of, save_distances
 
     chain, walk = len(trained.thinned(steps)), _sampler(trained, sampler)
     fixed = contest(trained, _extractor(trained, features), count, seed)
@@ -64,7 +71,7 @@ def print_distances(
         )
     if not trained.processes.leads:
         return
-    rows = table("distance from the test data", ">samples", ">training data")
+    rows = table("distance from the test data", ">samples", ">training data", title=note_of(trained))
     for row in found.rows():
         rows.add_row(*(printable(cell) for cell in row))
     show(rows)
@@ -73,7 +80,8 @@ def print_distances(
         f"{found.test:,} test examples"
     )
     facts = {"seed": seed, "steps": chain, "first": trained.first, "sampler": type(walk).__name__}
-    typer.echo(printable(str(save_distances(found, trained.folder, **facts))))
+    facts |= {"overlapping": trained.overlapping}
+    results.write(lambda folder: [save_distances(found, folder, **facts)])
 
 
 def _sampler(trained: "Run", name: str | None) -> "Sampler":

@@ -40,6 +40,7 @@ class Patches(Source):
     source: ClassVar[str] = "your folder of large PNG and JPEG pictures: data.path=FOLDER"
     licence: ClassVar[str] = "that of your pictures"
     about: ClassVar[str] = "images (1, 32, 32) or (3, 32, 32), 256 levels; 20,000 + 2,000 unless told"
+    overlapping: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -79,6 +79,8 @@ class Source(ABC):
     """Under which terms, in one line."""
     about: ClassVar[str]
     """What it holds, in one line: shape, levels, counts."""
+    overlapping: ClassVar[bool] = False
+    """Whether examples may share values of one picture, so that they are not independent."""
 
     @abstractmethod
     def load(self) -> Splits:

@@ -30,6 +30,7 @@ class Textures(Source):
     source: ClassVar[str] = "cc0textures.com and linolafett (DeviantArt), as shipped by scikit-image"
     licence: ClassVar[str] = "CC0 1.0"
     about: ClassVar[str] = "images (1, 32, 32), 256 levels; 20,000 + 2,000 unless told; needs scikit-image"
+    overlapping: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ their mean is honest; subsets drawn anew each time overlap, and theirs is too sm
 import torch
 from torch import Tensor
 
-from undiffuse.bounds.estimate import Estimate
+from undiffuse.bounds.estimate import Estimate, Moments
 from undiffuse.metrics.rows import feature_rows, row_blocks
 
 SIZE = 1000  # of a subset, as in the paper
@@ -46,8 +46,9 @@ def kernel_distance(
             f"size is {size}; with {count} examples choose 2 to {count // 2}: two subsets or more"
         )
     subsets = (torch.split(_shuffled(z, generator)[: count // size * size], size) for z in (x, y))
-    found = torch.tensor([_mmd2(a, b) for a, b in zip(*subsets, strict=True)], dtype=torch.float64)
-    return Estimate(float(found.mean()), float(found.std()) / len(found) ** 0.5)
+    found = Moments()
+    found.add(torch.tensor([[_mmd2(a, b)] for a, b in zip(*subsets, strict=True)], dtype=torch.float64))
+    return found.estimates()[0]
 
 
 def mmd2(samples: Tensor, data: Tensor) -> float:

@@ -16,6 +16,7 @@ from undiffuse.plots.style import BLUE, INK, LABEL, RED, SKY, TICK, Target, figu
 
 SPAN = 30.0  # positive entropies that span more than this factor are drawn on a log scale
 BEYOND = 0.6  # widths of the band by which a model leaves it at most in the figure
+ROUNDING = 1e-12  # of the entropies: what is less apart is equal
 
 
 def save_entropy(
@@ -50,8 +51,11 @@ def save_entropy(
     board = figure(9, 4.6)
     axes = board.subplot_mosaic([["band", "gap"], ["band", "place"]], width_ratios=[1.5, 1])
     _band(panel(axes["band"], "Entropy of each reverse step", "t", unit), at[order], low, high, mean, error)
-    _gap(panel(axes["gap"], "How far the bounds are apart", "", unit), at[order], high - low)
-    _place(panel(axes["place"], "The model between the bounds", "t"), at[order], low, high, mean)
+    same = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    gap = np.where(high - low > same, high - low, 0.0)
+    _gap(panel(axes["gap"], "How far the bounds are apart", "", unit), at[order], gap)
+    place = panel(axes["place"], "The model between the bounds", "t")
+    _place(place, at[order], mean - low, gap, same + 2 * np.nan_to_num(error))
     for one in axes.values():
         one.set_xlim(1.02, -0.02)
     save(board, path)
@@ -99,19 +103,21 @@ def _gap(axes: Axes, t: Floats, gap: Floats) -> None:
         axes.set_xlabel(f"{(~drawn).sum()} of {len(t)} steps without a finite gap", fontsize=TICK)
 
 
-def _place(axes: Axes, t: Floats, low: Floats, high: Floats, mean: Floats) -> None:
-    """(model - lower) / (upper - lower): the band is the same at every step."""
-    gap = high - low
-    drawn = (gap > 0) & np.isfinite(mean)
+def _place(axes: Axes, t: Floats, above: Floats, gap: Floats, slack: Floats) -> None:
+    """(model - lower) / (upper - lower): the band is the same at every step.
+
+    A step is outside if it is so by more than `slack`, its rounding and two standard errors.
+    """
+    drawn = (gap > 0) & np.isfinite(above)
     if _nothing(axes, drawn):
         return
-    place = np.where(drawn, (mean - low) / np.where(drawn, gap, 1.0), np.nan)
+    place = np.where(drawn, above / np.where(drawn, gap, 1.0), np.nan)
     axes.axhspan(0, 1, color=SKY, alpha=0.35, linewidth=0)
     seen = np.clip(place, -BEYOND, 1 + BEYOND)
     axes.plot(t, seen, color=RED, linewidth=1.5, marker="o" if len(t) <= 60 else None, markersize=3)
     axes.set_ylim(min(np.nanmin(seen), 0) - 0.1, max(np.nanmax(seen), 1) + 0.1)
     axes.set_yticks([0, 0.5, 1], ["lower", "middle", "upper"])
-    outside = int((np.abs(place[drawn] - 0.5) > 0.5).sum())
+    outside = int((np.maximum(-above, above - gap) > slack)[drawn].sum())
     if outside:
         axes.set_xlabel(f"t  ({outside} of {drawn.sum()} outside the bounds)", color=RED)
 

@@ -2,7 +2,7 @@
 
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
-from undiffuse.recipes.evaluation import Evaluation, evaluate, plan_calls, save_evaluation, unmet
+from undiffuse.recipes.evaluation import Evaluation, evaluate, note_of, plan_calls, save_evaluation, unmet
 from undiffuse.recipes.example import pick_example, read_example, read_seen
 from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
@@ -110,6 +110,7 @@ __all__ = [
     "measured",
     "measuring",
     "noisy",
+    "note_of",
     "operator_for",
     "override",
     "parse",

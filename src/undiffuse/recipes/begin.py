@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 
+from undiffuse import __version__
 from undiffuse.data import Space, Splits
 from undiffuse.files import sweep, write_json, write_text
 from undiffuse.objectives import Objective
@@ -24,6 +26,7 @@ from undiffuse.training import Batches, Lock, Settings, State, check_shard, plac
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
+HALF = re.compile(r"\.(recipe\.yaml|data\.json|run\.json)\.[0-9a-f-]+\.tmp")  # half written by a start
 FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
     *("about", "data.path", "data.memory", "data.workers", "data.skip_bad", "sampler", "evaluate_terms"),
     *("train.steps", "train.accumulate", "train.halve_on_oom", "train.keep", "train.checkpoint_every"),
@@ -85,6 +88,28 @@ def check_origin(folder: Path, plan: Plan, saved: Checkpoint) -> None:
         f"or start "
         "a new run"
     )
+
+
+def changes_since(saved: Checkpoint, plan: Plan) -> tuple[list[str], list[str]]:
+    """The free keys that were changed since the checkpoint, and a warning if they bend the learning rate."""
+    then, now = saved.state["recipe"], plan.describe()
+    found, steps = differences(then, now), (now["train"]["steps"], then["train"]["steps"])
+    if now["train"]["decay"] == "constant" or steps[0] == steps[1]:
+        return found, []
+    text = (
+        f"train.steps={steps[0]}, was {steps[1]}: from step {saved.step:,} on the learning rate falls on "
+        "another curve, so that this is neither run from its start"
+    )
+    return found, [text]
+
+
+def other_version(saved: Checkpoint | None, facts: dict[str, Any]) -> list[str]:
+    """A warning if another version of the package wrote the checkpoint, or began a run that has none yet."""
+    began = facts.get("version")
+    then = began if saved is None else saved.origin.get("version", began)
+    if then in (None, __version__):
+        return []
+    return [f"undiffuse {__version__} goes on with what {then} wrote: it may compute otherwise"]
 
 
 def recipe_hash(plan: Plan) -> str:
@@ -152,7 +177,9 @@ def _own(file: Path, plan: Plan) -> bool:
         file = file.with_name("recipe.yaml")
     if file.name == "recipe.yaml":
         return file.is_file() and file.read_text(errors="replace") == _text(plan)
-    return file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".tmp"))
+    if file.name == ".lock":
+        return file.is_file() and re.match(r'{"pid": |$', file.read_text(errors="replace")) is not None
+    return HALF.fullmatch(file.name) is not None and file.is_file()
 
 
 def _check(plan: Plan, splits: Splits, space: Space, processes: int) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from undiffuse.bounds.estimate import Estimate
 from undiffuse.data import Splits, ends
 from undiffuse.files import write_json
-from undiffuse.metrics import Extractor, Neighbours, extract, frechet, kernel_distance, neighbours
+from undiffuse.metrics import Extractor, Neighbours, extract, frechet_distance, kernel_distance, neighbours
 from undiffuse.random import keyed
 from undiffuse.recipes.recipe import source_of
 from undiffuse.recipes.run import Run
@@ -60,15 +60,16 @@ class Distances:
     """How far so many examples are from the test data."""
 
     examples: int
-    frechet: float
+    frechet: Estimate
     kernel: Estimate
     neighbours: Neighbours
 
     def rows(self, names: tuple[str, str]) -> list[tuple[str, str]]:
         """Name and value of each; `names` are those of the Fréchet and the kernel distance."""
         shares = [(name, f"{share:.4f}") for name, share in asdict(self.neighbours).items()]
+        gaussians = f"{self.frechet.mean:.5g} +- {self.frechet.se:.2g}"
         kernel = f"{self.kernel.mean:.3g} +- {self.kernel.se:.1g}"
-        return [(names[0], f"{self.frechet:.5g}"), (names[1], kernel), *shares]
+        return [(names[0], gaussians), (names[1], kernel), *shares]
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _batches(fixed: Contest, raw: Tensor, tick: Tick) -> Iterator[Tensor]:
 
 
 def _compare(features: Tensor, test: Tensor, seed: int, tick: Tick) -> Distances:
-    gaussians = frechet(features, test)
+    gaussians = frechet_distance(features, test)
     tick()
     kernel = kernel_distance(features, test, generator=keyed(seed, "distances", "subsets"))
     tick()

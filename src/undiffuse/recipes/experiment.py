@@ -10,10 +10,21 @@ from typing import Any
 
 import torch
 
+from undiffuse import __version__
 from undiffuse.data import Fingerprint, Splits
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
-from undiffuse.recipes.begin import absolute, begin, begun, check_origin, check_recipe, put_back, recipe_hash
+from undiffuse.recipes.begin import (
+    absolute,
+    begin,
+    begun,
+    changes_since,
+    check_origin,
+    check_recipe,
+    other_version,
+    put_back,
+    recipe_hash,
+)
 from undiffuse.recipes.datafiles import accept, load_same
 from undiffuse.recipes.facts import content, read_facts
 from undiffuse.recipes.loading import run_of
@@ -72,7 +83,8 @@ class Experiment(Underway):
 
         Raises BusyError if another process trains it, ValueError for other data (unless `other_data`), for
         another recipe than the checkpoint's, if no checkpoint is whole, and with `exact` if this machine
-        rounds otherwise. What it puts up with is written to events.jsonl, and is in `warnings`.
+        rounds otherwise. What it puts up with is written to events.jsonl, and is in `warnings`; keys of the
+        recipe that have changed, and may, are written there alone.
         """
         folder = Path(folder)
         facts, plan = read_facts(folder), Plan(read(str(folder / "recipe.yaml")))
@@ -88,9 +100,12 @@ class Experiment(Underway):
             splits, files, changed = load_same(folder, plan, facts, other_data)
             facts |= content(splits, files) if changed else {}
             warnings += [f"the data have changed since the run began: {changed}"] if changed else []
+            warnings += other_version(saved, facts)
+            keys: list[str] = []
             if saved is not None:
                 check_origin(folder, plan, saved)
-                warnings += same_rounding(saved, device, exact, processes.size)
+                keys, bent = changes_since(saved, plan)
+                warnings += bent + same_rounding(saved, device, exact, processes.size)
             experiment = cls._built(folder, plan, facts, splits, device, saved, processes, exact)
         except BaseException:
             for held in locks:
@@ -98,11 +113,13 @@ class Experiment(Underway):
             raise
         experiment.lock = locks[0] if locks else None
         experiment.warnings = warnings + experiment.warnings
-        processes.lead(lambda: experiment._note(facts, files if changed else None))
+        processes.lead(lambda: experiment._note(keys, facts, files if changed else None))
         return experiment
 
-    def _note(self, facts: dict[str, Any], files: Fingerprint | None) -> None:
-        """Write down what was put up with, and the data, if they have changed."""
+    def _note(self, keys: list[str], facts: dict[str, Any], files: Fingerprint | None) -> None:
+        """Write down what was put up with, keys of the recipe and data that have changed."""
+        if keys:
+            record(self.run.folder, self.state.step, "recipe", changed=keys)
         for warning in self.warnings:
             record(self.run.folder, self.state.step, "warning", text=warning)
         if files is not None:
@@ -143,6 +160,7 @@ class Experiment(Underway):
             "recipe": recipe_hash(plan),
             "data": facts.get("sha256", ""),
             "numerics": fingerprint(device, processes.size),
+            "version": __version__,
         }
         if saved is not None:
             put_back(state, saved, made.objective)

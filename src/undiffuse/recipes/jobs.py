@@ -23,7 +23,7 @@ from torch import Tensor
 from undiffuse import tensorfile
 from undiffuse.bounds import Partial
 from undiffuse.data import read_npy
-from undiffuse.files import atomic, sweep, write_json
+from undiffuse.files import atomic, is_read_only, sweep, write_json
 from undiffuse.processes import ALONE
 from undiffuse.random import digest
 from undiffuse.recipes.output import save_npy
@@ -84,7 +84,8 @@ def _finish(folder: Path, facts: dict[str, Any], paths: list[Path]) -> None:
 def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
     """`partial` and `kept` for `Run.evaluate`: what an earlier call of this key, cut off, had gathered.
 
-    Its file, partial-*.safetensors in the run's folder, goes when the result is there.
+    Its file, partial-*.safetensors in the run's folder, goes when the result is there. Of a run that may only
+    be read, nothing is kept.
     """
     path = run.folder / f"partial-{digest(weights_of(run), *key):032x}.safetensors"
     last = time.monotonic()
@@ -92,13 +93,25 @@ def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
     def kept(partial: Partial) -> None:
         nonlocal last
         if run.processes.leads and time.monotonic() - last >= PAUSE:
-            _store(path, partial)
+            with _allowed():
+                _store(path, partial)
             last = time.monotonic()
 
     stored = run.processes.lead(lambda: _stored(path))
     yield {"partial": None if stored is None else _partial(stored), "kept": kept}
     if run.processes.leads:
-        path.unlink(missing_ok=True)
+        with _allowed():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _allowed() -> Iterator[None]:
+    """Goes on where nothing may be written."""
+    try:
+        yield
+    except OSError as error:
+        if not is_read_only(error):
+            raise
 
 
 def _store(path: Path, partial: Partial) -> None:

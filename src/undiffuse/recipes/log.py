@@ -72,8 +72,8 @@ class Log:
         if progress.loss_scale is not None:
             row |= {"loss_scale": progress.loss_scale, "overflows": progress.overflows}
         if event.test:
-            total = event.test.report.total  # bits per dimension of x_0
-            row |= {"test_bits": total.mean, "test_bits_se": total.se}
+            bits = event.test.bits  # as it is printed, in raw units
+            row |= {"test_bits": bits.mean, "test_bits_se": bits.se}
         self.losses.clear()
         if not self.writes:
             return

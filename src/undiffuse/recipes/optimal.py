@@ -75,8 +75,7 @@ def compare_variance(
     for (_, own), (_, best) in zip(*pair, strict=True):
         bits.add(torch.stack([own.total, best.total, own.total - best.total], 1) * scale)
     own, best, gain = bits.estimates()
-    own, best = (Estimate(each.mean - run.shift, each.se) for each in (own, best))
-    return Compared(len(raw), fitted, table, own, best, gain)
+    return Compared(len(raw), fitted, table, own - run.shift, best - run.shift, gain)
 
 
 def check_variance(run: Run, steps: int | None) -> None:

@@ -64,7 +64,7 @@ OVER = "K - L_null"
 ROLL = (OVER, "6.45", "bits/point", "the noise of its roll is not stated; ours has 0.5")
 BEAT = ("K by eq. 14", "-2.414", "bits/sequence", "same data, p0 = 0.2")
 LEAVES = (OVER, "3.536", "bits/pixel", "other images, dequantised bytes")
-BARK = (OVER, "1.5", "bits/pixel", "brick, grass and gravel, dequantised bytes")
+BARK = (OVER, "1.5", "bits/pixel", "brick, grass and gravel, overlapping patches, dequantised bytes")
 DIGITS = ("Parzen", "317 +- 2.7", "bits/image", "same data and protocol", True)
 PHOTOS = (OVER, "11.5 +- 0.2", "bits/pixel", "same data", True)
 PAPERS: dict[str, tuple[PaperRow, ...]] = {

@@ -279,6 +279,12 @@ class Run:
         """Bits per dimension that a density in raw units has less than one in x_0; 0 for levels."""
         return self.space.log_det(self.shape) / (dims(self.shape) * math.log(2))
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether its data are patches that share pixels, so that they are no independent examples."""
+        source = self.recipe["data"]
+        return source is not None and source.make.overlapping
+
     def thinned(self, steps: int | None) -> Tensor:
         """The chain's grid, or `steps` times of it. Raises ValueError if it has not so many."""
         grid = self.grid
