@@ -131,6 +131,7 @@ def test_state_survives_json():
         {"kind": "affine", "mean": [[0.0]], "std": [[1.0]]},
         {"kind": "affine", "mean": "0", "std": "1"},
         {"kind": "affine", "mean": None, "std": 1.0},
+        {"kind": "affine", "mean": 0.0, "std": 1.0, "double": "yes"},
         {"kind": "affine", "mean": float("nan"), "std": 1.0},
     ],
 )

@@ -13,14 +13,18 @@ from dataclasses import replace
 from functools import partial
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from undiffuse.data.rows import Examples, Rows
 from undiffuse.data.source import Splits
-from undiffuse.random import Streams, keyed, uniform
+from undiffuse.random import Key, Streams, keyed, uniform
+from undiffuse.tensors import dims
 
 CHUNK = 2**22  # values that get their noise at a time
+TOGETHER = 2048  # values of a block of short rows
+BLOCKS = 1024  # of them, drawn at a time
 
 
 def dequantized(splits: Splits, seed: int = 0) -> Splits:
@@ -109,13 +113,32 @@ class _Noisy(Rows):
 
     def read(self, rows: Sequence[int]) -> Tensor:
         """These rows with their noise."""
-        found = self.of[torch.as_tensor(rows)]
-        streams = Streams(self.seed, "dequantize", self.part, rows=rows)
-        return self.add(found, uniform(tuple(found.shape), streams))
+        numbers = torch.as_tensor(rows)
+        return self.add(
+            self.of[numbers], _noise(numbers, self.shape[1:], (self.seed, "dequantize", self.part))
+        )
 
     def order(self) -> Tensor:
         """As they are read fastest without noise."""
         return self.of.order() if isinstance(self.of, Rows) else super().order()
+
+
+def _noise(rows: Tensor, shape: tuple[int, ...], key: tuple[Key, ...]) -> Tensor:
+    """float64, uniform in [0, 1), (len(rows), *shape), of each row by its number.
+
+    Short rows share a stream, a block of them, since each stream is started anew whenever it is read.
+    """
+    size = dims(shape)
+    block = max(1, TOGETHER // max(size, 1))
+    found = torch.empty(len(rows), size, dtype=torch.float64)
+    numbers, inverse = np.unique((rows // block).numpy(), return_inverse=True)
+    which = torch.from_numpy(inverse)
+    for begin in range(0, len(numbers), BLOCKS):
+        some = numbers[begin : begin + BLOCKS].tolist()
+        drawn = uniform((len(some), block, size), Streams(*key, rows=some))
+        mine = (which // BLOCKS == begin // BLOCKS).nonzero()[:, 0]
+        found[mine] = drawn[which[mine] % BLOCKS, rows[mine] % block]
+    return found.view(len(rows), *shape)
 
 
 def _sum(levels: Tensor, noise: Tensor) -> Tensor:

@@ -142,6 +142,8 @@ class Affine(Space):
         std: Tensor | Sequence[float] | float,
         double: bool = False,
     ) -> None:
+        if not isinstance(double, bool):
+            raise ValueError(f"double={double!r} must be true or false")
         self.dtype = torch.float64 if double else torch.float32
         self.mean = torch.as_tensor(mean, dtype=torch.float64)
         self.std = torch.as_tensor(std, dtype=torch.float64)
