@@ -17,15 +17,17 @@ def test_vectors(tmp_path):
     x = RNG.normal(size=(20, 3))
     splits = load(tmp_path, x, test=0.25)
     train, test = split(20, 0.25)
-    assert splits.levels is None and splits.shape == (3,) and splits.train.dtype == torch.float32
-    assert torch.equal(splits.train, torch.from_numpy(x).float()[train])
-    assert torch.equal(splits.test, torch.from_numpy(x).float()[test])
+    assert splits.levels is None and splits.shape == (3,) and splits.train.dtype == torch.float64
+    assert torch.equal(splits.train, torch.from_numpy(x)[train])
+    assert torch.equal(splits.test, torch.from_numpy(x)[test])
+    assert load(tmp_path, x.astype("f4")).train.dtype == torch.float32
 
 
 @pytest.mark.parametrize("order", "CF")
 @pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "|u1", ">u2"])
 def test_byte_and_memory_order_do_not_matter(tmp_path, dtype, order):
-    x = np.asarray(RNG.integers(0, 99, (6, 4, 5)), dtype=dtype, order=order)
+    values = RNG.integers(0, 99, (6, 4, 5)) if "u" in dtype else RNG.normal(size=(6, 4, 5))
+    x = np.asarray(values, dtype=dtype, order=order)
     splits = load(tmp_path, x)
     both = torch.cat((splits.test, splits.train)).double()
     test, train = reversed(split(6, 0.1))
@@ -48,7 +50,8 @@ def test_byte_and_memory_order_do_not_matter(tmp_path, dtype, order):
     ],
 )
 def test_shapes_and_levels(tmp_path, shape, dtype, last, expected, levels):
-    splits = load(tmp_path, RNG.integers(0, 2, shape).astype(dtype), channels_last=last)
+    values = RNG.integers(0, 2, shape) if levels else RNG.normal(size=shape)
+    splits = load(tmp_path, values.astype(dtype), channels_last=last)
     assert splits.shape == expected and splits.levels == levels
     kinds = {None: torch.float32, 2: torch.uint8, 256: torch.uint8, 65536: torch.int32}
     assert splits.train.dtype == splits.test.dtype == kinds[levels]
@@ -155,14 +158,14 @@ def test_bad_ready_made_splits(tmp_path):
 
 
 def test_one_array_or_a_key(tmp_path):
-    assert npz(tmp_path, {"z": np.zeros((6, 4))}).shape == (4,)
-    several = {"a": np.zeros((6, 4)), "b": np.zeros((6, 5))}
+    assert npz(tmp_path, {"z": np.zeros((6, 4), "u1")}).shape == (4,)
+    several = {"a": np.zeros((6, 4), "u1"), "b": np.zeros((6, 5), "u1")}
     assert npz(tmp_path, several, key="b").shape == (5,)
     with pytest.raises(ValueError, match=r"\('a', 'b'\).*data\.key=NAME"):
         npz(tmp_path, several)
     with pytest.raises(ValueError, match="no array 'c'"):
         npz(tmp_path, several, key="c")
-    both = {"train": np.zeros((6, 4)), "test": np.zeros((6, 4))}
+    both = {"train": np.zeros((6, 4), "u1"), "test": np.zeros((6, 4), "u1")}
     assert len(npz(tmp_path, both, key="train", test=0.5).train) == 3
 
 
@@ -175,6 +178,30 @@ def test_bad_arguments(tmp_path):
         Array("a.npy", test=0.0)
     with pytest.raises(FileNotFoundError, match=r"data\.path"):
         Array(tmp_path / "a.npy").load()
+
+
+def test_ready_made_floats_of_two_types(tmp_path):
+    splits = npz(tmp_path, {"train": RNG.normal(size=(6, 4)).astype("f4"), "test": RNG.normal(size=(6, 4))})
+    assert splits.train.dtype == splits.test.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype", "levels"),
+    [(4090, "u2", 4096), (1000, "u2", 1024), (255, "u2", 256), (1, "u2", 2), (1, "u1", 2), (16, "u1", 17)],
+)
+def test_levels_that_would_do_are_told(tmp_path, top, dtype, levels):
+    x = np.linspace(0, top, 3000).round().astype(dtype).reshape(300, 10)
+    (told,) = load(tmp_path, x).advice
+    assert f"values 0 to {top:,}, of {np.iinfo(dtype).max + 1:,} levels: set data.levels={levels} " in told
+    assert load(tmp_path, x, levels=levels).advice == ()
+
+
+def test_levels_far_from_zero(tmp_path):
+    x = RNG.integers(31_000, 33_000, (300, 10)).astype("u2")
+    (told,) = load(tmp_path, x).advice
+    assert f": subtract {x.min():,} and set data.levels=2048 " in told
+    assert load(tmp_path, RNG.integers(0, 40_000, (300, 10)).astype("u2")).advice == ()
+    assert load(tmp_path, RNG.integers(0, 200, (300, 10)).astype("u1")).advice == ()
 
 
 def test_objects_are_never_unpickled(tmp_path):

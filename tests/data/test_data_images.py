@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import struct
 import zlib
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from undiffuse.data import Images, read_image
+from undiffuse.data import Images, pictures, read_image
 from undiffuse.data.source import split
 
 RNG = np.random.default_rng(0)
@@ -79,6 +80,20 @@ def test_the_centre_is_kept(tmp_path):
     assert (read_image(path, (5, 5))[0, :, 1:-1] > 230).all()
     tall = save(tmp_path / "b.png", np.ascontiguousarray(array.T))
     assert (read_image(tall, (5, 5))[0, 1:-1] > 230).all()
+
+
+def test_every_size_is_cut_from_every_size():
+    """No rounding takes the box beyond the picture; it has the aspect that was asked for, in the middle."""
+    sides = (1, 2, 3, 15, 25, 28, 29, 41, 47, 97, 107, 111, 113, 227, 299)
+    for whole, high in itertools.product(sides, sides):
+        image = Image.new("L", (whole, high))
+        for width, height in ((28, 28), (30, 60), (50, 101), (100, 7), (224, 112), (449, 224), (1, 999)):
+            assert pictures._fitted(image, height, width).size == (width, height)
+            left, upper, right, lower = pictures._box((whole, high), (width, height))
+            assert (right - left) * height == pytest.approx((lower - upper) * width, rel=1e-9)
+            assert (left + right, upper + lower) == pytest.approx((whole, high))
+            assert min(left, upper) == 0
+            assert right - left == whole or lower - upper == high
 
 
 def test_the_right_size_is_left_alone(tmp_path):

@@ -75,6 +75,8 @@ def test_vectors_are_scaled_feature_by_feature():
     assert torch.allclose(x_0[:, :2].square().mean(0), torch.ones(2), atol=1e-5)
     assert space.std[2] == 1 and x_0[:, 2].abs().max() < 1e-6
     assert torch.allclose(space.decode(x_0), x, rtol=1e-5)
+    double = Affine.fit(x.double())
+    assert torch.equal(double.encode(x.double()), x_0) and double.decode(x_0).dtype == torch.float64
 
 
 def test_images_share_one_mean_and_std():
@@ -103,7 +105,12 @@ def test_log_det_is_the_jacobian():
 
 
 def test_state_survives_json():
-    for space in (Levels(17), Affine([0.1, 1 / 3], [math.pi, 1e-30]), Affine(0.1, 0.2)):
+    for space in (
+        Levels(17),
+        Affine([0.1, 1 / 3], [math.pi, 1e-30]),
+        Affine(0.1, 0.2),
+        Affine(0.1, 0.2, double=True),
+    ):
         state = json.loads(json.dumps(space.state()))
         again = space_from(state)
         assert type(again) is type(space)
@@ -124,6 +131,7 @@ def test_state_survives_json():
         {"kind": "affine", "mean": [[0.0]], "std": [[1.0]]},
         {"kind": "affine", "mean": "0", "std": "1"},
         {"kind": "affine", "mean": None, "std": 1.0},
+        {"kind": "affine", "mean": 0.0, "std": 1.0, "double": "yes"},
         {"kind": "affine", "mean": float("nan"), "std": 1.0},
     ],
 )
@@ -160,6 +168,12 @@ def test_a_kernel_for_symbols_needs_as_many_levels():
     assert isinstance(space_of(bits, 2), Symbols) and isinstance(space_of(bits), Levels)
     with pytest.raises(ValueError, match="2 levels, the kernel is for 5 symbols"):
         space_of(bits, 5)
+    for top, wide in ((1, 256), (4, 65536)):
+        held = Splits(*(torch.full((n, 4), top, dtype=torch.int32) for n in (3, 2)), wide)
+        with pytest.raises(ValueError, match=rf"use 0\.\.{top} alone, so set data\.levels={top + 1} "):
+            space_of(held, top + 1)
+        with pytest.raises(ValueError, match=f"{wide} levels, the kernel is for {top} symbols: choose"):
+            space_of(held, top)
     points = Splits(torch.zeros(3, 4), torch.zeros(2, 4), None)
     with pytest.raises(ValueError, match="continuous values"):
         space_of(points, 2)

@@ -76,7 +76,7 @@ def command(
         seen = read_seen(trained, file or "", shape, operator)
     else:
         check_seen(trained, truth, std)
-        seen = shared.noise_like(degrade(truth.float()), raw_width(trained, std), seed)
+        seen = shared.noise_like(degrade(truth.double()), raw_width(trained, std), seed)
     factor = measured(trained, degrade, seen[0], std)
     found = shared.follow("restore", trained, factor, options, partial(posterior, trained, factor))
     words = [name, operator.replace(":", ""), f"std{std:g}"]

@@ -19,7 +19,7 @@ from undiffuse.data.mnist import MNIST, FashionMNIST
 from undiffuse.data.npy import read_npy, read_npz
 from undiffuse.data.patches import Patches
 from undiffuse.data.pictures import read_image
-from undiffuse.data.rows import Examples, Rows, chunks, ends
+from undiffuse.data.rows import Examples, Rows, chunks, ends, sample_of
 from undiffuse.data.shards import Shards
 from undiffuse.data.source import Source, Splits
 from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
@@ -77,6 +77,7 @@ __all__ = [
     "read_image",
     "read_npy",
     "read_npz",
+    "sample_of",
     "space_from",
     "space_of",
     "summary",

@@ -1,6 +1,7 @@
 """Your own arrays: .npy and .npz files of vectors, sequences and images."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from undiffuse.data.checks import Found, check_shape, check_values
+from undiffuse.data.continuous import SAMPLE, check_continuous
+from undiffuse.data.dequantize import check_width, dithered
 from undiffuse.data.files import existing, plain_path
 from undiffuse.data.mapped import Mapped
 from undiffuse.data.npy import WHAT, npz_names, read_npy, read_npz
-from undiffuse.data.rows import CHUNK, check_memory, held
+from undiffuse.data.rows import Examples, Rows, check_memory, ends, held, sample_of
 from undiffuse.data.source import Source, Splits, check_fraction, split
 from undiffuse.data.space import check_levels
 
-Found = NDArray[Any]
 NATURAL = {"b1": 2, "u1": 256, "u2": 65536}  # levels that a type of integer implies
 
 
@@ -35,19 +38,23 @@ class Array(Source):
     ``(N, L, C)``, ``(N, H, W, C)``  the same with ``channels_last``
     ===============================  =======================================
 
-    Booleans have 2 levels, uint8 256, uint16 65,536; floats are continuous.
+    Booleans have 2 levels, uint8 256, uint16 65,536; floats are continuous, and refused if they repeat or
+    go in steps, which no density does.
 
     Args:
         path: the file.
         key: which array of an .npz file, if it has several.
         levels: K, if the values are the whole numbers 0..K-1.
+        spacing: how far apart neighbouring values are, or one such number a feature, 0 where they are
+            continuous: uniform noise of this width is added, so that they have a density.
         channels_last: whether the channels are the last dimension rather than the second.
         test: share of examples kept for testing, if the file is not split already.
         memory: an .npy file of up to so many GB is kept in memory; of a larger one, only what is used is
             read.
 
     Raises:
-        ValueError: if `levels`, `test` or `memory` are out of range, or the path has another ending.
+        ValueError: if `levels`, `spacing`, `test` or `memory` are out of range, or the path has another
+            ending.
     """
 
     source: ClassVar[str] = "your .npy or .npz file: data.path=FILE"
@@ -59,18 +66,31 @@ class Array(Source):
         path: str | Path,
         key: str | None = None,
         levels: int | None = None,
+        spacing: float | list[float] | None = None,
         channels_last: bool = False,
         test: float = 0.1,
         memory: float = 1.0,
     ) -> None:
         self.path, self.key, self.channels_last = plain_path(path), key, channels_last
         self.levels = None if levels is None else check_levels(levels)
+        self.width = None if spacing is None else check_width(spacing)
+        if levels is not None and spacing is not None:
+            raise ValueError(f"levels={levels}, spacing={spacing}: steps are levels or get noise; give one")
         self.test, self.memory = check_fraction(test), check_memory(memory)
         if self.path.suffix.lower() not in (".npy", ".npz"):
             raise ValueError(f"path={path} must end in .npy or .npz; for images use data.kind=images")
 
     def load(self) -> Splits:
-        """Check every value of the file, and split it."""
+        """Check every value of the file, and split it; of a sample, whether it is what its type says."""
+        splits, where = self._found(), str(self.path)
+        if splits.levels is not None:
+            return _kept(replace(splits, advice=_advice(splits.train, splits.levels, where)), self.memory)
+        splits = splits if self.width is None else dithered(splits, self.width)
+        check_continuous(splits.train, where)
+        return _kept(splits, self.memory)
+
+    def _found(self) -> Splits:
+        """Training and test data as the file has them."""
         existing(self.path, WHAT)
         if self.path.suffix.lower() == ".npy":
             return self._mapped()
@@ -96,13 +116,16 @@ class Array(Source):
         (train, levels), (test, test_levels) = parts
         if levels != test_levels:
             raise ValueError(f"{self.path}: training data has levels {levels}, test data {test_levels}")
+        if levels is None:
+            dtype = torch.promote_types(train.dtype, test.dtype)
+            train, test = train.to(dtype), test.to(dtype)
         return Splits(train, test, levels, labels[0], labels[1])
 
     def _mapped(self) -> Splits:
         convert, levels = self._checked(lambda: read_npy(self.path), str(self.path))
         parts = split(len(read_npy(self.path)), self.test)
         train, test = (Mapped(self.path, numbers, convert) for numbers in parts)
-        return Splits(*held(train, test, self.memory), levels)
+        return Splits(train, test, levels)
 
     def _divided(self, name: str) -> Splits:
         array, where = read_npz(self.path, name), f"{self.path}: {name!r}"
@@ -117,19 +140,19 @@ class Array(Source):
         return torch.from_numpy(convert(array)), levels
 
     def _checked(self, found: Callable[[], Found], where: str) -> tuple[Callable[[Found], Found], int | None]:
-        """Look at every value; what makes examples of rows, and K for level numbers or None for float32."""
+        """Look at every value; what makes examples of rows, and K for level numbers or None for floats."""
         array = found()
-        levels = self.levels or NATURAL.get(array.dtype.str[1:])
-        if levels is None and array.dtype.kind != "f":
+        natural = NATURAL.get(array.dtype.str[1:])
+        levels = None if self.width is not None else self.levels or natural
+        if levels is None and self.width is None and array.dtype.kind != "f":
             raise ValueError(
-                f"{where} holds {array.dtype} values, whose number of levels is not known; set "
-                f"data.levels=K if they are 0..K-1, or save them as float32 if continuous"
+                f"{where} holds {array.dtype} values, whose number of levels is not known; set data.levels=K "
+                f"if they are 0..K-1, data.spacing=1 to add uniform noise, or save floats if continuous"
             )
-        _check_shape(array.shape, self.channels_last, where)
-        if levels is None or levels != NATURAL.get(array.dtype.str[1:]):  # else no value can be wrong
-            _check_values(found, levels, where)
-        dtype = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        return _Convert(dtype, levels is not None, self.channels_last), levels
+        check_shape(array.shape, self.channels_last, where)
+        if levels is None or levels != natural:  # else no value can be wrong
+            check_values(found, levels, where)
+        return _Convert(_type(array.dtype, levels), levels is not None, self.channels_last), levels
 
 
 class _Convert:
@@ -145,52 +168,31 @@ class _Convert:
         return values[:, None] if values.ndim == 3 and self.discrete else values
 
 
-def _check_shape(shape: tuple[int, ...], channels_last: bool, where: str) -> None:
-    """Refuse what is neither vectors, sequences nor images."""
-    if not 2 <= len(shape) <= 4:
-        raise ValueError(
-            f"{where} has shape {shape}; give (N, D) vectors, (N, C, L) sequences or (N, C, "
-            f"H, W) images, e.g. array.reshape(len(array), -1)"
-        )
-    if len(shape) == 4 and not channels_last and shape[1] == shape[2] > 4 and shape[3] in (1, 3):
-        raise ValueError(
-            f"{where} has shape {shape}, which looks like (N, H, W, C); set data.channels_last=true"
-        )
+def _type(dtype: np.dtype[Any], levels: int | None) -> type[np.generic]:
+    """That of examples: floats keep their digits, and so do whole numbers that become continuous."""
+    if levels is not None:
+        return np.uint8 if levels <= 256 else np.int32
+    return np.float32 if dtype.kind == "f" and dtype.itemsize < 8 else np.float64
 
 
-def _check_values(found: Callable[[], Found], levels: int | None, where: str) -> None:
-    """Count what is no finite float32, or no level number, and name the first as the file has it.
-
-    `found` gives the array anew for every few million values, so that a mapped file stays out of memory.
-    """
-    shape = found().shape
-    size, wrong, first = max(1, CHUNK // int(np.prod(shape[1:]))), 0, None
-    for begin in range(0, shape[0], size):
-        values = found()[begin : begin + size]
-        bad = _not_finite(values) if levels is None else _no_level(values, levels)
-        if bad.any() and first is None:
-            index = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
-            first = values[index], (begin + index[0], *index[1:])
-        wrong += int(bad.sum())
-    if first is not None:
-        what = "not finite in float32" if levels is None else f"not one of the whole numbers 0..{levels - 1}"
-        level = "correct them, or set data.levels to the largest plus one"
-        remedy = "remove or fill them in" if levels is None else level
-        raise ValueError(
-            f"{where}: {wrong:,} value(s) are {what}, the first {first[0]} at index {first[1]}; {remedy}"
-        )
+def _kept(splits: Splits, memory: float) -> Splits:
+    """The same, in memory if they take at most so many GB there."""
+    if not (isinstance(splits.train, Rows) and isinstance(splits.test, Rows)):
+        return splits
+    train, test = held(splits.train, splits.test, memory)
+    return replace(splits, train=train, test=test)
 
 
-def _not_finite(array: Found) -> NDArray[np.bool_]:
-    with np.errstate(over="ignore"):  # what overflows becomes infinite
-        return ~np.isfinite(np.asarray(array, np.float32))
-
-
-def _no_level(array: Found, levels: int) -> NDArray[np.bool_]:
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)  # the largest levels are beyond float16
-    wrong: NDArray[np.bool_] = ~((array >= 0) & (array <= levels - 1))  # NaN is wrong too
-    return wrong | (array != np.round(array)) if array.dtype.kind == "f" else wrong
+def _advice(train: Examples, levels: int, where: str) -> tuple[str, ...]:
+    """Which number of levels would do, if a sample uses at most half of those that its type has."""
+    low, high = (int(end) for end in ends(sample_of(train, SAMPLE)))
+    for less, top in ((0, high), (low, high - low)):
+        enough = max(2, top + 1) if top < 256 else 2 ** top.bit_length()
+        if 2 * enough <= levels:
+            shifted = f"subtract {less:,} and " if less else ""
+            used = f"a sample of {where} has values {low:,} to {high:,}, of {levels:,} levels"
+            return (f"{used}: {shifted}set data.levels={enough} if that is all of them",)
+    return ()
 
 
 def _labels(array: NDArray[Any], where: str) -> Tensor:

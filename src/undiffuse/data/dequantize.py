@@ -3,20 +3,28 @@
     y = k + u,  u ~ U[0, 1):   integral over [k, k+1) of log p(y) dy  <=  log integral of p(y) dy = log P(k)
 
 so the log-density of a continuous model, in these units, is on average a lower bound on the
-log-probability of the levels.
+log-probability of the levels. Values that were rounded to multiples of a width w become continuous by
+
+    y = x + w (u - 1/2):   E -log p(y)  >=  h(Y)  =  H(X) + log w,   and  >=  h(X)  if X has a density.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from undiffuse.data.rows import Examples, Rows
 from undiffuse.data.source import Splits
-from undiffuse.random import Streams, keyed, uniform
+from undiffuse.random import Key, Streams, keyed, uniform
+from undiffuse.tensors import dims
 
 CHUNK = 2**22  # values that get their noise at a time
+TOGETHER = 2048  # values of a block of short rows
+BLOCKS = 1024  # of them, drawn at a time
 
 
 def dequantized(splits: Splits, seed: int = 0) -> Splits:
@@ -39,12 +47,49 @@ def dequantized(splits: Splits, seed: int = 0) -> Splits:
     if splits.levels is None:
         raise ValueError("levels=None: this data is continuous already; use it without dequantized()")
     train, test = _noisy(splits.train, seed, "train"), _noisy(splits.test, seed, "test")
-    return Splits(train, test, None, splits.train_labels, splits.test_labels, splits.skipped)
+    return replace(splits, train=train, test=test, levels=None)
+
+
+def dithered(splits: Splits, width: Tensor, seed: int = 0) -> Splits:
+    """The same examples as float64 x + w (u - 1/2), of which rounding to multiples of w gives x back.
+
+    Noise is keyed by row: the same whether the examples are in memory or not, and whenever they are read.
+
+    Args:
+        splits: continuous data.
+        width: w, one number or one a feature ``(D,)``, 0 where nothing is added.
+        seed: other seeds give other noise.
+
+    Raises:
+        ValueError: if there are widths of another number of features.
+    """
+    if width.ndim and tuple(width.shape) != splits.shape:
+        raise ValueError(
+            f"spacing: {len(width)} numbers, for examples of shape {splits.shape}; give one number"
+        )
+    add = partial(_dither, width)
+    train, test = (
+        _Noisy(examples, seed, name, torch.float64, add)
+        for examples, name in ((splits.train, "train"), (splits.test, "test"))
+    )
+    held = isinstance(splits.train, Tensor)
+    return replace(splits, train=train[:] if held else train, test=test[:] if held else test)
+
+
+def check_width(spacing: float | Sequence[float]) -> Tensor:
+    """It in float64. Raises ValueError unless widths are finite, none negative and one positive."""
+    width = torch.as_tensor(spacing, dtype=torch.float64)
+    if not (width.numel() and bool((width.isfinite() & (width >= 0)).all()) and bool((width > 0).any())):
+        raise ValueError(
+            f"spacing={spacing}: the distance of neighbouring values, such as data.spacing=0.01, or one "
+            "number a feature, 0 where they are continuous"
+        )
+    return width
 
 
 def _noisy(levels: Examples, seed: int, name: str) -> Examples:
     if isinstance(levels, Rows):
-        return _Noisy(levels, seed, name)
+        return _Noisy(levels, seed, name, torch.float32, _sum)
     generator = keyed(seed, "dequantize", name)
     out = levels.float().flatten()
     for chunk in torch.split(out, CHUNK):
@@ -54,20 +99,55 @@ def _noisy(levels: Examples, seed: int, name: str) -> Examples:
 
 @final
 class _Noisy(Rows):
-    """Levels with noise, read when asked for."""
+    """Examples with noise of their own a row, drawn when they are asked for.
 
-    def __init__(self, levels: Rows, seed: int, name: str) -> None:
-        super().__init__(levels.shape, torch.float32, levels.workers, levels.skipped)
-        self.levels, self.seed, self.part = levels, seed, name
+    `add` makes values of this dtype of examples and of noise, float64, uniform in [0, 1).
+    """
+
+    def __init__(
+        self, of: Examples, seed: int, name: str, dtype: torch.dtype, add: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        workers, skipped = (of.workers, of.skipped) if isinstance(of, Rows) else (0, None)
+        super().__init__(tuple(of.shape), dtype, workers, skipped)
+        self.of, self.seed, self.part, self.add = of, seed, name, add
 
     def read(self, rows: Sequence[int]) -> Tensor:
-        """k + u of these rows."""
-        levels = self.levels.read(rows).float()
-        streams = Streams(self.seed, "dequantize", self.part, rows=rows)
-        return _sum(levels, uniform(tuple(levels.shape), streams))
+        """These rows with their noise."""
+        numbers = torch.as_tensor(rows)
+        return self.add(
+            self.of[numbers], _noise(numbers, self.shape[1:], (self.seed, "dequantize", self.part))
+        )
+
+    def order(self) -> Tensor:
+        """As they are read fastest without noise."""
+        return self.of.order() if isinstance(self.of, Rows) else super().order()
+
+
+def _noise(rows: Tensor, shape: tuple[int, ...], key: tuple[Key, ...]) -> Tensor:
+    """float64, uniform in [0, 1), (len(rows), *shape), of each row by its number.
+
+    Short rows share a stream, a block of them, since each stream is started anew whenever it is read.
+    """
+    size = dims(shape)
+    block = max(1, TOGETHER // max(size, 1))
+    found = torch.empty(len(rows), size, dtype=torch.float64)
+    numbers, inverse = np.unique((rows // block).numpy(), return_inverse=True)
+    which = torch.from_numpy(inverse)
+    for begin in range(0, len(numbers), BLOCKS):
+        some = numbers[begin : begin + BLOCKS].tolist()
+        drawn = uniform((len(some), block, size), Streams(*key, rows=some))
+        mine = (which // BLOCKS == begin // BLOCKS).nonzero()[:, 0]
+        found[mine] = drawn[which[mine] % BLOCKS, rows[mine] % block]
+    return found.view(len(rows), *shape)
 
 
 def _sum(levels: Tensor, noise: Tensor) -> Tensor:
     """k + u in float32, never rounded up to k + 1."""
+    levels = levels.float()
     last = (levels + 1).nextafter(levels)  # the largest float32 below k + 1
     return torch.minimum((levels + noise).float(), last)
+
+
+def _dither(width: Tensor, values: Tensor, noise: Tensor) -> Tensor:
+    """x + w (u - 1/2) in float64."""
+    return values.double() + width * (noise - 0.5)

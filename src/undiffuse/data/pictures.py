@@ -102,10 +102,20 @@ def open_picture(path: str | Path) -> IO[bytes]:
 
 def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
     """The largest centred box of this aspect, resized."""
-    scale = min(image.width / width, image.height / height)
-    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
-    box = (left, top, image.width - left, image.height - top)
-    return image.resize((width, height), Image.Resampling.LANCZOS, box)
+    return image.resize((width, height), Image.Resampling.LANCZOS, _box(image.size, (width, height)))
+
+
+def _box(of: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float, float, float]:
+    """(left, upper, right, lower) of it in a picture of this (width, height), never beyond its edges.
+
+    The side that limits it is kept whole rather than computed: whole / width * width may be more than whole.
+    """
+    (whole, high), (width, height) = of, aspect
+    if whole * height > high * width:  # wider than wanted
+        upper, left, lower, right = _box((high, whole), (height, width))
+        return left, upper, right, lower
+    margin = (high - whole * height / width) / 2
+    return 0, margin, whole, high - margin
 
 
 @contextmanager

@@ -83,6 +83,17 @@ def chunks(examples: Examples) -> Iterator[Tensor]:
         yield from torch.split(examples, size)
 
 
+def sample_of(examples: Examples, values: int) -> Tensor:
+    """All examples, or at even distances, from the first to the last, as many as have so many values.
+
+    At least two, if there are two.
+    """
+    count = min(len(examples), max(2, values // max(dims(tuple(examples.shape[1:])), 1)))
+    if count == len(examples):
+        return examples[:]
+    return examples[torch.linspace(0, len(examples) - 1, count, dtype=torch.float64).round().long()]
+
+
 def ends(examples: Examples) -> tuple[float, float]:
     """The least and the largest value of all examples."""
     pairs = [(float(low), float(high)) for low, high in (chunk.aminmax() for chunk in chunks(examples))]

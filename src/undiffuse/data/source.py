@@ -21,14 +21,15 @@ class Splits:
     """Raw examples, divided once and for all into training and test data.
 
     Args:
-        train: ``(N, *shape)``: level numbers 0..K-1 (uint8, or int32 when K > 256), or float32 when
-            the data is continuous. Images are ``(C, H, W)``. A tensor, or `Rows` that are read when
-            they are asked for.
+        train: ``(N, *shape)``: level numbers 0..K-1 (uint8, or int32 when K > 256), or float32 or
+            float64 when the data is continuous. Images are ``(C, H, W)``. A tensor, or `Rows` that are
+            read when they are asked for.
         test: the same for the examples that are never trained on.
         levels: K, the number of levels of a value; None for continuous data.
         train_labels: int64 ``(N,)``, where the data set has classes.
         test_labels: the same for the test examples.
         skipped: pictures that could not be read and were skipped, and why; it grows as they are met.
+        advice: what would make a better model of these data, a sentence each.
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
@@ -40,6 +41,7 @@ class Splits:
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):

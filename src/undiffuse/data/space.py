@@ -10,14 +10,15 @@ term.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from undiffuse.data.rows import Examples, chunks
+from undiffuse.data.continuous import FINE, SAMPLE
+from undiffuse.data.moments import moments_of
+from undiffuse.data.rows import Examples, chunks, ends, sample_of
 from undiffuse.data.source import Splits
 
 State = dict[str, str | int | float | list[float]]
@@ -124,17 +125,26 @@ class Symbols(Space):
 
 @final
 class Affine(Space):
-    """x_0 = (raw - mean) / std, for continuous data.
+    """x_0 = (raw - mean) / std, for continuous data; computed in float64.
 
     Args:
         mean: one number for every value, or one a feature ``(D,)``.
         std: the same, positive.
+        double: whether raw data is float64 rather than float32.
 
     Raises:
         ValueError: if the two differ in shape, are not finite, or a std is not positive.
     """
 
-    def __init__(self, mean: Tensor | Sequence[float] | float, std: Tensor | Sequence[float] | float):
+    def __init__(
+        self,
+        mean: Tensor | Sequence[float] | float,
+        std: Tensor | Sequence[float] | float,
+        double: bool = False,
+    ) -> None:
+        if not isinstance(double, bool):
+            raise ValueError(f"double={double!r} must be true or false")
+        self.dtype = torch.float64 if double else torch.float32
         self.mean = torch.as_tensor(mean, dtype=torch.float64)
         self.std = torch.as_tensor(std, dtype=torch.float64)
         if self.mean.shape != self.std.shape or self.mean.ndim > 1:
@@ -154,28 +164,42 @@ class Affine(Space):
         unit (std 1). One pass, a few million values at a time.
         """
         vectors = len(train.shape) == 2
-        moments = _moments(chunk if vectors else chunk.reshape(-1, 1) for chunk in chunks(train))
+        moments = moments_of(chunk if vectors else chunk.reshape(-1, 1) for chunk in chunks(train))
         # Exact, where the variance of a constant may round to 1e-34.
         std = torch.where(moments.low == moments.high, 1.0, (moments.squares / moments.count).sqrt())
-        return cls(moments.mean, std) if vectors else cls(moments.mean[0], std[0])
+        double = train.dtype == torch.float64
+        return cls(moments.mean, std, double) if vectors else cls(moments.mean[0], std[0], double)
 
     def encode(self, raw: Tensor) -> Tensor:
-        """(raw - mean) / std, float32; computed in float64 if raw is."""
-        raw = raw if raw.dtype == torch.float64 else raw.float()
+        """(raw - mean) / std, float32.
+
+        Raises:
+            ValueError: if numbers of raw's type are too far apart, about the mean, to tell its values.
+        """
+        self._check_digits(raw.dtype)
+        raw = raw.double()
         return ((raw - self.mean.to(raw)) / self.std.to(raw)).float()
 
     def decode(self, x_0: Tensor) -> Tensor:
-        """Mean + std x_0, float32."""
-        x_0 = x_0 if x_0.dtype == torch.float64 else x_0.float()
-        return (x_0 * self.std.to(x_0) + self.mean.to(x_0)).float()
+        """Mean + std x_0, in the type of the data that it was fitted to."""
+        x_0 = x_0.double()
+        return (x_0 * self.std.to(x_0) + self.mean.to(x_0)).to(self.dtype)
 
     def log_det(self, shape: tuple[int, ...]) -> float:
         """Minus the sum of log std over one example of this shape."""
         return -float(self.std.log().expand(shape).sum())
 
     def state(self) -> State:
-        """``{"kind": "affine", "mean": ..., "std": ...}``, exact to the last bit."""
-        return {"kind": "affine", "mean": self.mean.tolist(), "std": self.std.tolist()}
+        """``{"kind": "affine", "mean": ..., "std": ..., "double": ...}``, exact to the last bit."""
+        double = self.dtype == torch.float64
+        return {"kind": "affine", "mean": self.mean.tolist(), "std": self.std.tolist(), "double": double}
+
+    def _check_digits(self, dtype: torch.dtype) -> None:
+        coarse = dtype.is_floating_point and dtype != torch.float64
+        apart = torch.finfo(dtype).eps * float((self.mean.abs() / self.std).max()) if coarse else 0.0
+        if apart > FINE:
+            steps = f"whose numbers about the mean are {apart:.2g} standard deviations apart"
+            raise ValueError(f"raw data is {dtype}, {steps}; give float64")
 
 
 SPACES: dict[str, Callable[..., Space]] = {"levels": Levels, "symbols": Symbols, "affine": Affine}
@@ -193,11 +217,7 @@ def space_of(splits: Splits, symbols: int | None = None) -> Space:
     """
     if symbols is not None:
         if splits.levels != symbols:
-            found = "continuous values" if splits.levels is None else f"{splits.levels} levels"
-            raise ValueError(
-                f"the data have {found}, the kernel is for {symbols} symbols: choose a kernel that fits "
-                "(bits: binomial; K levels: categorical with symbols=K; numbers: gaussian)"
-            )
+            raise ValueError(_unfit(splits, symbols))
         return Symbols(symbols)
     return Affine.fit(splits.train) if splits.levels is None else Levels(splits.levels)
 
@@ -228,6 +248,17 @@ def check_levels(levels: int) -> int:
     return levels
 
 
+def _unfit(splits: Splits, symbols: int) -> str:
+    """Why data of another kind are not for a kernel of so many symbols, and what to do."""
+    found = "continuous values" if splits.levels is None else f"{splits.levels} levels"
+    fits = (
+        "choose a kernel that fits (bits: binomial; K levels: categorical with symbols=K; numbers: gaussian)"
+    )
+    if splits.levels is not None and ends(sample_of(splits.train, SAMPLE))[1] < symbols:
+        fits = f"they use 0..{symbols - 1} alone, so set data.levels={symbols} (data.kind=array), or {fits}"
+    return f"the data have {found}, the kernel is for {symbols} symbols: {fits}"
+
+
 def _check_raw(raw: Tensor, levels: int) -> None:
     """Raise ValueError unless raw holds whole numbers 0..levels-1."""
     top = levels - 1
@@ -238,36 +269,3 @@ def _check_raw(raw: Tensor, levels: int) -> None:
     low, high = (int(end) for end in raw.long().aminmax()) if raw.numel() else (0, 0)
     if low < 0 or high > top:
         raise ValueError(f"raw values {low}..{high} are not level numbers 0..{top}")
-
-
-@dataclass
-class _Moments:
-    """Of columns: how many values, their mean, the sum of squares about it, and their ends, in float64."""
-
-    count: int
-    mean: Tensor
-    squares: Tensor
-    low: Tensor
-    high: Tensor
-
-
-def _moments(parts: Iterable[Tensor]) -> _Moments:
-    """Moments of all rows of the parts (n, D), merged part by part.
-
-    Reference: T. Chan, G. Golub and R. LeVeque, Algorithms for computing the sample variance, 1983, eq. 2.1.
-    """
-    merged = None
-    for part in parts:
-        rows = part.double()
-        mean = rows.mean(0)
-        new = _Moments(len(rows), mean, (rows - mean).square().sum(0), rows.amin(0), rows.amax(0))
-        merged = new if merged is None else _merged(merged, new)
-    assert merged is not None  # a split is never empty
-    return merged
-
-
-def _merged(a: _Moments, b: _Moments) -> _Moments:
-    count, apart = a.count + b.count, b.mean - a.mean
-    mean = a.mean + apart * (b.count / count)
-    squares = a.squares + b.squares + apart.square() * (a.count * (b.count / count))
-    return _Moments(count, mean, squares, torch.minimum(a.low, b.low), torch.maximum(a.high, b.high))

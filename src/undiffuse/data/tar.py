@@ -3,10 +3,9 @@
 The format is webdataset's: members that follow one another and share their name up to the first dot of its
 last part are one sample, such as ``0001.png`` and ``0001.cls``. webdataset itself reads a shard as a stream,
 in an order that depends on the number of workers, and gives no random access: so the headers are read
-once here, with the standard library, and the order is ours. An entry takes 28 bytes.
+once here, and the order is ours. An entry takes 28 bytes.
 """
 
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undiffuse.data.headers import headers_of, name_at
 from undiffuse.data.pictures import FILE_LIMIT
 
 ENDINGS = ("png", "jpg", "jpeg")
 LABEL = "cls"
-DIGITS = 20  # bytes of a label
+DIGITS = 18  # bytes of a label: any such number is an int64
 ENTRY = np.dtype([("shard", "i4"), ("offset", "i8"), ("size", "i8"), ("label", "i8")])
 
 
@@ -51,10 +51,7 @@ def index_of(shards: Sequence[Path]) -> NDArray[np.void]:
 
 def member_name(path: Path, offset: int) -> str:
     """What the member is called whose bytes begin at this offset of a shard."""
-    with path.open("rb") as file:
-        file.seek(offset - tarfile.BLOCKSIZE)
-        header = file.read(tarfile.BLOCKSIZE)
-    return f"{path}: {tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape').name}"
+    return f"{path}: {name_at(path, offset)}"
 
 
 def _entries(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:
@@ -77,26 +74,19 @@ def _entries(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:
 
 def _members(path: Path) -> Iterator[Member]:
     """The plain files of a shard in their order; nothing of their contents is read."""
-    size = path.stat().st_size
-    try:
-        with tarfile.open(path, "r:") as archive:
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # or it keeps a kilobyte for each
-                folder, _, base = info.name.rpartition("/")
-                stem, dot, ending = base.partition(".")
-                if not info.isreg() or info.issparse() or not stem or not dot:
-                    continue  # folders, links and hidden files are no samples
-                if info.offset_data + info.size > size:
-                    raise ValueError(f"{path} is cut short: {info.name} goes beyond its end; pack it again")
-                if info.size > FILE_LIMIT and ending.lower() in ENDINGS:
-                    raise ValueError(
-                        f"{path}: {info.name} is {info.size:,} bytes; the limit is {FILE_LIMIT:,}"
-                    )
-                yield Member(f"{folder}/{stem}", ending.lower(), info.offset_data, info.size)
-    except (tarfile.TarError, EOFError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an uncompressed .tar ({error}); unpack .tar.gz, or pack it again"
-        ) from error
+    for header in headers_of(path):
+        folder, _, base = header.name.rpartition("/")
+        stem, dot, ending = base.partition(".")
+        if not header.plain or not stem or not dot:
+            continue  # folders, links and hidden files are no samples
+        ending = ending.lower()
+        if header.sparse and ending in (*ENDINGS, LABEL):
+            raise ValueError(
+                f"{path}: {header.name} is stored as a sparse file; pack it again without --sparse"
+            )
+        if header.size > FILE_LIMIT and ending in ENDINGS:
+            raise ValueError(f"{path}: {header.name} is {header.size:,} bytes; the limit is {FILE_LIMIT:,}")
+        yield Member(f"{folder}/{stem}", ending, header.offset, header.size)
 
 
 def _label(path: Path, member: Member) -> int:

@@ -43,7 +43,7 @@ class Contest:
     def unit(self, raw: Tensor) -> Tensor:
         """Raw data as floats for the extractor."""
         low, high = self.ends
-        return (raw.float() - low) / (high - low)
+        return ((raw.double() - low) / (high - low)).float()
 
     def unit_samples(self, raw: Tensor) -> Tensor:
         """The run's raw samples likewise; of noisy levels those that data would have had."""

@@ -61,7 +61,7 @@ def _picture(run: Run, path: Path, owner: str) -> Tensor:
     grey = torch.from_numpy(read_image(path))
     black, white = run.shades
     raw = black + grey.double() * ((white - black) / 255)
-    return raw.float() if run.levels is None else _levels(raw.round(), run.levels)
+    return raw if run.levels is None else _levels(raw.round(), run.levels)
 
 
 def _array(run: Run, path: Path, owner: str) -> Tensor:
@@ -74,7 +74,7 @@ def _array(run: Run, path: Path, owner: str) -> Tensor:
         raise ValueError(f"{path}: holds values that are not finite")
     values = torch.from_numpy(np.array(array, np.float64))
     if run.levels is None:
-        return values.float()
+        return values
     if bool((values != values.round()).any() or (values < 0).any() or (values >= run.levels).any()):
         low, high = (float(end) for end in values.aminmax())
         raise ValueError(f"{path}: values {low:g} to {high:g}, {owner} whole numbers 0 to {run.levels - 1}")

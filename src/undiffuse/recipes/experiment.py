@@ -99,6 +99,7 @@ class Experiment(Underway):
             saved, warnings = recover_together(processes, root, "cpu" if split else device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
             facts |= content(splits, files) if changed else {}
+            warnings += splits.advice if saved is None else ()
             warnings += [f"the data have changed since the run began: {changed}"] if changed else []
             warnings += other_version(saved, facts)
             keys: list[str] = []

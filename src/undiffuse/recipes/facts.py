@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import __version__
-from undiffuse.data import Examples, Fingerprint, Space, Splits, ends
+from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of
 from undiffuse.tensors import dims
 
 FORMAT = 1
@@ -86,13 +86,17 @@ def _spread(part: Examples) -> Tensor:
     size = dims(tuple(part.shape[1:])) * part.dtype.itemsize
     if len(part) * size <= HASHED:
         return part[:]
-    count = min(len(part), LOOKED, max(2, HASHED // size))
-    return part[torch.linspace(0, len(part) - 1, count, dtype=torch.float64).round().long()]
+    values = dims(tuple(part.shape[1:]))
+    return sample_of(part, min(LOOKED * values, HASHED // part.dtype.itemsize))
 
 
 def _shades(splits: Splits) -> tuple[float, float]:
-    """The raw values that are black and white in pictures of these data: their ends."""
-    if splits.levels is not None:
-        return 0.0, float(splits.levels - 1)
-    low, high = ends(splits.train)
-    return low, max(high, low + 1e-12)
+    """The raw values that are black and white in pictures of these data: their ends.
+
+    Of data with levels those of the levels, or, as the values of 16 bits are rarely all in use, of a sample.
+    """
+    if splits.levels is None:
+        low, high = ends(splits.train)
+        return low, max(high, low + 1e-12)
+    low, high = ends(sample_of(splits.train, LOOKED * 1024)) if splits.levels > 256 else (0.0, 0.0)
+    return (low, high) if low < high else (0.0, float(splits.levels - 1))

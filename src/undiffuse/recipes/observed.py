@@ -40,13 +40,17 @@ class Posterior:
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the samples, (examples, *shape), float32."""
-        return self.samples.double().mean(1).float()
+        """The mean of the samples, (examples, *shape), float32; float64 if they are."""
+        return self.samples.double().mean(1).to(self._dtype)
 
     @property
     def std(self) -> Tensor:
-        """The standard deviation of the samples about it, float32; of one sample 0."""
-        return self.samples.double().std(1, correction=min(1, self.samples.shape[1] - 1)).float()
+        """The standard deviation of the samples about it, of the same type; of one sample 0."""
+        return self.samples.double().std(1, correction=min(1, self.samples.shape[1] - 1)).to(self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float64 if self.samples.dtype == torch.float64 else torch.float32
 
 
 def known(run: "Run", raw: Tensor, mask: Tensor) -> Known:
@@ -87,8 +91,9 @@ def measured(run: "Run", operator: Operator | str, raw: Tensor, std: float) -> L
     constant = operator(torch.ones(1, *run.shape))[0].double()
     check_seen(run, raw, std, ranged=bool((constant - 1).abs().max() < 1e-3))
     if isinstance(run.space, Affine):  # of x_0 it is A (width x_0) that was seen, and A of the mean
-        width, mean = run.space.std.float(), run.space.mean.float().expand(run.shape)
-        return Linear(lambda x: operator(x * width.to(x)), (raw - operator(mean[None])[0]).float(), std)
+        width, mean = run.space.std.float(), run.space.mean.expand(run.shape)
+        seen = (raw.double() - operator(mean[None])[0]).float()  # of large numbers: first the difference
+        return Linear(lambda x: operator(x * width.to(x)), seen, std)
     assert run.levels is not None
     half = (run.levels - 1) / 2
     return Linear(operator, (raw.double() / half - constant).float(), std)

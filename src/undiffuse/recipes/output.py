@@ -87,7 +87,7 @@ def has_picture(run: Run) -> bool:
 def to_bytes(run: Run, raw: Tensor) -> Tensor:
     """Raw data as bytes, from the run's black to its white."""
     black, white = run.shades
-    return ((raw.float() - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)
+    return ((raw.double() - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)
 
 
 def to_images(run: Run, raw: Tensor) -> Tensor:

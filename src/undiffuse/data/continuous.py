@@ -1,0 +1,132 @@
+"""Whether values can have a density, found in a sample of bounded size.
+
+Where values repeat, or are steps apart that a model can tell, a model may put as much density on them as it
+likes: its bound falls below every truth. Noise as wide as the steps makes them continuous again (see
+`dequantize.dithered`), and the density of that is never below -log2 of the width and the probabilities.
+
+A model whose last step is as wide as sigma cannot tell steps of delta <= sigma: of the mixtures of such
+normals none is on average denser at multiples of delta than elsewhere, up to log2(1 + 2 exp(-2 pi^2 sigma^2 /
+delta^2)) < 1e-8 bits. Steps below `FINE` standard deviations are narrower than any chain's last step here.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undiffuse.data.rows import Examples, sample_of
+
+SAMPLE = 2**20  # values looked at
+FINE = 2.0**-16  # standard deviations: a finer step is no step
+FEW, SHARE = 4, 1e-3  # repeated values that are an accident: so many, or such a share of a column
+NEAR = 0.02  # steps by which rounded multiples may be off and still say something
+NAMED, LISTED = 3, 64  # columns that a message names; and of which it gives every width
+Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Why a column has no density, and how wide a noise would give it one; of a constant, at least."""
+
+    what: str
+    width: float
+    constant: bool = False
+
+
+def check_continuous(examples: Examples, where: str) -> None:
+    """Refuse values that repeat or are steps apart: vectors column by column, of images and sequences all.
+
+    Raises:
+        ValueError: naming the columns, and `data.levels` and `data.spacing` to set.
+    """
+    columns = sample_of(examples, SAMPLE).numpy()
+    columns = columns if columns.ndim == 2 else columns.reshape(-1, 1)
+    grains = [_grain(np.sort(column)) for column in columns.T]
+    if any(grains):
+        raise ValueError(f"{where} has no density: {_said(grains)}; {_remedy(grains, columns)}")
+
+
+def _grain(found: NDArray[Any]) -> Grain | None:
+    """What is wrong with these sorted values of their type; None if nothing is."""
+    values = found.astype(np.float64)
+    distinct, counts = np.unique(values, return_counts=True)
+    ulp, std = np.spacing(np.abs(distinct.astype(found.dtype))).astype(np.float64), float(values.std())
+    if len(values) <= FEW:
+        return None
+    if not std:
+        return Grain(f"is always {distinct[0]:g}", float(ulp[0]), constant=True)
+    step = _step(distinct, FINE * std, float(np.finfo(found.dtype).eps) / 2)
+    if step is not None:
+        return Grain(f"goes in steps of {step:g}", step)
+    again = _repeated(values, distinct, counts, FINE * std, ulp)
+    if again.sum() <= max(FEW, SHARE * len(values)):
+        return None
+    share, most = again.sum() / len(values), distinct[again.argmax()]
+    return Grain(f"repeats {share:.2%} of its values, such as {most:g}", float(f"{std / 100:.0e}"))
+
+
+def _repeated(
+    values: Column, distinct: Column, counts: NDArray[np.int64], fine: float, ulp: Column
+) -> NDArray[np.int64]:
+    """How often each distinct value occurs, if more than once, and as often as all others so near.
+
+    Values that are `ulp` apart meet by chance, the more of them are near. Those that are only a few are left
+    out if they are no more than that explains: the expected number and seven times its root.
+    """
+    crowd = values.searchsorted(distinct + fine, "right") - values.searchsorted(distinct - fine, "left")
+    again = np.where((counts > 1) & (2 * counts >= crowd), counts, 0)
+    chance = float((counts * (crowd - counts) * np.minimum(ulp / (2 * fine), 0.5)).sum())
+    few = again <= FEW
+    return np.where(few & (again[few].sum() <= chance + 7 * math.sqrt(chance)), 0, again)
+
+
+def _step(distinct: Column, fine: float, rounding: float) -> float | None:
+    """The step, coarser than `fine`, by which all values differ, up to their rounding; None if there is none.
+
+    Tried are what consists of powers of two or ten, and the smallest difference.
+    """
+    off = rounding * float(np.abs(distinct).max())
+    two, ten = (math.ceil(math.log(fine, base)) for base in (2, 10))
+    units = [(2.0**two, 0.0), *((10.0**power, off) for power in range(ten, ten + 5))]
+    for unit, error in units:
+        count = _common(distinct / unit, error / unit)
+        if count is not None:
+            return float(f"{count * unit:.12g}")
+    gap, span = float(np.diff(distinct).min()), float(distinct[-1] - distinct[0])
+    unit = span / round(span / gap)
+    even = unit > fine and _common((distinct - distinct[0]) / unit, 2 * off / unit) is not None
+    return float(f"{unit:.6g}") if even else None
+
+
+def _common(values: Column, off: float) -> int | None:
+    """The greatest common divisor of their differences, if these are whole numbers that may be `off`."""
+    whole = values.round()
+    if 4 * off > NEAR or np.abs(values - whole).max() > 4 * off or np.abs(whole).max() >= 2.0**61:
+        return None
+    return int(np.gcd.reduce((whole - whole[0]).astype(np.int64)))
+
+
+def _said(grains: Sequence[Grain | None]) -> str:
+    """The first few columns and what is wrong with them."""
+    bad = [(number, grain.what) for number, grain in enumerate(grains) if grain is not None]
+    if len(grains) == 1:
+        return bad[0][1]
+    lines = [f"column {number} {what}" for number, what in bad[:NAMED]]
+    return ", ".join(lines) + (f", and {len(bad) - NAMED:,} more columns" if len(bad) > NAMED else "")
+
+
+def _remedy(grains: Sequence[Grain | None], columns: NDArray[Any]) -> str:
+    """The keys to set: levels, if all columns are such, and the width of a noise that helps in any case."""
+    steps = [grain.width for grain in grains if grain is not None and not grain.constant]
+    least = min(steps, default=1.0)
+    widths = [0.0 if grain is None else max(grain.width, least) for grain in grains]
+    same = len(set(widths)) == 1 or len(widths) > LISTED
+    spacing = f"{max(widths):g}" if same else f"[{', '.join(f'{width:g}' for width in widths)}]"
+    noise = f"data.spacing={spacing} to add uniform noise of that width"
+    whole, top = all(grains) and bool((columns == columns.round()).all()), float(columns.max())
+    if whole and columns.min() >= 0 and 0 < top < 65536:
+        return f"set data.levels={top + 1:.0f} if they are the levels 0..{top:.0f}, or {noise}"
+    return f"number them 0..K-1 and set data.levels=K if they are levels, or {noise}"
