@@ -89,7 +89,7 @@ def _moved(x_0: Tensor, score: Tensor, reach: Tensor, rule: str) -> Tensor:
     by = torch.where(score == 0, 0, like(reach, x_0) * score)
     if not bool(reach.isfinite().all()) and bool(by.isinf().any()):
         raise ValueError(
-            f"{rule} predicts no x_0 at a time that keeps nothing of it: sample by ancestral steps, multiply by "
-            "Matched, or take a schedule that keeps something to the end"
+            f"{rule} predicts no x_0 at a time that keeps nothing of it: sample by ancestral steps, take "
+            "Matched, or a schedule that keeps something to the end"
         )
     return x_0 + by
