@@ -27,7 +27,7 @@ from undiffuse.posteriors.operators import Matrix
 from undiffuse.random import keyed
 from undiffuse.schedules import Schedule
 
-VAR, LEVELS, STATES, DRAWS = 0.6, 5, 3, 20_000
+VAR, LEVELS, STATES, DRAWS = 0.6, 5, 3, 4_000
 MADE: dict[str, Callable[[Schedule], Kernel]] = {
     "numbers": Gaussian,
     "levels": Gaussian,

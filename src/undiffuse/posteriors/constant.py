@@ -55,8 +55,8 @@ class Constant(Product):
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t] of the chain whose r_t this is: of numbers by the score of q(x_t) r_t(x_t).
 
-        Of symbols what is predicted, times r_0 to that power. Raises ValueError where x_t keeps nothing of x_0
-        and r_t is no constant: that score is of no x_0 then.
+        Of symbols what is predicted, times r_0 to that power. Raises ValueError where x_t keeps nothing of
+        x_0, so that no x_0 has that score.
         """
         kernel, x_0 = self.kernel, self.model.predict(x_t, t)
         if isinstance(kernel, Discrete):
