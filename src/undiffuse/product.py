@@ -21,19 +21,23 @@ and r_t only says how it is spread over the way: the part that has come by x_t i
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from undiffuse.distributions import Distribution
-from undiffuse.kernels import Kernel
+from undiffuse.kernels import Kernel, Universal
 from undiffuse.model import Multiplier, ReverseProcess
+from undiffuse.tensors import ONE, like, total
 
 
 class Factor(Multiplier):
     """r(x_0), in x_0's coordinates, alike for a batch or one a row."""
 
     pinned: Tensor | None = None  # bool: the elements of x_0 that r leaves no freedom
+    smooth: bool = True  # whether log r has a gradient in x
+    masks: bool = False  # whether log r knows masks too, which x_t of an absorbing chain has
 
     @abstractmethod
     def check(self, kernel: Kernel) -> None:
@@ -47,10 +51,13 @@ class Factor(Multiplier):
         """x, with pinned elements as they must be."""
         return x
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
-        """p(x) r(x)^power, renormalised: exact where conjugate, else with log r linear about p's mean."""
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
+        """p(x) r(x)^power, renormalised: exact where conjugate, else with log r linear about p's mean.
+
+        The power is 0-d, or (B,): one a row.
+        """
         mean = p.mean.detach()
-        return p.tilt(power * self.slope(mean).to(mean))
+        return p.tilt(like(power, mean) * self.slope(mean).to(mean))
 
     def normaliser(self, p: Distribution) -> Tensor:
         """log E_p[r(x)], (B,), float64: exact where conjugate, else log r at p's mean."""
@@ -58,38 +65,46 @@ class Factor(Multiplier):
 
     @torch.enable_grad()
     def slope(self, x: Tensor) -> Tensor:
-        """The gradient of log r at x, of x's shape."""
+        """The gradient of log r at x, of x's shape. Raises ValueError for an r that has none."""
         x = x.detach().requires_grad_()
-        (found,) = torch.autograd.grad(self.log(x).sum(), x)
+        log_r = self.log(x)
+        if not log_r.requires_grad:
+            raise ValueError(f"{type(self).__name__}: log r(x) has no gradient in x; make it differentiable")
+        found: Tensor = torch.autograd.grad(log_r.sum(), x)[0]
         return found
+
+
+class Density(Protocol):
+    """Rows of densities, normalised or not."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log-density of every element."""
+
+    def rows(self, index: Tensor) -> "Density":
+        """The same for these rows."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a product sees at x_t: the model's `base` p(x_s | x_t), its own `step`, and log r_t(x_t) (B,)."""
+    """What is seen at x_t: `base`, the step that is meant, the `step` that is made, and log r_t(x_t) (B,)."""
 
-    base: Distribution
+    base: Density
     step: Distribution
     log_r: Callable[[], Tensor]
 
 
-class Product(ReverseProcess, ABC):
-    """A model times a factor, by one rule. Raises ValueError if the two do not go together."""
+class Weighable(ReverseProcess, ABC):
+    """A model that makes steps p~(x_s | x_t) where others are meant, such as p(x_s | x_t) up to r.
 
-    weighable = True  # whether paths can be weighed
+    Paths have weights, which make up for the difference (`samplers.Particles`). `model` starts from the prior
+    that is meant.
+    """
 
-    def __init__(self, model: ReverseProcess, factor: Factor) -> None:
-        super().__init__()
-        factor.check(model.kernel)
-        self.model, self.factor, self.kernel = model, factor, model.kernel
+    model: ReverseProcess
 
-    def of(self, model: ReverseProcess, factor: Factor) -> "Product":
-        """The product of these by the same rule."""
-        return type(self)(model, factor)
-
-    def rows(self, index: Tensor) -> "Product":
-        """The model for these rows of the batch it is conditioned on, times the same factor."""
-        return self.of(self.model.rows(index), self.factor)
+    @abstractmethod
+    def check_weights(self) -> None:
+        """Raise ValueError if paths have no weights."""
 
     @abstractmethod
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
@@ -104,8 +119,49 @@ class Product(ReverseProcess, ABC):
         return self.look(x_t, t, None).step
 
     def log_weight(self, look: Look, x_0: Tensor) -> Tensor:
+        """log of what is meant over p~(x_0 | x_t), (B,): the last part of a path's weight."""
+        return total(look.base.log_prob(x_0)) - total(look.step.log_prob(x_0))
+
+
+class Product(Weighable, ABC):
+    """A model times a factor, by one rule. Raises ValueError if the two do not go together."""
+
+    weighable = True  # whether paths can be weighed
+
+    def __init__(self, model: ReverseProcess, factor: Factor) -> None:
+        super().__init__()
+        check_steps(model.kernel)
+        factor.check(model.kernel)
+        self.model, self.factor, self.kernel = model, factor, model.kernel
+
+    def check_weights(self) -> None:
+        """Refuse rules that leave the model's paths."""
+        if not self.weighable:
+            raise ValueError(
+                f"{type(self).__name__} with {type(self.factor).__name__} holds elements where no path of "
+                "the model goes, so that paths have no weight: use Matched, or Tilted for symbols"
+            )
+
+    def of(self, model: ReverseProcess, factor: Factor) -> "Product":
+        """The product of these by the same rule."""
+        return type(self)(model, factor)
+
+    def rows(self, index: Tensor) -> "Product":
+        """The model for these rows of the batch it is conditioned on, times the same factor."""
+        return self.of(self.model.rows(index), self.factor)
+
+    def log_weight(self, look: Look, x_0: Tensor) -> Tensor:
         """log p(x_0 | x_t) r(x_0) / p~(x_0 | x_t), (B,): the last part of a path's weight."""
         gained, spent = look.base.log_prob(x_0), look.step.log_prob(x_0)
         if self.factor.pinned is not None:  # certain under p~: where it lies costs nothing
             spent = spent.masked_fill(self.factor.pinned.to(spent.device), 0)
         return (gained - spent).flatten(1).sum(1, dtype=torch.float64) + self.factor.log(x_0)
+
+
+def check_steps(kernel: Kernel) -> None:
+    """Raise ValueError for a kernel whose steps are of no family that can be multiplied."""
+    if isinstance(kernel, Universal):
+        raise ValueError(
+            "steps of kernel=universal can be neither multiplied nor mixed: take the same network on "
+            "kernel=gaussian, model.under(kernels.Gaussian(model.kernel.schedule))"
+        )

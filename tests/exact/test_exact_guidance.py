@@ -1,18 +1,22 @@
 """Guidance: mixtures of two models, and of a model and a classifier, in closed form."""
 
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from oracles import GaussianReverse, f64, normals
+from enumeration import built, cube, independent
+from oracles import GaussianReverse, f64, law_of, normals, trapezoid
 from undiffuse.distributions import Bernoulli, Normal
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.networks import UNet
-from undiffuse.posteriors import Guided, NoisyClassifier
-from undiffuse.schedules import Linear, LogLinear, grids
+from undiffuse.posteriors import Guided, Noisy, NoisyClassifier, Odds
+from undiffuse.random import keyed
+from undiffuse.samplers import Particles, evidence, sample
+from undiffuse.schedules import ConstantFraction, Linear, LogLinear, grids
 
 KERNEL = Gaussian(LogLinear(5.0, -5.0))
 S, T = f64(0.4), f64(0.45)
@@ -39,6 +43,68 @@ def test_guidance_between_normal_data_is_the_model_of_a_mean_beyond(scale):
         x_0, found = guided.outlook(X, T, s)
         assert torch.equal(x_0, guided.predict(X, T)) and torch.equal(found.mean, p.mean)
     assert guided.prior(X).mean.abs().max() == 0
+
+
+LONG = Gaussian(LogLinear(8.0, -8.0))
+NARROW, BROAD = GaussianReverse(LONG, f64([1.0]), f64([0.25])), GaussianReverse(LONG, f64([0.0]), f64([1.0]))
+
+
+def test_the_steps_of_a_guided_model_do_not_lead_to_the_geometric_mixture():
+    """N(1, 1/4)^2 / N(0, 1) is N(8/7, 1/7); the chain of mixed steps ends at N(1.25, 0.110) in the limit."""
+    off = []
+    for steps in (50, 200):
+        mean, var = law_of(Guided(NARROW, BROAD, 2.0), 1, grids.uniform(steps))
+        off.append((abs(float(mean) - 1.25), abs(float(var) - 0.1095)))
+    assert off[1][0] < 0.003 and off[1][1] < 0.001 and all(b < a / 3 for a, b in zip(*off, strict=True))
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_weighed_paths_of_a_guided_model_do(scale: float):
+    """The mixture's mean, variance and normaliser, by quadrature."""
+    x, w = trapezoid()
+    p, q, unit = (Normal(f64(a), f64(b)).log_prob(x) for a, b in ((1.0, 0.25), (0.0, 1.0), (0.0, 1.0)))
+    r = w * (scale * p + (1 - scale) * q - unit).exp()
+    mean, z = float(r @ x / r.sum()), float(r.sum())
+    var = float(r @ (x - mean).square() / r.sum())
+    grid, how = grids.uniform(20), {"particles": 256, "groups": 24}
+    found = evidence(Guided(NARROW, BROAD, scale), (1,), generator=keyed(0), grid=grid, **how)
+    assert abs(found.log_evidence - math.log(z)) < 3 * found.se and found.se < 0.03
+    drawn = found.x_0.double().view(24, 256)
+    each = torch.stack([drawn.mean(1), (drawn - mean).square().mean(1)])
+    assert ((each.mean(1) - f64(mean, var)).abs() < 4 * each.std(1) / 24**0.5).all()
+
+
+def test_weighed_paths_of_guided_bits_are_the_mixture():
+    kernel, states = Binomial(ConstantFraction(), 0.3), cube(3)
+    ones = f64([0.2, 0.6, 0.9]), f64([0.5, 0.5, 0.7])
+    p, u = (built(kernel, states, independent(states, torch.stack([1 - one, one], 1))) for one in ones)
+    guided, part = Guided(p, u, 2.0), [ones[0] ** 2 / ones[1], (1 - ones[0]) ** 2 / (1 - ones[1])]
+    found = evidence(guided, (3,), generator=keyed(1), particles=128, groups=24, grid=grids.uniform(4))
+    assert abs(found.log_evidence - float((part[0] + part[1]).log().sum())) < 3 * found.se < 0.1
+    mean = found.x_0.double().view(24, 128, 3).mean(1)
+    assert ((mean.mean(0) - part[0] / (part[0] + part[1])).abs() < 4 * mean.std(0) / 24**0.5).all()
+
+
+def test_predictions_of_guided_symbols_are_probabilities():
+    """Odds, multiplied; so that a factor of them makes sense, however strong the guidance."""
+    kernel = Binomial(ConstantFraction(), 0.3)
+    p, u = (Denoiser(Bits(f64(*logits)), kernel) for logits in ((2.0, -1.0, 3.0), (-1.0, 0.5, -2.0)))
+    x, t = torch.ones(2, 3).double(), f64(0.6)
+    for s in (f64(0.2), None):
+        found = Guided(p, u, 3.0).outlook(x, t, s)[0]
+        torch.testing.assert_close(found, torch.sigmoid(f64(8.0, -4.0, 13.0)).expand(2, 3))
+    torch.testing.assert_close(Guided(p, u, 3.0).predict(x, t), found)
+    drawn = sample(
+        Guided(p, u, 9.0) * Odds(f64(0.1, 0.2, 0.3)), (4, 3), generator=keyed(0), grid=grids.uniform(3)
+    )
+    assert bool(drawn.isfinite().all())
+
+
+def test_only_two_plain_models_are_weighed_as_a_mixture():
+    with pytest.raises(ValueError, match="those of two plain models: guide these, and multiply the result"):
+        Particles(4).check(Guided(NARROW * Noisy(f64([0.0]), 1.0), BROAD, 2.0))
+    with pytest.raises(ValueError, match="a model alone is drawn by ancestral sampling"):
+        Particles(4).check(NARROW)
 
 
 class Bits(nn.Module):

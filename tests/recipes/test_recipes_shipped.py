@@ -4,8 +4,12 @@ import pytest
 import torch
 import yaml
 
+from undiffuse.posteriors import Known
+from undiffuse.random import keyed
 from undiffuse.recipes import Plan, override, read, shipped
-from undiffuse.schedules.grids import check_grid
+from undiffuse.samplers import sample
+from undiffuse.schedules.grids import check_grid, thin
+from undiffuse.tensors import ONE
 
 DATA = {
     "digits": ((1, 8, 8), 17),
@@ -58,6 +62,20 @@ def test_it_builds_a_model_that_runs(name: str):
     assert plan["train"].build().steps > 100
     assert len(grid) >= 40
     assert plan["about"]
+
+
+@pytest.mark.parametrize(
+    "name", ["bark", "dead-leaves", "textures", "mnist-2015", "cifar10-2015", "imagenet-2015"]
+)
+def test_chains_that_keep_nothing_to_the_end_take_observations(name: str):
+    """At t = 1 there is no last step to ask for; a hole is filled, and what is known stays."""
+    plan, (shape, levels) = plan_of(name), DATA[name]
+    model = plan.denoiser(shape, levels)
+    assert float(model.kernel.schedule.keep(ONE)) == 0
+    value, mask = torch.full(shape, 0.5), torch.rand(shape, generator=keyed(0)) < 0.5
+    grid, size = thin(plan.grid(model.kernel), 2), (1, *shape)
+    x = sample(model * Known(value, mask), size, grid=grid, generator=keyed(0), block=1)
+    assert bool(x.isfinite().all()) and bool((x[0][mask] == 0.5).all())
 
 
 @pytest.mark.parametrize("name", DATA)

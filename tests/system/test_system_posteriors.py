@@ -205,6 +205,9 @@ def test_evidence_is_a_density_in_raw_units(runs: Path):
         (run.known(raw, mask), -float(std.log()[mask].sum())),
         (run.noisy(raw, 0.5), -float(std.log().sum())),
         (run.measured(posteriors.operators.Matrix(torch.ones(1, 3)), raw.sum()[None], 0.5), 0.0),
+        (run.noisy(raw, 0.5) * run.noisy(raw + 1, 2.0), -2 * float(std.log().sum())),
+        (run.known(raw, mask) * run.noisy(raw, 0.5), -float(std.log()[mask].sum() + std.log().sum())),
+        (posteriors.Linearised(run.noisy(raw, 0.5)), -float(std.log().sum())),
     ):
         generator = torch.Generator().manual_seed(0)
         there = library.samplers.evidence(run.model * factor, run.shape, generator=generator, **own)

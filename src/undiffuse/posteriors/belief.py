@@ -11,17 +11,17 @@ white of variance v (Song et al. 2023).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Distribution
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.tensors import dims, like
 
 DENSE = 32  # values of an example up to which C is a matrix
+Beside = TypeVar("Beside")  # what a look at x_t gives beside the prediction: a step, or nothing
 FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and the Jacobian nothing of C
 
 
@@ -57,9 +57,9 @@ class Spread(ABC):
 
     @abstractmethod
     def __call__(
-        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
-    ) -> tuple[Belief, Distribution]:
-        """The belief at x_t, and the model's step to s, or to x_0 if s is None."""
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, look: Callable[[Tensor], tuple[Tensor, Beside]]
+    ) -> tuple[Belief, Beside]:
+        """The belief at x_t, and what `look` gives there beside E[x_0 | x_t]; it is asked once."""
 
 
 class Flat(Spread):
@@ -71,10 +71,10 @@ class Flat(Spread):
         self.var = var
 
     def __call__(
-        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
-    ) -> tuple[Belief, Distribution]:
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, look: Callable[[Tensor], tuple[Tensor, Beside]]
+    ) -> tuple[Belief, Beside]:
         """x_0-hat, and one number."""
-        mean, base = model.outlook(x_t, t, s)
+        mean, base = look(x_t)
         var = white(model, t, mean, self.var)
         return Belief(mean, lambda v: var * v, var, 30), base
 
@@ -88,16 +88,16 @@ class Tweedie(Spread):
         self.iterations = iterations
 
     def __call__(
-        self, model: ReverseProcess, x_t: Tensor, t: Tensor, s: Tensor | None
-    ) -> tuple[Belief, Distribution]:
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, look: Callable[[Tensor], tuple[Tensor, Beside]]
+    ) -> tuple[Belief, Beside]:
         """x_0-hat, and its Jacobian."""
         assert isinstance(model.kernel, Gaussian)
         alpha_t, sigma_t = model.kernel.alpha_sigma(t)
         if bool((alpha_t < FAINT).any()):
-            return Flat()(model, x_t, t, s)
+            return Flat()(model, x_t, t, look)
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
-            said, base = model.outlook(x, t, s)
+            said, base = look(x)
         ratio = like(sigma_t.square() / alpha_t, x)
 
         def spread(v: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Measurements are stacked into one, so that what they share is counted once; the 
 
 from collections.abc import Callable
 from functools import reduce
-from itertools import chain
+from itertools import chain, combinations
 
 import torch
 from torch import Tensor
@@ -13,14 +13,15 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.belief import Belief
+from undiffuse.posteriors.known import Known
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import Observation
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ZERO
+from undiffuse.tensors import ONE, ZERO
 
 
 class Both(Observation):
-    """The product of factors. Raises ValueError for fewer than one."""
+    """The product of factors. Raises ValueError for fewer than one, or an element known as two values."""
 
     def __init__(self, *factors: Observation) -> None:
         if not factors:
@@ -28,9 +29,12 @@ class Both(Observation):
         each = [factor.factors if isinstance(factor, Both) else (factor,) for factor in factors]
         flat = chain.from_iterable(each)
         self.factors: list[Observation] = sorted(flat, key=lambda factor: factor.pinned is not None)
+        _check_agree([factor for factor in self.factors if isinstance(factor, Known)])
         masks = [factor.pinned for factor in factors if factor.pinned is not None]
         self.pinned = reduce(torch.logical_or, masks) if masks else None
         self.products = max(factor.products for factor in self.factors)
+        self.smooth = all(factor.smooth for factor in self.factors)
+        self.masks = all(factor.masks for factor in self.factors)
 
     def check(self, kernel: Kernel) -> None:
         """What any of them refuses."""
@@ -41,7 +45,11 @@ class Both(Observation):
         """Their sum."""
         return sum((factor.log(x) for factor in self.factors), ZERO)
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def slope(self, x: Tensor) -> Tensor:
+        """Their sum."""
+        return sum((factor.slope(x) for factor in self.factors), torch.zeros_like(x))
+
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """One after the other; what is certain last."""
         for factor in self.factors:
             p = factor.times(p, power)
@@ -85,6 +93,14 @@ class Stack(Operator):
         """Their matrices, one under the other."""
         parts = [operator.dense(like) for operator in self.operators]
         return torch.cat([part.expand(len(like), -1, -1) for part in parts], 1)
+
+
+def _check_agree(known: list[Known]) -> None:
+    """Raise ValueError for what cannot be: log r is 0 of no x at all."""
+    for one, other in combinations(known, 2):
+        differ = int((one.mask & other.mask & (one.value != other.value)).sum())
+        if differ:
+            raise ValueError(f"Known times Known: {differ} elements are known as two different values")
 
 
 def stacked(parts: list[Measured], like: Tensor) -> Measured:

@@ -13,17 +13,25 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions import Distribution
-from undiffuse.kernels import Discrete, Gaussian
+from undiffuse.kernels import Absorbing, Discrete, Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.product import Factor, Look, Product
 from undiffuse.tensors import ONE, ZERO, like
 
 
 class Constant(Product):
-    """r_t = r: the paper's eq. 23, in all of its experiments."""
+    """r_t = r: the paper's eq. 23, in all of its experiments.
+
+    Raises ValueError for an absorbing kernel with a factor that knows symbols only, and no masks.
+    """
 
     def __init__(self, model: ReverseProcess, factor: Factor) -> None:
         super().__init__(model, factor)
+        if isinstance(model.kernel, Absorbing) and not factor.masks:
+            raise ValueError(
+                f"{type(factor).__name__} is a factor of symbols, and says nothing of the masks that x_t has "
+                "on an absorbing kernel: use Tilted"
+            )
         self.weighable = factor.pinned is None
 
     def at(self, t: Tensor) -> Factor:
@@ -38,7 +46,7 @@ class Constant(Product):
         """The model's step times r_s."""
         base = self.model.decode(x_t, t) if s is None else self.model.step(x_t, t, s)
         step = self._times(base, ZERO if s is None else s)
-        return Look(base, step, lambda: self.power(t) * self.at(t).log(x_t))
+        return Look(base, step, lambda: self._log(x_t, t))
 
     def prior(self, like: Tensor) -> Distribution:
         """The model's prior times r_1."""
@@ -47,17 +55,22 @@ class Constant(Product):
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t] of the chain whose r_t this is: of numbers by the score of q(x_t) r_t(x_t).
 
-        Of symbols what is predicted, times r_0 to that power.
+        Of symbols what is predicted, times r_0 to that power. Raises ValueError where x_t keeps nothing of
+        x_0, so that no x_0 has that score.
         """
         kernel, x_0 = self.kernel, self.model.predict(x_t, t)
         if isinstance(kernel, Discrete):
             return kernel.soft(self.at(ZERO).times(kernel.law(x_0), self.power(t)))
         assert isinstance(kernel, Gaussian)
-        if self.factor.pinned is not None:
-            return self.factor.fill(x_0)
         alpha_t, sigma_t = kernel.alpha_sigma(t)
-        pull = self.power(t) * sigma_t.square() / alpha_t
-        return x_0 + like(pull, x_0) * self.at(t).slope(x_t)
+        score = like(self.power(t), x_t) * self.at(t).slope(x_t)  # of r_t
+        x_0 = _moved(x_0, score, sigma_t.square() / alpha_t, type(self).__name__)
+        return self.factor.fill(x_0)
+
+    def _log(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log r_t(x_t)."""
+        log_r = self.at(t).log(x_t)
+        return like(self.power(t), log_r) * log_r
 
     def _times(self, p: Distribution, s: Tensor) -> Distribution:
         return self.at(s).times(p, self.power(s))
@@ -69,3 +82,14 @@ class Annealed(Constant):
     def power(self, t: Tensor) -> Tensor:
         """1 - t."""
         return 1 - t
+
+
+def _moved(x_0: Tensor, score: Tensor, reach: Tensor, rule: str) -> Tensor:
+    """x_0 + reach score, the reach being infinite where nothing is kept of x_0."""
+    by = torch.where(score == 0, 0, like(reach, x_0) * score)
+    if not bool(reach.isfinite().all()) and bool(by.isinf().any()):
+        raise ValueError(
+            f"{rule} predicts no x_0 at a time that keeps nothing of it: sample by ancestral steps, take "
+            "Matched, or a schedule that keeps something to the end"
+        )
+    return x_0 + by

@@ -14,6 +14,7 @@ from undiffuse.kernels import Kernel
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
 from undiffuse.posteriors.operators import Operator
+from undiffuse.tensors import ONE
 
 
 class Kept(Operator):
@@ -42,6 +43,8 @@ class Known(Measured):
     to it. Raises ValueError for another mask, or a known value that is not finite.
     """
 
+    masks = True
+
     def __init__(self, value: Tensor, mask: Tensor) -> None:
         if mask.dtype != torch.bool or mask.shape != value.shape:
             raise ValueError(
@@ -59,14 +62,18 @@ class Known(Measured):
         """Nothing: known elements are as they must be."""
         return torch.zeros(len(x), dtype=torch.float64, device=x.device)
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """p, certain of what is known, unless the power is 0."""
         check_fits(self.value, p.shape)
-        if not float(power) > 0:
+        if not bool((power > 0).any()):
             return p
         if isinstance(p, Correlated):  # what is known tells of the rest
             p = super().times(p)
         return p.pin(self.mask, self.value)
+
+    def slope(self, x: Tensor) -> Tensor:
+        """0: where r leaves x free it is 1."""
+        return torch.zeros_like(x)
 
     def fill(self, x: Tensor) -> Tensor:
         """x, with the known values."""

@@ -13,11 +13,13 @@ from undiffuse.product import Factor
 
 
 class Linearised(Observation):
-    """Another factor to first order. Raises ValueError for one that pins elements: it has no slope."""
+    """Another factor to first order. Raises ValueError for one that has no slope."""
 
     def __init__(self, of: Factor) -> None:
         if of.pinned is not None:
             raise ValueError(f"{type(of).__name__} makes elements certain: there is no slope to follow")
+        if not of.smooth:
+            raise ValueError(f"{type(of).__name__} is a table without a slope: multiply by it as it is")
         self.of = of
 
     def check(self, kernel: Kernel) -> None:

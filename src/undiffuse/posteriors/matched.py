@@ -46,7 +46,7 @@ class Matched(Product):
 
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The belief at x_t, updated, and the step that it means."""
-        belief, base = self.spread(self.model, x_t, t, s)
+        belief, base = self.spread(self.model, x_t, t, lambda x: self.model.outlook(x, t, s))
         found, log_r = self.updating.update(belief)
         if s is None:
             return Look(base, self.factor.times(base), log_r)
@@ -57,19 +57,23 @@ class Matched(Product):
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t, r]."""
-        belief, _ = self.spread(self.model, x_t, t, None)
+        belief = self._belief(x_t, t)
         found, _ = self.updating.update(belief)
         return self.factor.fill(found.mean)
 
     def prior(self, like: Tensor) -> Distribution:
         """pi(x_1) r_1(x_1), with x_0-hat linear in x_1, if C is a matrix; else pi, since x_1 says little."""
         base = self.model.prior(like)
-        belief, _ = self.spread(self.model, base.mean, ONE, None)
+        belief = self._belief(base.mean, ONE)
         if belief.matrix is None or not isinstance(base, Normal):
             return base
         alpha, sigma = self.chain.alpha_sigma(ONE)
         jacobian = belief.matrix * (alpha / sigma.square())
         return _start(base, self.updating, belief, jacobian)
+
+    def _belief(self, x_t: Tensor, t: Tensor) -> Belief:
+        """That at x_t, by the prediction alone: where nothing is kept of x_0 there is no last step."""
+        return self.spread(self.model, x_t, t, lambda x: (self.model.predict(x, t), None))[0]
 
 
 def _step(belief: Belief, bridge: Bridge, x_t: Tensor) -> Correlated:

@@ -20,7 +20,9 @@ from undiffuse.posteriors.belief import DENSE, Belief
 from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root
 from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
-from undiffuse.tensors import dims, total
+from undiffuse.tensors import ONE, dims, like, total
+
+LEAST = 1e-30  # a power of r that is as good as none
 
 
 class Measured(Observation):
@@ -42,15 +44,17 @@ class Measured(Observation):
         seen = self.operator(x)
         return total(Normal(seen, self._var(seen)).log_prob(self._value(seen)))
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """The conjugate product; of a rounded normal, before it is rounded.
 
         Of many independent elements the mean is right, and the width left as it is.
         """
-        if not float(power) > 0:
+        if not bool((power > 0).any()):
             return p
         belief = _belief(p)
-        found = Measured(self.operator, self.value, self.std / power**0.5).update(belief)[0]
+        by = like(power, self.operator(belief.mean)) if power.ndim else power  # one a row of measurements
+        std = self.std / by.clamp(min=LEAST).sqrt()
+        found = Measured(self.operator, self.value, std).update(belief)[0]
         if found.matrix is None:
             return shifted(p, found.mean - belief.mean)
         return Correlated(found.mean, stable_root(found.matrix, belief.matrix).to(found.mean))

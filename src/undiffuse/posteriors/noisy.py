@@ -13,6 +13,7 @@ from undiffuse.distributions import Discretized, Distribution, Normal
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_std
 from undiffuse.posteriors.operators import Identity
+from undiffuse.tensors import ONE, like
 
 
 class Noisy(Measured):
@@ -29,14 +30,14 @@ class Noisy(Measured):
         check_finite(value, "value")
         super().__init__(Identity(), value, std)
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """The conjugate product; of a rounded normal, before it is rounded."""
         if isinstance(p, Discretized):
             inner = self._times(Normal(p.loc, p.std.square()), power)
             return Discretized(inner.loc, inner.var.sqrt(), p.levels)
         return self._times(p, power) if isinstance(p, Normal) else super().times(p, power)
 
-    def _times(self, p: Normal, power: float | Tensor) -> Normal:
-        noise, var = self._var(p.loc), p.var.to(p.loc)
+    def _times(self, p: Normal, power: Tensor) -> Normal:
+        noise, var, power = self._var(p.loc), p.var.to(p.loc), like(power, p.loc)
         seen = power * var + noise
         return Normal(p.loc + power * var / seen * (self._value(p.loc) - p.loc), var * noise / seen)

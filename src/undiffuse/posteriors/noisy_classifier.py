@@ -41,6 +41,8 @@ class NoisyClassifier(Multiplier):
 class At(Factor):
     """r_s, at one time."""
 
+    masks = True  # it was trained on x_s, masked or not
+
     def __init__(self, of: NoisyClassifier, s: Tensor) -> None:
         self.of, self.s = of, s
 

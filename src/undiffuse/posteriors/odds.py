@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from undiffuse.distributions import Bernoulli, Categorical, Distribution
 from undiffuse.kernels import Binomial, Discrete, Kernel
 from undiffuse.posteriors.observation import Observation, check_finite
-from undiffuse.tensors import total
+from undiffuse.tensors import ONE, like, total
 
 
 class Odds(Observation):
@@ -35,9 +35,9 @@ class Odds(Observation):
         """The log-odds of the ones."""
         return total(self.log_odds.to(x) * x)
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """Log-odds added."""
-        return p.tilt(power * self.log_odds.to(p.mean))
+        return p.tilt(like(power, p.mean) * self.log_odds.to(p.mean))
 
     def normaliser(self, p: Distribution) -> Tensor:
         """sum_i log(p_i exp(odds_i) + 1 - p_i)."""
@@ -49,8 +49,11 @@ class Odds(Observation):
 class SymbolOdds(Observation):
     """`log_odds` (*shape, K) or (B, *shape, K): log-weights of the K symbols in nats, up to a constant.
 
-    Raises ValueError for odds that are not finite, or of another number of symbols.
+    A mask, which is none of them, has the weight 1. Raises ValueError for odds that are not finite, or of
+    another number of symbols.
     """
+
+    smooth, masks = False, True
 
     def __init__(self, log_odds: Tensor) -> None:
         check_finite(log_odds, "log_odds")
@@ -67,14 +70,16 @@ class SymbolOdds(Observation):
             )
 
     def log(self, x: Tensor) -> Tensor:
-        """The log-weights of the symbols that are there."""
-        odds = self.log_odds.to(x).expand(*x.shape, -1)
-        return total(odds.gather(-1, x.long().unsqueeze(-1)).squeeze(-1))
+        """The log-weights of the symbols that are there; of masks nothing."""
+        odds, numbers = self.log_odds.to(x).expand(*x.shape, -1), x.long()
+        masked = numbers >= odds.shape[-1]
+        found = odds.gather(-1, numbers.masked_fill(masked, 0).unsqueeze(-1)).squeeze(-1)
+        return total(found.masked_fill(masked, 0))
 
-    def times(self, p: Distribution, power: float | Tensor = 1.0) -> Distribution:
+    def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """Log-weights added; a mask has none."""
         assert isinstance(p, Categorical)
-        return Categorical(p.logits + power * self._padded(p), p.values)
+        return Categorical(p.logits + like(power, p.logits) * self._padded(p), p.values)
 
     def normaliser(self, p: Distribution) -> Tensor:
         """sum_i log sum_k p_i[k] exp(odds_i[k])."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from undiffuse.ambient import unaided
 from undiffuse.data import Affine
-from undiffuse.posteriors import Factor, Known, Linear, Noisy
+from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
 from undiffuse.recipes.posterior import Factors, Tick, Way, draw
 
@@ -188,6 +188,10 @@ def _log_det(run: "Run", factor: Factor) -> float:
     """What a density of the observation in raw units has more than one in x_0's, in nats."""
     if not isinstance(run.space, Affine):
         return 0.0
+    if isinstance(factor, Both):
+        return sum(_log_det(run, part) for part in factor.factors)
+    if isinstance(factor, Linearised):
+        return _log_det(run, factor.of)
     if isinstance(factor, Known):
         return -float(run.space.std.log().expand(factor.mask.shape)[factor.mask].sum())
     return run.space.log_det(run.shape) if isinstance(factor, Noisy) else 0.0  # Linear is in raw units

@@ -70,8 +70,9 @@ class Run:
         """The run of examples with this label (-1: with none), to sample and evaluate like any other.
 
         Labels int64 (N,) are those of N examples that the run evaluates next.
-        `guidance` above 1 leads away from what examples without a label are like (Ho & Salimans 2022). Raises
-        ValueError for a run that was not trained on labels, or a label that it does not know.
+        `guidance` above 1 leads away from what examples without a label are like, step by step (Ho & Salimans
+        2022); sampled by `samplers.Particles` it is the geometric mixture of both (see `posteriors.Guided`).
+        Raises ValueError for a run that was not trained on labels, or a label that it does not know.
         """
         model: ReverseProcess = self.denoiser.given(label)
         if guidance != 1.0:

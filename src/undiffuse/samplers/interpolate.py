@@ -12,6 +12,9 @@ Symbols cannot be averaged. There every element of the mix is that of x_t' where
 all lambda, is below lambda, and else that of x_t. Its law is (1 - lambda) q(x_t | a) + lambda q(x_t | b),
 element by element, and from lambda = 0 to 1 each element changes once.
 
+At both ends the mix is a draw of q(x_t | a) and q(x_t | b). Between them it is a state that no example need
+lead to, and x_0 is what the model makes of it, a draw of p(x_0 | mixed).
+
 The larger t, the less is left of a and b: from the first latent time lambda = 0 gives a back, at t = 1 it
 is a new sample. At t = 0 there is nothing to walk back from: the mix of a and b themselves.
 """

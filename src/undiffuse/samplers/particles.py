@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.model import ReverseProcess
-from undiffuse.product import Product
+from undiffuse.product import Weighable
 from undiffuse.random import Generator, uniform
 from undiffuse.samplers.base import Sampler
 from undiffuse.tensors import total
@@ -36,7 +36,7 @@ class Cloud:
 
 
 class Particles(Sampler):
-    """Groups of `particles` rows, one after the other; for `model * factor`.
+    """Groups of `particles` rows, one after the other; for `model * factor`, and for guided models.
 
     `threshold` is the effective share of a group below which it is drawn anew. Raises ValueError for fewer
     than two particles, or another threshold.
@@ -50,14 +50,10 @@ class Particles(Sampler):
         self.particles, self.threshold = particles, threshold
 
     def check(self, model: ReverseProcess) -> None:
-        """Refuse what is no product, and products whose paths cannot be weighed."""
-        if not isinstance(model, Product):
+        """Refuse models whose paths have no weights."""
+        if not isinstance(model, Weighable):
             raise ValueError("particles weigh model * factor: a model alone is drawn by ancestral sampling")
-        if not model.weighable:
-            raise ValueError(
-                f"{type(model).__name__} with {type(model.factor).__name__} holds elements where no path of "
-                "the model goes, so that paths have no weight: use Matched, or Tilted for symbols"
-            )
+        model.check_weights()
 
     def step(
         self,
@@ -69,7 +65,7 @@ class Particles(Sampler):
         generator: Generator,
     ) -> tuple[Tensor, Cloud]:
         """Weigh, draw anew where needed, and make the product's step."""
-        assert isinstance(model, Product)
+        assert isinstance(model, Weighable)
         cloud = self._begin(model, x_t) if state is None else state
         look = model.look(x_t, t, s)
         log_r = look.log_r()
@@ -83,7 +79,7 @@ class Particles(Sampler):
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Cloud | None, generator: Generator
     ) -> tuple[Tensor, Cloud]:
         """x_0 of equal weights."""
-        assert isinstance(model, Product)
+        assert isinstance(model, Weighable)
         cloud = self._begin(model, x_t) if state is None else state
         look = model.look(x_t, t, None)
         x_0 = look.step.sample(generator)
@@ -91,7 +87,7 @@ class Particles(Sampler):
         cloud, chosen = self._draw(cloud, gained, 2.0, generator)
         return x_0[chosen.to(x_0.device)].to(x_t.dtype), cloud
 
-    def _begin(self, model: Product, x_1: Tensor) -> Cloud:
+    def _begin(self, model: Weighable, x_1: Tensor) -> Cloud:
         if len(x_1) % self.particles:
             raise ValueError(f"{len(x_1)} rows are no whole number of groups of {self.particles} particles")
         gained = total(model.model.prior(x_1).log_prob(x_1)) - total(model.prior(x_1).log_prob(x_1))
