@@ -79,29 +79,10 @@ def device_of(name: str) -> "torch.device":
 
 
 def progress(*columns: str) -> "Progress":
-    """A progress bar with the given extra fields, elapsed time and ETA."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """A progress bar with the given extra fields, elapsed time and the time left; plain lines in a file."""
+    from undiffuse.cli.bars import bar_of
 
-    extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        *extra,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=follows()),
-        disable=follows(),
-    )
+    return bar_of(*columns, quiet=follows())
 
 
 @contextmanager
