@@ -1,4 +1,4 @@
-"""Stop signals: answered at once whatever runs, obeyed where nothing is lost, waiting while processes start."""
+"""Stop signals: answered at once, obeyed where nothing is lost, waiting while processes start."""
 
 import os
 import signal

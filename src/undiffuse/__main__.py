@@ -1,5 +1,18 @@
 """`python -m undiffuse` is the `undiffuse` command."""
 
-from undiffuse.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """The command; Ctrl-C while it is being loaded is no error with a traceback either."""
+    try:
+        from undiffuse.cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        print("undiffuse: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

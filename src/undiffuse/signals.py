@@ -55,7 +55,7 @@ class Signals:
     Inside `with`, the process's signals are heard; `say` gets the line that answers the first. One that
     arrives while a step is being dealt with waits for the next. Of several processes, each may get a signal
     from its launcher and once more with its whole group: `patience` is for how many seconds a second one
-    counts as the first. None of several leaves what they compute together, so `leaving` does nothing there.
+    counts as the first. None of several leaves alone: see `leaving`.
     """
 
     def __init__(self, patience: float = 0.0, say: Callable[[str], object] = _print) -> None:
@@ -95,9 +95,12 @@ class Signals:
             self._heard_save = False
 
     @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Inside, a stop signal raises Left, wherever that is: for what changes nothing before its end."""
-        self._may_leave = not self.patience
+    def leaving(self, together: bool = False) -> Iterator[None]:
+        """Inside, a stop signal raises Left, wherever that is: for what changes nothing before its end.
+
+        Of several processes only with `together`, where whoever catches it tells the others.
+        """
+        self._may_leave = together or not self.patience
         try:
             if self._may_leave and self._heard_stop is not None:
                 raise Left

@@ -2,20 +2,12 @@
 
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from shell import CHAIN, POINTS, UNET, good, refused_last, train, undiffuse
+from shell import CHAIN, POINTS, good, refused_last
 
-from undiffuse import signals
 from undiffuse.recipes import measuring, progress
 from undiffuse.training import Batches, checkpoint, loop
 

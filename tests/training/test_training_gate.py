@@ -1,6 +1,5 @@
 """Nothing that is not finite passes."""
 
-
 import pytest
 import torch
 from toy import new_state, same, steps, tensors

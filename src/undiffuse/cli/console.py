@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undiffuse.memory import asked, out_of_memory
+from undiffuse.signals import Signals
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,15 @@ def progress(*columns: str) -> "Progress":
     from undiffuse.cli.bars import bar_of
 
     return bar_of(*columns, quiet=follows())
+
+
+def answered(bar: "Progress", patience: float = 0.0) -> Signals:
+    """Signals that are answered where the bar is."""
+
+    def say(line: str) -> None:
+        bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return Signals(patience, say)
 
 
 @contextmanager

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, printable, progress
+from undiffuse.cli.console import Device, answered, printable, progress
 from undiffuse.cli.processes import Count, sharing
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from undiffuse.recipes import Experiment
-    from undiffuse.training import Signals
 
 TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal twice
 EXAMPLES = """
@@ -154,20 +151,13 @@ def _announce(experiment: "Experiment") -> None:
         typer.echo(f"continuing after step {run.step:,}")
 
 
-def _signals(experiment: "Experiment", console: "Console") -> "Signals":
-    """Answered above the bar; by one process in this way, by several together."""
-    from undiffuse.training import Signals
-
-    patience = TOGETHER if experiment.processes.size > 1 else 0
-    return Signals(patience, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
-
-
 def _follow(experiment: "Experiment") -> None:
     """Train with a bar."""
     total, done = experiment.settings.steps, experiment.run.step
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
-    with progress("loss", "test") as bar, _signals(experiment, bar.console) as signals:
+    patience = TOGETHER if experiment.processes.size > 1 else 0
+    with progress("loss", "test") as bar, answered(bar, patience) as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
             if event.progress.parts:

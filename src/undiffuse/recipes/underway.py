@@ -6,7 +6,8 @@ says. How it begins, or goes on, is `experiment`'s.
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ class Underway:
         owed, self.owed = self.owed, None
         if owed is None:
             return []
-        if any(row["step"] == self.state.step for row in read_metrics(self.run.folder)):
+        rows = read_metrics(self.run.folder) if (self.run.folder / "metrics.jsonl").exists() else []
+        if any(row["step"] == self.state.step for row in rows):
             self.pending = []
             return []
         return [recalled(owed)]
@@ -150,9 +152,14 @@ class Underway:
 
         Not if the run may have to go back to the checkpoint of this step, which says how the log goes on.
         """
-        leaving = nullcontext if self.settings.on_spike == "rewind" else signals.leaving
+        leaving: Leaving = signals.leaving
+        run = self.run
+        if self.settings.on_spike == "rewind":
+            leaving = nullcontext
+        else:
+            run = replace(run, processes=self.processes.stoppable(partial(signals.leaving, together=True)))
         self.owed = noted(progress)
-        event = measured(self.run, self.state, self.splits, progress, leaving)
+        event = measured(run, self.state, self.splits, progress, leaving)
         if due(progress.step, self.settings.figures_every) and self.processes.leads:
             files = save_progress(self.run, self.state, self.splits.test, leaving)
             event = event.with_files(*files)
