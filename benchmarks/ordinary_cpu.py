@@ -72,7 +72,7 @@ def busy_core() -> Iterator[None]:
 
 def one(recipe: str) -> None:
     """Train for some seconds; print what was measured, as JSON."""
-    prepare(Moment())
+    prepare(Moment(), ["train"])
     import torch
 
     from undiffuse.random import keyed, normal

@@ -94,7 +94,7 @@ from undiffuse.cli import threads
 threads.available = lambda: {cores}
 threads.busy = lambda since: {taken}
 threads.os.cpu_count = lambda: 4
-threads.prepare(processors.Moment())
+threads.prepare(processors.Moment(), ["train"])
 import os
 print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("OMP_WAIT_POLICY"))
 """
@@ -125,5 +125,5 @@ def test_once_torch_is_loaded_nothing_is_set(monkeypatch: pytest.MonkeyPatch):
 
     before = dict(os.environ)
     monkeypatch.setattr(threads, "busy", lambda since: 100.0)
-    threads.prepare(Moment())
+    threads.prepare(Moment(), ["train"])
     assert dict(os.environ) == before

@@ -142,7 +142,11 @@ def is_read_only(error: OSError) -> bool:
 
 
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Where folders cannot be opened (Windows), the system keeps their entries; files are opened to write."""
+    folders = hasattr(os, "O_DIRECTORY")
+    if not folders and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY if folders else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
@@ -179,6 +183,8 @@ def _writer_is_gone(leftover: Path) -> bool:
     pid = leftover.name.split(".")[-2].partition("-")[0]
     if not pid.isdecimal() or int(pid) in (0, os.getpid()):
         return True
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return False
     try:
         os.kill(int(pid), 0)  # asks only
     except ProcessLookupError:

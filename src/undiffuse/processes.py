@@ -9,12 +9,16 @@ What they tell one another travels as numbers or JSON, never as pickled objects.
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import copy
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
+
+from undiffuse.signals import Left
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # that the others wait for one which draws figures or saves
@@ -95,6 +99,10 @@ class Processes:
         result: T = told[0]
         return result
 
+    def stoppable(self, leaving: Callable[[], AbstractContextManager[object]]) -> "Processes":
+        """These, whose `spread` works inside `leaving`: if one of them leaves by Left, all do."""
+        return self
+
     def rounds(self, count: int) -> int:
         """How many of `count` items each process computes."""
         return -(-count // self.size)
@@ -118,6 +126,7 @@ class Group(Processes):
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.device = device
+        self._leaving: Callable[[], AbstractContextManager[object]] | None = None
 
     def total(self, values: list[float]) -> list[float]:
         """By one all-reduce, in float64."""
@@ -152,6 +161,25 @@ class Group(Processes):
         lengths = self.gather(torch.tensor([len(text)]))
         texts = torch.split(self.gather(text), lengths.tolist())
         return [json.loads(each.numpy().tobytes()) for each in texts]
+
+    def stoppable(self, leaving: Callable[[], AbstractContextManager[object]]) -> "Group":
+        """They tell each other after every round."""
+        made = copy(self)
+        made._leaving = leaving
+        return made
+
+    def spread(self, work: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+        """As of one, with Left in all that are `stoppable`, if it came in any."""
+        return super().spread(work if self._leaving is None else partial(self._left_together, work), count)
+
+    def _left_together(self, work: Callable[[int], Tensor], number: int) -> Tensor:
+        assert self._leaving is not None
+        done = []
+        with suppress(Left), self._leaving():
+            done.append(work(number))
+        if self.largest(int(not done)):
+            raise Left
+        return done[0]
 
     @contextmanager
     def watched(self, advice: str) -> Iterator[None]:

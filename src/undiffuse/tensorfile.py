@@ -25,6 +25,7 @@ from undiffuse.files import WriteError
 HEADER = 2**20  # bytes
 TENSORS = 4096
 ELEMENTS = 2**31  # of all tensors together
+BINARY = getattr(os, "O_BINARY", 0)  # Windows would write other ends of lines
 CODES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -52,7 +53,7 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # aligned
     head, size, digest = *_header({name: tensors[name] for name in names}), hashlib.sha256()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
         try:
             with ThreadPoolExecutor(1) as beside:
                 for data in chain((memoryview(head),), (_bytes(tensors[name]) for name in names)):

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from shell import refused
 
-from undiffuse.training import checkpoint
+from undiffuse.training import Lock, checkpoint
 
 NET = ["network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: [1]}"]
 CHAIN = ["grid.steps=20", "train.batch=15", "train.warmup=2", "train.checkpoint_every=5", "train.keep=9"]
@@ -186,6 +188,120 @@ def test_a_signal_to_the_launcher_saves_everywhere(runs: Path, tmp_path: Path):
     assert "saved; go on with" in err and "Traceback" not in err
     run("train", "--resume", folder, "--processes", 2)
     assert equal(runs / "two", folder)
+
+
+def test_a_test_bound_is_left_by_all(runs: Path, tmp_path: Path):
+    """A signal to one of them, while it works on the bound after step 10."""
+    folder = tmp_path / "run"
+    (tmp_path / "sitecustomize.py").write_text(BOUND)
+    env = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    _, err = run(*WORDS, "--out", folder, "--processes", 2, code=143, env=env)
+    assert "SIGTERM after step 10: saved; go on with" in err
+    assert [row["step"] for row in rows(folder)] == list(range(1, 10))
+    run("train", "--resume", folder, "--processes", 2)
+    assert equal(runs / "two", folder)
+    bounds = [[row.get("test_bits") for row in rows(each)] for each in (folder, runs / "two")]
+    assert bounds[0] == bounds[1]
+
+
+BOUND = """
+import os, signal, sys, time
+if os.environ.get("RANK") == "1":
+    import undiffuse.bounds
+    evaluate = sys.modules["undiffuse.bounds.evaluate"]
+    def slow(*words, **named):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        raise AssertionError("it was not left")
+    evaluate.nelbo = slow
+"""
+
+
+def test_they_end_with_the_launcher_and_save(tmp_path: Path):
+    """Killed, so that it cannot tell them."""
+    folder = tmp_path / "run"
+    quiet = ["train.evaluate_every=0", "train.sample_every=0", "train.steps=100000"]
+    process = start(*WORDS, *quiet, "--out", folder, "--processes", 2)
+    wait(folder)
+    orphans = workers(process.pid)
+    process.kill()
+    gone(orphans)
+    assert "SIGTERM after step" in process.communicate(timeout=10)[1]
+    held = Lock(folder)
+    held.release()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_leaves_nobody(tmp_path: Path, number: signal.Signals):
+    """Before they have met; without a word too many, or a hang."""
+    process = start(*WORDS, "--out", tmp_path / "run", "--processes", 2)
+    orphans = started(process.pid)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    gone(orphans)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+    assert err in ("", "undiffuse: interrupted\n")
+
+
+def test_an_interrupted_start_of_workers(tmp_path: Path):
+    """Ctrl-C goes to all of them: those that read data start up while it comes."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(9):
+        Image.fromarray(np.full((8, 8, 3), i, dtype=np.uint8)).save(pictures / f"{i}.png")
+    words = ["images", f"data.path={pictures}", "data.workers=2", "data.memory=0", "train.steps=1000000"]
+    small = ["network={kind: mlp, hidden: 8, layers: 1}", "train.batch=4", "train.flips=false", *ADAM[:-1]]
+    process = start("train", *words, *small, "--out", tmp_path / "run")
+    orphans = started(process.pid, "spawn_main", 2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    gone(orphans)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert "SIGINT: saving, then stopping; once more to end at once" in err
+    assert "SIGINT after step" in err
+
+
+def started(parent: int, word: str = "undiffuse", count: int = 2) -> list[int]:
+    """The children of a process, once there are so many with this word in their command."""
+    for _ in range(2400):
+        found = [pid for pid in children(parent) if word in command_of(pid)]
+        if len(found) == count:
+            return found
+        time.sleep(0.025)
+    raise AssertionError("none within a minute")
+
+
+def command_of(pid: int) -> str:
+    """What it runs; nothing, if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def children(parent: int) -> list[int]:
+    """By /proc."""
+    tasks = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(pid) for pid in tasks.read_text().split()] if tasks.exists() else []
+
+
+def gone(orphans: list[int]) -> None:
+    """Within half a minute; and if not, not for ever."""
+    for _ in range(600):
+        if not any(alive(pid) for pid in orphans):
+            return
+        time.sleep(0.05)
+    for pid in filter(alive, orphans):
+        os.kill(pid, signal.SIGKILL)
+    raise AssertionError(f"still there: {orphans}")
+
+
+def alive(pid: int) -> bool:
+    """And no zombie that nobody has asked for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def wait(folder: Path) -> None:

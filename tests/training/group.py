@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from undiffuse.processes import LeaderError, grouped
+from undiffuse.signals import Left, Signals
 
 with grouped(torch.device("cpu")) as processes:
     rank, size = processes.rank, processes.size
@@ -25,6 +26,19 @@ with grouped(torch.device("cpu")) as processes:
         assert found == [[i, 10 * i] for i in range(count)]
         assert len(did) == processes.rounds(count), (count, did)
         did.clear()
+
+    def leave(number: int) -> torch.Tensor:
+        did.append(number)
+        if number == 4:
+            raise Left
+        return torch.tensor(number)
+
+    stoppable = processes.stoppable(Signals(patience=5).leaving)
+    with pytest.raises(Left):
+        for _ in stoppable.spread(leave, 7):
+            pass
+    assert did == [rank, 3 + rank]  # all of them in the second round
+    did.clear()
 
     told = {"é": [1, None, rank]}
     assert processes.share(told) == {"é": [1, None, 0]}

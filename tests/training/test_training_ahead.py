@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from undiffuse.data import Images
+from undiffuse.signals import LEAVE
 from undiffuse.training import Batches
-from undiffuse.training.signals import LEAVE
 
 COUNT, SIZE, STEPS = 23, 5, 7
 

@@ -1,13 +1,11 @@
 """Nothing that is not finite passes."""
 
-import signal
-
 import pytest
 import torch
 from toy import new_state, same, steps, tensors
 
 from undiffuse.objectives import Simple
-from undiffuse.training import NonFiniteError, Signals
+from undiffuse.training import NonFiniteError
 from undiffuse.training.gate import Watch
 
 BAD = [torch.nan, torch.inf, -torch.inf]
@@ -74,68 +72,3 @@ def test_skips_in_a_row_are_counted_from_the_state():
     state.skips = 2
     with pytest.raises(NonFiniteError):
         steps(state, poisoned((0,)), count=1)
-
-
-@pytest.fixture
-def foreground():
-    """SIGINT as at a terminal: jobs in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_signals_set_flags_and_are_given_back(foreground: None):
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
-    with Signals() as signals:
-        assert (signals.stop, signals.save) == (None, False)
-        signal.raise_signal(signal.SIGUSR1)
-        assert (signals.stop, signals.save) == (None, False)  # until the next step
-        signals.agree()
-        assert (signals.stop, signals.save) == (None, True)
-        signals.agree()
-        assert (signals.stop, signals.save) == (None, False)  # once
-        signal.raise_signal(signal.SIGTERM)
-        signals.agree()
-        assert signals.stop == signal.SIGTERM
-        assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
-
-
-def test_what_another_process_heard_counts():
-    signals = Signals()
-    signals.agree(lambda own: max(own, 2 * signal.SIGTERM + 1))
-    assert (signals.stop, signals.save) == (signal.SIGTERM, True)
-    signals.agree()
-    assert (signals.stop, signals.save) == (None, False)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_that_comes_while_they_agree_is_not_lost(number: int):
-    def meanwhile(own: int) -> int:
-        signal.raise_signal(number)
-        return own
-
-    with Signals() as signals:
-        signals.agree(meanwhile)
-        assert (signals.stop, signals.save) == (None, False)
-        signals.agree()
-    asked = (signal.SIGTERM, False) if number == signal.SIGTERM else (None, True)
-    assert (signals.stop, signals.save) == asked
-
-
-def test_one_signal_sent_twice(monkeypatch: pytest.MonkeyPatch):
-    """With patience, a second one soon after is the first; later, it ends the process."""
-    now = [100.0]
-    monkeypatch.setattr("undiffuse.training.signals.time.monotonic", lambda: now[0])
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Signals(patience=5) as signals:
-        signal.raise_signal(signal.SIGTERM)
-        now[0] = 104.0
-        signal.raise_signal(signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) == signals._leave
-        now[0] = 106.0
-        raised = []
-        monkeypatch.setattr("undiffuse.training.signals.signal.raise_signal", raised.append)
-        signals._leave(signal.SIGTERM, None)
-        assert raised == [signal.SIGTERM] and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    signal.signal(signal.SIGTERM, before)

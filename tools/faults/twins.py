@@ -12,8 +12,9 @@ from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
 from undiffuse import files, tensorfile
 from undiffuse.recipes import experiment, jobs, log, underway
+from undiffuse.signals import Signals
 from undiffuse.trackers import Tracker
-from undiffuse.training import checkpoint, gate, loop, scan, signals
+from undiffuse.training import checkpoint, gate, loop, scan
 
 Bug = Callable[[], "contextlib.AbstractContextManager[Any]"]
 
@@ -58,7 +59,7 @@ def _newest(root: Path, device: Any = "cpu", until: int | None = None) -> Any:
         return None, []
 
 
-def _leave(self: signals.Signals, number: int, _: object) -> None:
+def _leave(self: Signals, number: int, _: object) -> None:
     """A handler that ends the process without a save."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
@@ -138,7 +139,7 @@ TWINS: dict[str, tuple[Run, Bug]] = {
     "no gate before the update": (numbers.nonfinite, _put(loop, "_checked", _nothing)),
     "the state is not watched": (numbers.nonfinite, _put(gate.Watch, "finite", lambda self: True)),
     "every start gets the lock": (stops.starts, _put(experiment, "Lock", _NoLock)),
-    "a signal ends the process without a save": (stops.signals, _put(signals.Signals, "_leave", _leave)),
+    "a signal ends the process without a save": (stops.signals, _put(Signals, "_leave", _leave)),
     "the log forgets the losses since its last row": (stops.signals, _put(underway, "Log", _Forgetful)),
     "the log is not cut back": (kills.kills, _put(underway, "Log", _Appending)),
     "shards are written in place": (

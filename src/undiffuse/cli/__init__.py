@@ -1,10 +1,5 @@
 """The command line: one verb a file; torch is imported only inside commands, so that help is instant."""
 
-# ruff: noqa: E402 - the clock starts first
-from undiffuse.processors import Moment
-
-BEGUN = Moment()
-
 import os
 import sys
 import time
@@ -34,8 +29,8 @@ from undiffuse.cli import (
     train,
 )
 from undiffuse.cli.console import explained, failed, follows
+from undiffuse.cli.launching import Ended, attend
 from undiffuse.cli.processes import leave
-from undiffuse.cli.threads import prepare
 
 app = typer.Typer(
     name="undiffuse",
@@ -70,7 +65,7 @@ def main() -> None:
     """The `undiffuse` command.
 
     Exit codes: 0 done, 1 failed, 2 bad input, 71 out of memory, 74 a file could not be written, 75 the run
-    is in use or another process of it is gone, 130 and 143 interrupted.
+    is in use or another process of it is gone, 129, 130 and 143 interrupted.
     """
     arguments = sys.argv[1:]
     if "--version" in arguments:
@@ -79,14 +74,14 @@ def main() -> None:
         print(f"undiffuse {__version__}")
         return
     debug = "--debug" in arguments
-    if arguments and not {"-h", "--help"} & set(arguments):
-        prepare(BEGUN)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        attend()
     if follows():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     try:
         app([a for a in arguments if a != "--debug"], prog_name="undiffuse")
     except SystemExit as leaving:  # typer makes one of Ctrl-C
-        if leaving.code == 130:
+        if leaving.code == 130 and not isinstance(leaving, Ended):
             failed("interrupted", 130)
         raise
     except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:

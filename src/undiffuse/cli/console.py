@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undiffuse.memory import asked, out_of_memory
+from undiffuse.signals import Signals
 
 if TYPE_CHECKING:
     import torch
@@ -79,29 +80,19 @@ def device_of(name: str) -> "torch.device":
 
 
 def progress(*columns: str) -> "Progress":
-    """A progress bar with the given extra fields, elapsed time and ETA."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """A progress bar with the given extra fields, elapsed time and the time left; plain lines in a file."""
+    from undiffuse.cli.bars import bar_of
 
-    extra = [TextColumn("{task.fields[" + name + "]}") for name in columns]
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        *extra,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=follows()),
-        disable=follows(),
-    )
+    return bar_of(*columns, quiet=follows())
+
+
+def answered(bar: "Progress", patience: float = 0.0) -> Signals:
+    """Signals that are answered where the bar is."""
+
+    def say(line: str) -> None:
+        bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return Signals(patience, say)
 
 
 @contextmanager

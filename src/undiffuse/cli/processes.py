@@ -4,18 +4,16 @@ Every process runs the same command; the first of them alone prints, draws bars 
 """
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from undiffuse.cli.console import device_of
-from undiffuse.cli.threads import THREADS
-from undiffuse.processors import available
+from undiffuse.cli.launching import launch
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +28,6 @@ Count = Annotated[
     ),
 ]
 OPTION = "--processes"
-GRACE = 600  # seconds to save in after a signal
 LONG = timedelta(days=1)  # that processes wait for one which draws a shard more than they
 
 
@@ -57,7 +54,7 @@ def sharing(
     if count is not None and "WORLD_SIZE" not in os.environ:
         _check(count, device)
         if count > 1:
-            sys.exit(_launch(count))
+            launch(count)
     if size == 1:
         yield device_of(device), ALONE
         return
@@ -89,42 +86,3 @@ def _numbered(device: str) -> str:
     if device != "cpu" and torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return device
-
-
-def _launch(count: int) -> int:
-    """Run this command by torchrun's launcher; returns the exit code of the first process that failed."""
-    import logging
-    import uuid
-
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    for name in ("torch.distributed.elastic", "torch.distributed.run"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes explain themselves
-    os.environ.setdefault(THREADS, str(max(1, available() // count)))
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(),
-    )
-    command: Any = elastic_launch(config, sys.executable)
-    try:
-        command("-m", "undiffuse", *sys.argv[1:])
-    except SignalException as signalled:
-        return 128 + int(signalled.sigval)
-    except ChildFailedError as error:
-        by = {rank: -failure.exitcode for rank, failure in error.failures.items()}
-        # A SIGTERM is the launcher's own, after another one has failed.
-        killed = {rank: number for rank, number in by.items() if number > 0 and number != signal.SIGTERM}
-        for rank, number in killed.items():
-            typer.echo(f"undiffuse: process {rank} was killed by signal {number}", err=True)
-        first = int(error.get_first_failure()[1].exitcode)
-        return 75 if killed else first if first > 0 else 128 - first
-    return 0

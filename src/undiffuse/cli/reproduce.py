@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, device_of, printable, progress, show, table
+from undiffuse.cli.console import Device, answered, device_of, printable, progress, show, table
 
 if TYPE_CHECKING:
     from undiffuse.recipes import PaperRow, Reproduced
@@ -63,8 +63,9 @@ def _row(row: "PaperRow", folder: Path, data: str | None, seconds: float, where:
         experiment = budgeted(row, folder, data, seconds, where)
         steps = experiment.settings.steps
         bar.update(task, total=steps, note="")
-        for event in finish(experiment):
-            bar.update(task, completed=event.progress.step, note=f"loss {event.progress.loss:.4f}")
+        with answered(bar) as signals:
+            for event in finish(experiment, signals):
+                bar.update(task, completed=event.progress.step, note=f"loss {event.progress.loss:.4f}")
         bar.update(task, completed=steps)
         ticks, work = measuring(row, experiment.run.folder, where)
         task = bar.add_task(f"  {row.quantity}", total=ticks, note="")

@@ -9,15 +9,20 @@ environment says already stays.
 
 import os
 import sys
+from collections.abc import Sequence
 
 from undiffuse.processors import Moment, available, busy
 
 THREADS, WAITING = "OMP_NUM_THREADS", "OMP_WAIT_POLICY"
+HELP = {"-h", "--help", "--version"}
 
 
-def prepare(begun: Moment) -> None:
-    """Set what the environment leaves open, for this process and those that it starts."""
-    if "torch" in sys.modules:  # too late
+def prepare(begun: Moment, arguments: Sequence[str]) -> None:
+    """Set what the environment leaves open, for this process and those that it starts.
+
+    `begun` is when the command began; one that asks for help alone needs no threads.
+    """
+    if "torch" in sys.modules or not arguments or HELP & set(arguments):  # too late, or needless
         return
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault(WAITING, "passive")

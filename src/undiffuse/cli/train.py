@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, printable, progress
+from undiffuse.cli.console import Device, answered, printable, progress
 from undiffuse.cli.processes import Count, sharing
 from undiffuse.processors import available
 
@@ -166,15 +166,11 @@ def _fewer() -> str:
 
 def _follow(experiment: "Experiment") -> None:
     """Train with a bar."""
-    from undiffuse.training import Signals
-
     total, done = experiment.settings.steps, experiment.run.step
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
-    with (
-        progress("loss", "test") as bar,
-        Signals(TOGETHER if experiment.processes.size > 1 else 0) as signals,
-    ):
+    patience = TOGETHER if experiment.processes.size > 1 else 0
+    with progress("loss", "test") as bar, answered(bar, patience) as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
             if event.progress.parts:

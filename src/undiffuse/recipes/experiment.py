@@ -165,5 +165,5 @@ class Experiment(Underway):
         }
         if saved is not None:
             put_back(state, saved, made.objective)
-            made.pending = saved.state["pending"]
+            made.pending, made.owed = saved.state["pending"], saved.state.get("owed")
         return made

@@ -22,6 +22,7 @@ from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.posteriors import Constant, Known, Noisy
 from undiffuse.random import Streams, normal
 from undiffuse.recipes.log import read_metrics
+from undiffuse.recipes.measuring import Leaving
 from undiffuse.recipes.output import stage_name, stage_times, to_bytes
 from undiffuse.recipes.run import Run
 from undiffuse.samplers import Ancestral, reverse, start
@@ -34,14 +35,18 @@ MONITORS = {"loss": "loss", "gradient norm": "grad_norm", "learning rate": "lr",
 States = dict[float, Tensor]  # x_t by t, from 1 to 0
 
 
-def save_progress(run: Run, state: State, raw: Examples) -> list[Path]:
-    """Draw everything as it is after a step, `raw` being test examples (N, *shape); returns the files."""
+def save_progress(run: Run, state: State, raw: Examples, leaving: Leaving) -> list[Path]:
+    """Draw everything but the monitors as it is after a step; returns the files.
+
+    `raw` are test examples (N, *shape). Samples, which take long, are drawn inside `leaving`, and last: who
+    goes on after that was left draws them again, but has no gradients.
+    """
     folder = run.folder / "figures" / f"step-{state.step:08d}"
     folder.mkdir(parents=True, exist_ok=True)
+    files = _save_weights(run, state.step, folder)
     run.model.eval()
-    with state.ema.applied():
-        files = _save_samples(run, raw[: POINTS if _planar(run) else SHOWN], state, folder)
-    return [*files, *_save_weights(run, state.step, folder), _save_monitors(run)]
+    with state.ema.applied(), leaving():
+        return [*files, *_save_samples(run, raw[: POINTS if _planar(run) else SHOWN], state, folder)]
 
 
 @torch.no_grad()
@@ -104,18 +109,20 @@ def _planar(run: Run) -> bool:
 
 
 def _save_weights(run: Run, step: int, folder: Path) -> list[Path]:
-    files = [folder / "parameters.png", folder / "gradients.png"]
+    files = [folder / "parameters.png"]
     named = {
         name.removeprefix("network.").removesuffix(".weight"): p for name, p in run.model.named_parameters()
     }
     gradients = {name: p.grad for name, p in named.items() if p.grad is not None}
     plots.save_histograms(named, files[0], f"parameters after step {step:,}")
-    plots.save_histograms(gradients, files[1], f"gradients of step {step:,}, clipped")
+    if gradients:
+        files.append(folder / "gradients.png")
+        plots.save_histograms(gradients, files[1], f"gradients of step {step:,}, clipped")
     fields = _fields(run)
     if fields is not None:
         files.append(folder / "fields.png")
         plots.save_fields(
-            fields[:FIELDS], files[2], f"first layer after step {step:,}, {len(fields)} filters"
+            fields[:FIELDS], files[-1], f"first layer after step {step:,}, {len(fields)} filters"
         )
     return files
 
@@ -133,7 +140,8 @@ def _fields(run: Run) -> Tensor | None:
     return None
 
 
-def _save_monitors(run: Run) -> Path:
+def save_monitors(run: Run) -> Path:
+    """Draw the numbers of the log over the steps."""
     path, rows = run.folder / "figures" / "monitors.png", read_metrics(run.folder)
     series = {}
     for name, key in MONITORS.items():

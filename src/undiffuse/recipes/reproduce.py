@@ -26,6 +26,7 @@ from undiffuse.recipes.parzen import BATCH, parzen_of, plan_ticks, protocol
 from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
+from undiffuse.signals import Signals
 
 TIMED = 12  # steps, the first two of which warm up
 EXAMPLES = 1000  # test examples that a row is measured on, at most
@@ -99,9 +100,10 @@ def budgeted(
     return Experiment.create(path, override(node, [f"train.steps={steps}"]), device)
 
 
-def finish(experiment: Experiment) -> Iterator[Event]:
+def finish(experiment: Experiment, signals: Signals | None = None) -> Iterator[Event]:
     """The events of training a run to its end; none if it is complete."""
-    return iter(()) if experiment.state.step >= experiment.settings.steps else experiment.train()
+    done = experiment.state.step >= experiment.settings.steps
+    return iter(()) if done else experiment.train(signals)
 
 
 def measuring(

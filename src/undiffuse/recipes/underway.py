@@ -5,7 +5,9 @@ says. How it begins, or goes on, is `experiment`'s.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ from undiffuse.processes import Processes
 from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
-from undiffuse.recipes.measuring import due, measured
-from undiffuse.recipes.progress import save_progress
+from undiffuse.recipes.measuring import Leaving, due, measured, noted, recalled
+from undiffuse.recipes.progress import save_monitors, save_progress
 from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.run import Run
 from undiffuse.trackers import TRACKERS, Tracker
 from undiffuse.training import (
     Batches,
     LabelBatches,
+    Left,
     Lock,
     NonFiniteError,
     Pace,
@@ -50,6 +53,7 @@ class Underway:
         self.origin: dict[str, Any] = {}  # of its checkpoints
         self.pending: list[float] = []  # losses since the log's last row
         self.pace = Pace()
+        self.owed: dict[str, Any] | None = None  # the last step, if what is measured after it was left
         self.listed = 0  # pictures in skipped.txt by this start
 
     @property
@@ -60,25 +64,30 @@ class Underway:
     def train(self, signals: Signals | None = None) -> Iterator[Event]:
         """Train to the end, yielding after every step; a last checkpoint and figures at the end.
 
-        `signals` are looked at after every step: one to any of several processes is one to all. Raises
+        `signals` are looked at after every step: one to any of several processes is one to all. One process
+        alone leaves a step, or what is measured after it, and whoever goes on does that again. Raises
         NonFiniteError with the command that repeats the step, Stopped after a signal, WriteError if the disk
         is full, LostError if another process is gone; the newest checkpoint stays in any case.
         """
         signals = Signals() if signals is None else signals
         begin, leads = self.state.step, self.processes.leads
-        path = self.run.folder / "metrics.jsonl"
+        path, owed = self.run.folder / "metrics.jsonl", self._owed()
         log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
         if self.settings.on_spike == "rewind":
             self._save(log)  # or there may be none to go back to
         try:
             with self.processes.watched(self._again()):
-                for progress in log.closing(self.steps()):
+                for progress in log.closing(self._all(owed, signals)):
                     signals.agree(self.processes.largest)
                     yield self._after(progress, log, signals)
-                    if signals.stop is not None:
-                        raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
+                    self._obey(signals)
         except NonFiniteError as error:
             raise self._explained(error, log) from error
+        except Left:
+            self.objective.times.forget()
+            self._save(log)
+            signals.agree(self.processes.largest)
+            self._obey(signals)
         if leads:
             self._draw(begin < self.settings.steps)
 
@@ -87,13 +96,33 @@ class Underway:
         if self.lock is not None:
             self.lock.release()
 
-    def steps(self) -> Iterator[Progress]:
+    def _obey(self, signals: Signals) -> None:
+        if signals.stop is not None:
+            raise Stopped(signals.stop, f"after step {self.state.step:,}: saved; {self._again()}")
+
+    def _owed(self) -> list[Progress]:
+        """The step that was left while it was measured, unless a later start has measured and logged it."""
+        owed, self.owed = self.owed, None
+        if owed is None:
+            return []
+        rows = read_metrics(self.run.folder) if (self.run.folder / "metrics.jsonl").exists() else []
+        if any(row["step"] == self.state.step for row in rows):
+            self.pending = []
+            return []
+        return [recalled(owed)]
+
+    def _all(self, owed: list[Progress], signals: Signals) -> Iterator[Progress]:
+        yield from owed
+        yield from self.steps(signals.leaving)
+
+    def steps(self, leaving: Leaving = nullcontext) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
         part = self.processes.part(settings.batch)
         batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips, part)
-        labels = self._labels(part)
-        return batches.closing(train(self.state, batches, self.objective, seed, labels, self.processes))
+        labels, processes = self._labels(part), self.processes
+        steps = train(self.state, batches, self.objective, seed, labels, processes, leaving)
+        return batches.closing(steps)
 
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
@@ -106,21 +135,40 @@ class Underway:
             if settings.on_spike == "rewind":
                 back = rewind(self.run, self.state, self.objective, log, progress.spike)
                 return Event(progress, rewound=back)
-        event, last = measured(self.run, self.state, self.splits, progress), step == settings.steps
+        if progress.skipped and leads:
+            record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
+        event, last = self._measured(progress, signals), step == settings.steps
         event = replace(event, notice=self.pace.add(progress.seconds))
         if leads and event.notice:
             record(self.run.folder, step, "uneven", text=event.notice)
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
         if drawn and leads:
-            event = event.with_files(*save_progress(self.run, self.state, self.splits.test))
-        if progress.skipped and leads:
-            record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
+            event = event.with_files(save_monitors(self.run))
         asked = signals.save or signals.stop is not None
         if last or asked or due(step, settings.checkpoint_every):
             event = event.with_files(*self._save(log))
             self._list_skipped()
         log.show(event)
+        return event
+
+    def _measured(self, progress: Progress, signals: Signals) -> Event:
+        """The step with what is measured and drawn of it, which is owed if that is left for a signal.
+
+        Not if the run may have to go back to the checkpoint of this step, which says how the log goes on.
+        """
+        leaving: Leaving = signals.leaving
+        run = self.run
+        if self.settings.on_spike == "rewind":
+            leaving = nullcontext
+        else:
+            run = replace(run, processes=self.processes.stoppable(partial(signals.leaving, together=True)))
+        self.owed = noted(progress)
+        event = measured(run, self.state, self.splits, progress, leaving)
+        if due(progress.step, self.settings.figures_every) and self.processes.leads:
+            files = save_progress(self.run, self.state, self.splits.test, leaving)
+            event = event.with_files(*files)
+        self.owed = None
         return event
 
     def _list_skipped(self) -> None:
@@ -177,6 +225,7 @@ class Underway:
             return []
         other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}
         other |= {"times": self.objective.times.state(), "pending": log.losses}
+        other |= {} if self.owed is None else {"owed": self.owed}
         now = checkpoint.Checkpoint(state.step, **groups, state=other, origin=self.origin)
         log.sync()
         root, keep = self.run.folder / "checkpoints", self.settings.keep

@@ -1,5 +1,6 @@
 """Training: a loop that yields, averages beside it, checkpoints on disk. No god State."""
 
+from undiffuse.signals import Left, Signals, Stopped
 from undiffuse.training import checkpoint
 from undiffuse.training.batches import Batches, LabelBatches
 from undiffuse.training.ema import EMA
@@ -13,7 +14,6 @@ from undiffuse.training.parallel import check_shard, placed, shard, whole
 from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scan import recover, recover_together
 from undiffuse.training.settings import Settings
-from undiffuse.training.signals import Signals, Stopped
 from undiffuse.training.spikes import SpikeError
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Batches",
     "BusyError",
     "LabelBatches",
+    "Left",
     "Lock",
     "NonFiniteError",
     "Pace",

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from undiffuse.data import Rows
 from undiffuse.random import keyed
-from undiffuse.training.signals import LEAVE
+from undiffuse.signals import LEAVE, SAVE, deferred, unblock
 
 DEAD = "DataLoader worker"  # how PyTorch's messages of a dead one begin
+MOMENT = 0.5  # seconds
 
 
 class Ahead:
@@ -43,7 +44,7 @@ class Ahead:
         """
         if step != self._next:
             self.close()
-            with _own_signals():
+            with deferred(), _own_signals():
                 self._batches = iter(self._loader(step))
         self._next = step + 1
         examples, skipped, error = next(self._batches)
@@ -54,8 +55,11 @@ class Ahead:
         return cast(Tensor, examples)
 
     def close(self) -> None:
-        """End the workers."""
-        self._next, self._batches = -1, iter(())
+        """End the workers; those that still start, or read, after a moment are killed: nothing is lost."""
+        late = threading.Timer(MOMENT, _kill, [getattr(self._batches, "_workers", [])])
+        late.start()
+        self._next, self._batches = -1, iter(())  # its end asks them to go, and waits
+        late.cancel()
 
     def _loader(self, step: int) -> DataLoader[Any]:
         return DataLoader(
@@ -67,6 +71,11 @@ class Ahead:
             worker_init_fn=_stay,
             generator=keyed("workers"),  # or it would draw from the global one
         )
+
+
+def _kill(workers: list[Any]) -> None:
+    for worker in workers:
+        worker.kill()
 
 
 def dead_worker(error: RuntimeError) -> RuntimeError:
@@ -93,10 +102,12 @@ def _own_signals() -> Iterator[None]:
 def _stay(_: int) -> None:
     """In a worker: signals to all of a run's processes, such as Ctrl-C, are the training's to answer.
 
-    It may need another batch before it saves; then it ends its workers.
+    Until now they were blocked. The training may need another batch before it saves; then it ends its
+    workers.
     """
-    for number in LEAVE:
+    for number in (*LEAVE, *SAVE):
         signal.signal(number, signal.SIG_IGN)
+    unblock()
 
 
 class _Steps:

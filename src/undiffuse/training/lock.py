@@ -30,7 +30,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / ".lock"
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         self.release = weakref.finalize(self, _close, handle)
         try:
             if fcntl is not None:
@@ -38,7 +38,8 @@ class Lock:
         except BlockingIOError:
             self.release()
             raise BusyError(f"{folder}: in use by {_holder(self.path)}") from None
-        os.register_at_fork(after_in_child=self.release)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.release)
         os.ftruncate(handle, 0)
         who = {
             "pid": os.getpid(),

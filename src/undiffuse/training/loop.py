@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,6 +114,7 @@ def train(
     seed: int,
     labels: Callable[[int], Tensor] | None = None,
     processes: Processes = ALONE,
+    leaving: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
@@ -121,6 +122,8 @@ def train(
     Step n draws by keys of n and of the row alone, so that a state and its step number are all there is to
     save, and parts and processes make the same step, up to rounding (but for dropout). If the run has gone
     back (see `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
+    Inside `leaving` it reads the batch and works the gradient out: an exception that comes there finds the
+    state as it was after the last step, and what the objective's times have found, which is for `forget`.
     A loss that is a spike is reported; unless `settings.on_spike` is record, its step is left out. Whoever
     reads the reports may then change the state: the next step is the one that it says.
     Raises NonFiniteError, before anything is changed, if the loss, the gradient or the state is not finite;
@@ -135,9 +138,10 @@ def train(
             model.train()
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
         number, parts = state.batch, state.parts
-        x_0 = batches(number).to(device)
-        given = None if labels is None else labels(number).to(device)
-        own = _gradient(parallel, x_0, given, (seed, number), state)
+        with leaving():
+            x_0 = batches(number).to(device)
+            given = None if labels is None else labels(number).to(device)
+            own = _gradient(parallel, x_0, given, (seed, number), state)
         loss, broken = processes.total([own, float(not state.finite())])
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)

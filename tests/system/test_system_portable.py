@@ -1,0 +1,74 @@
+"""Systems that lack what Linux has: the same commands in a process from which the names are taken away."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell import CHAIN, POINTS
+
+TAKEN = """
+import fcntl, mmap, os, signal, sys
+import matplotlib.pyplot, multiprocessing.popen_spawn_posix, numpy, PIL.Image, pydantic, rich.progress, torch
+import torch.distributed, torch.utils.data, typer.rich_utils
+
+LINUX = "sched_getaffinity sched_setaffinity process_cpu_count posix_fadvise posix_fallocate"
+FOLDERS = "O_CLOEXEC O_NOFOLLOW O_DIRECTORY O_NONBLOCK register_at_fork fork getuid mkfifo statvfs"
+SIGNALS = "SIGHUP SIGUSR1 SIGUSR2 SIGKILL SIGCHLD SIGALRM pthread_sigmask pthread_kill setitimer"
+getfl, real = fcntl.fcntl, (os.open, os.fsync)
+
+
+def take(module, names):
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+
+
+def opened(path, flags, mode=0o777, *, dir_fd=None):
+    if dir_fd is not None:
+        raise NotImplementedError("dir_fd unavailable on this platform")
+    if os.path.isdir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+    if flags & 3 and not flags & os.O_BINARY and not str(path).endswith((".lock", ".tmp", ".jsonl")):
+        raise AssertionError(f"{path}: written as text")  # the endings: by io.FileIO, which adds O_BINARY
+    return real[0](path, flags & ~os.O_BINARY, mode)
+
+
+def flushed(handle):
+    if not getfl(handle, 3) & 3:
+        raise OSError(9, "Bad file descriptor")  # FlushFileBuffers wants a handle to write with
+    real[1](handle)
+
+
+take(os, LINUX)
+if sys.argv.pop(1) == "Windows":
+    for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+        sys.modules[name] = None
+    take(os, FOLDERS)
+    take(signal, SIGNALS)
+    take(mmap, "MADV_RANDOM")
+    os.open, os.fsync, os.supports_dir_fd, os.O_BINARY = opened, flushed, set(), 1 << 30
+
+from undiffuse import *
+from undiffuse.cli import main
+
+main()
+"""
+
+
+@pytest.mark.parametrize("system", ["Windows", "macOS"])
+def test_training_and_sampling_without_what_linux_alone_has(system: str, tmp_path: Path):
+    words = [*POINTS, *CHAIN, "train.steps=4", "train.checkpoint_every=1", "train.evaluate_every=0"]
+    run(system, "train", *words, "--out", tmp_path / "run")
+    text = (tmp_path / "run/recipe.yaml").read_text()
+    (tmp_path / "run/recipe.yaml").write_text(text.replace("steps: 4", "steps: 6"))
+    assert "continuing after step 4" in run(system, "train", "--resume", tmp_path / "run")
+    run(system, "sample", tmp_path / "run", "-n", 4, "--steps", 2)
+
+
+def run(system: str, *words: object) -> str:
+    command = [sys.executable, "-c", TAKEN, system, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
