@@ -3,11 +3,10 @@
 torch.autocast             is off inside what is `unaided`: training has a precision of its own, and bounds,
                            samples and files are of the model in the precision of its weights
 torch.set_default_dtype    has no part in it: what a recipe builds is built in `single` precision
-
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -36,7 +35,7 @@ def _resumed(function: Callable[..., Any]) -> Callable[..., Any]:
     """A generator function whose reader's autocast is its own again at every yield."""
 
     @wraps(function)
-    def resumed(*arguments: Any, **named: Any) -> Iterator[Any]:
+    def resumed(*arguments: Any, **named: Any) -> Generator[Any, None, Any]:
         inner = function(*arguments, **named)
         try:
             while True:

@@ -41,9 +41,9 @@ class Continuous(Objective):
 
     def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) estimates of the bound, in bits per dimension."""
-        schedule, bits = _schedule(model), 1 / (x_0[0].numel() * math.log(2))
-        if isinstance(schedule, Learned):
-            schedule = schedule.between(self.first)
+        given, bits = _schedule(model), 1 / (x_0[0].numel() * math.log(2))
+        schedule = given.between(self.first) if isinstance(given, Learned) else given
+        if schedule is not given:
             model = model.under(type(model.kernel)(schedule))
         u = self.times.draw(len(x_0), generator)
         t = self.first + (1 - self.first) * u
