@@ -6,7 +6,7 @@ The settings are those of The Annotated Diffusion Model on Fashion-MNIST: its U-
 from 1e-4 to 0.02, the Huber loss of the noise, batches of 128, Adam at 1e-3. The plain loop does no more than
 that: a table of rates, a draw of times and noise, the loss, a step of Adam; ours is `training.train`
 as the recipe fashion-mnist-annotated sets it. Then 64 images are sampled with a DDPM U-Net by our sampler and
-by `diffusers.DDPMPipeline`, the same weights and number of steps (needs pip install 'undiffuse[test]').
+by `diffusers.DDPMPipeline`, the same weights and number of steps (needs pip install '.[test]').
 """
 
 from collections.abc import Callable

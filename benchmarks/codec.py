@@ -43,12 +43,19 @@ def main() -> None:
     words.add_argument("--bound", type=int, help="examples whose bound is evaluated; default: all")
     given = words.parse_args()
     run = undiffuse.load(given.run)
-    raw = load_data(run.recipe).test[: given.test]
+    splits = load_data(run.recipe)
+    raw = splits.test[: given.test]
     trade = codec.choose(
-        run.model, raw, method=given.method, grid=run.grid, steps=given.steps, knots=given.knots
+        run.model,
+        splits.train,
+        new=splits.test,
+        method=given.method,
+        grid=run.grid,
+        steps=given.steps,
+        knots=None if given.knots is None else [given.knots],
     )
-    plan, wanted = trade.plan(given.steps), (1, 2, 4, 6, 8, 12, 16, 24, 32, 64)
-    shown = {k: round(trade.bits[k - 1], 3) for k in wanted if k <= len(trade.bits)}
+    plan, wanted = trade.best(len(raw), given.steps).plan, (1, 2, 4, 6, 8, 12, 16, 24, 32, 64)
+    shown = {k: round(trade.best(len(raw), k).bits, 3) for k in wanted if k in trade.lengths}
     print(f"expected bits/dim by steps: {shown}; {len(plan.places)} steps")
 
     chain = plan.grid(run.grid)

@@ -7,7 +7,7 @@
 
 UNet2DModel of about the size of ours, DDPMScheduler with T = 1000 and linear rates, the mean squared error of
 the noise, AdamW at 1e-4 after 500 steps of warm-up, batches of 64, flips, fp32. The weights are not averaged.
-The time is that of training steps alone. Needs pip install 'undiffuse[test]'.
+The time is that of training steps alone. Needs pip install '.[test]'.
 """
 
 import argparse

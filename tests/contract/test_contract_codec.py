@@ -129,7 +129,7 @@ def test_ticks_are_as_many_as_announced():
     for method in codec.METHODS:
         here, there = [], []
         x, model = pictures(21, 4), gaussian()
-        plan = codec.choose(model, x, method=method, grid=FAST["grid"]).plan(3)
+        plan = codec.choose(model, x, method=method, grid=FAST["grid"]).best(21, 3).plan
         data = codec.compress(
             model, x, method=method, grid=FAST["grid"], plan=plan, tick=lambda to=here: to.append(1)
         )

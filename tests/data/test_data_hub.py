@@ -79,7 +79,7 @@ def test_what_is_not_there_is_named(hub):
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match=r"pip install 'undiffuse\[hub\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'datasets>="):
         Hub("owner/name").load()
 
 

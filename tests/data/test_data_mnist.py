@@ -57,7 +57,7 @@ def test_npz_in_a_folder(tmp_path, kind):
 def test_nothing_found_says_how_to_get_it(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         MNIST().load()
-    for remedy in ("data.path=FOLDER", "FILE.npz", "data.download=true", "undiffuse[hub]"):
+    for remedy in ("data.path=FOLDER", "FILE.npz", "data.download=true", "datasets>="):
         assert remedy in str(caught.value)
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
         FashionMNIST().load()
@@ -101,7 +101,7 @@ def test_download_asks_the_hub_once(monkeypatch, kind, name):
 
 def test_download_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)  # as if not installed
-    with pytest.raises(ImportError, match=r"pip install 'undiffuse\[hub\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'datasets>="):
         MNIST(download=True).load()
 
 

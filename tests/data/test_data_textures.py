@@ -53,7 +53,7 @@ def test_the_largest_patch(data):
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)  # as if not installed
-    with pytest.raises(ImportError, match=r"pip install 'undiffuse\[textures\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'scikit-image>="):
         Textures().load()
 
 

@@ -68,10 +68,10 @@ def test_symbols_cost_their_entropy():
     assert coded_bits(data) == pytest.approx(surprise.mean().item(), abs=0.003)
 
 
-def sampled(model: Denoiser, n: int) -> torch.Tensor:
+def sampled(model: Denoiser, n: int, seed: int = 0) -> torch.Tensor:
     """Levels of the normal data that `exact` is the denoiser of."""
     law, levels = model.network.exact, model.decoder.levels
-    x = law.mean + law.var.sqrt() * normals(n, len(law.mean))
+    x = law.mean + law.var.sqrt() * normals(n, len(law.mean), seed=seed)
     return ((x + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).to(torch.uint8)
 
 
@@ -87,7 +87,7 @@ def bound(model: Denoiser, x: torch.Tensor, method: str, plan: codec.Plan) -> tu
 def test_gaussian_chains_cost_their_bound(method, above):
     model = exact()
     x = sampled(model, 1500)
-    plan = codec.choose(model, x, method=method).plan(5)
+    plan = codec.choose(model, x, method=method, knots=[5]).best(len(x), 5).plan
     value, se = bound(model, x, method, plan)
     entropy = -np.log2(probabilities(model, x)).mean()
     found = coded_bits(codec.compress(model, x, method=method, plan=plan))
@@ -108,8 +108,8 @@ def probabilities(model: Denoiser, x: torch.Tensor) -> np.ndarray:
 def test_finer_cells_cost_nothing():
     model = exact()
     x = sampled(model, 1500)
-    trade = codec.choose(model, x)
-    sizes = [coded_bits(codec.compress(model, x, plan=trade.plan(5, fine))) for fine in (1, 3, 8)]
+    plan = codec.choose(model, x, knots=[5]).best(len(x), 5).plan
+    sizes = [coded_bits(codec.compress(model, x, plan=replace(plan, resolution=fine))) for fine in (1, 3, 8)]
 
     assert sizes[0] > sizes[1] - 0.02 and sizes[1] == pytest.approx(sizes[2], abs=0.02)
 
@@ -138,13 +138,15 @@ def test_the_best_chains_are_the_best_of_all():
 def test_costs_of_a_chain_are_its_bound():
     model, grid = exact(), grids.uniform(8)
     x = codec.files.space(model).encode(sampled(model, 800))
-    trade = planning.trade(model, x, grid, 8, knots=3)
-    plan = trade.plan(4)
-    wide, knots = codec.planned(model, plan.grid(grid), plan), trade.costs.knots(trade.chains[3])
+    how = codec.METHODS["lossless"]
+    option = planning.trade(how, model, x, grid, 8, levels=64, knots=[3]).best(800, 4)
+    plan, bits = option.plan, option.bits
+    (found,) = bounds.costs(model, x, grid=grid, generator=keyed("und", "plan"), knots=[3])
+    wide, knots = codec.planned(model, plan.grid(grid), plan), found.knots(found.best(4)[3].places)
     assert (wide.variance.knots[1:] - knots[1:]).abs().max() <= 1 / 16  # half a code
     assert (wide.decoder.knots - knots[0]).abs().max() <= 1 / 16
     report = bounds.evaluate(wide, x, grid=plan.grid(grid))
-    assert trade.bits[3] == pytest.approx(report.total.mean, abs=5 * report.total.se)
+    assert bits == pytest.approx(report.total.mean, abs=5 * report.total.se)
     for row, by in itertools.product(range(4), (16, -16)):
         codes = [list(each) for each in plan.codes]
         codes[row] = [max(0, code + by) for code in codes[row]]
@@ -158,22 +160,59 @@ def test_a_longer_choice_is_never_worse():
     for variance in ("forward", "free"):
         model = gaussian(variance=variance)
         x, knots = 2 * torch.rand(8, 4) - 1, 2 * (variance != "free")
-        found = bounds.costs(model, x, grid=grids.uniform(9), generator=keyed(1), knots=knots)
+        (found,) = bounds.costs(model, x, grid=grids.uniform(9), generator=keyed(1), knots=[knots])
         best = [each.nats for each in found.best(9)]
         assert all(math.isfinite(each) for each in best)
         longest = found.best(9)[-1]
         assert longest.places == tuple(range(9)) and found.knots(longest.places).shape == (9, knots)
     trade = codec.choose(gaussian(), pictures(4, 3), grid=grids.uniform(9))
-    assert len(trade.bits) == 9 and trade.plan(None).places[-1] == 8
-    least = min(trade.bits)
-    assert trade.bits[len(trade.plan(None).places) - 1] <= 1.03 * least
-    assert len(trade.plan(4).places) == len(trade.plan(4).codes) == 4
-    for count, options, knots in ((4, {}, 1), (800, {}, 4), (4000, {}, 17), (4, {"knots": 5}, 5)):
+    assert [each.steps for each in trade.options] == [*range(1, 10)] and trade.held == 0
+    best, sizes = trade.best(4), [trade.size(each, 4) for each in trade.options]
+    assert best.plan.places[-1] == 8 and trade.size(best, 4) <= 1.03 * min(sizes)
+    assert trade.best(4, 4).steps == len(trade.best(4, 4).plan.codes) == 4
+    for count, options, knots in ((4, {}, {1}), (800, {}, {1, 5, 17}), (4, {"knots": [5]}, {5})):
         trade = codec.choose(gaussian(), pictures(count, 11), grid=grids.uniform(3), **options)
-        assert [len(row) for row in trade.plan(2).codes] == [knots] * 2
+        assert {len(each.plan.codes[1]) for each in trade.options if each.steps == 2} == knots
     for knots in (0, 65):
         with pytest.raises(ValueError, match=f"knots={knots}"):
-            codec.choose(gaussian(), pictures(4, 3), knots=knots)
+            codec.choose(gaussian(), pictures(4, 3), knots=[knots])
+
+
+@pytest.mark.parametrize("method", ["lossless", "universal"])
+def test_what_is_expected_is_of_new_data(method):
+    """Chains fitted to few examples cost these less than others; weighed on others, as much as on any."""
+    model, grid = exact(size=4), grids.uniform(6)
+    few, new, more = (sampled(model, n, seed) for n, seed in ((6, 1), (500, 2), (2000, 3)))
+    fitted, weighed = (
+        codec.choose(model, few, new=each, method=method, grid=grid, knots=[9]) for each in (None, new)
+    )
+    for steps in (1, 3):
+        own, true = fitted.best(100, steps), weighed.best(100, steps)
+        assert own.plan == true.plan and (fitted.held, weighed.held) == (0, 500)
+        planned = codec.planned(codec.prepared(model, method), true.plan.grid(grid), true.plan)
+        x_0 = codec.files.space(model).encode(more)
+        report = bounds.evaluate(planned, x_0, grid=true.plan.grid(grid))
+        error = (true.se**2 + report.total.se**2) ** 0.5
+        assert true.bits == pytest.approx(report.total.mean, abs=4 * error + 0.02)
+        assert own.bits < true.bits - 4 * true.se
+    refitted = codec.choose(model, more[:500], new=new, method=method, grid=grid, knots=[9])
+    assert refitted.best(100, 3).bits < true.bits  # more examples make the better plan
+
+
+@pytest.mark.parametrize("method", ["lossless", "universal", "channel"])
+def test_expected_sizes_are_those_of_files(method):
+    """Header, first bits and all, whatever the number of examples; and few of them get a short plan."""
+    model, grid = exact(size=16), grids.uniform(10)
+    train, new = sampled(model, 300, 1), sampled(model, 300, 2)
+    trade = codec.choose(model, train, new=new, method=method, grid=grid, knots=[1, 9])
+    for count, steps in ((2, 1), (2, 4), (60, 2), (60, None)):
+        option, x = trade.best(count, steps), sampled(model, count, 3)
+        size = len(codec.compress(model, x, method=method, grid=grid, plan=option.plan))
+        assert trade.size(option, count) == pytest.approx(
+            size, rel=0.05 + 0.05 * (method == "channel"), abs=12
+        )
+    sizes = [trade.size(each, 2) for each in trade.options]
+    assert len(trade.best(2).plan.codes[0]) == 1 and trade.size(trade.best(2), 2) <= 1.03 * min(sizes)
 
 
 def test_reverse_channel_draws_follow_q():

@@ -140,7 +140,7 @@ def test_a_planned_cost_is_the_bound(knots, kernel, monkeypatch):
     monkeypatch.setattr(terms, "noisy", noisy)
     model = gaussian(kernel=kernel(Linear(1e-3, 0.3, steps=20)))
     x = ((normals(6, 1, 4, 4, seed=2).clamp(-2, 2) + 2) * 63).round() * 2 / 255 - 1
-    found = bounds.costs(model, x, grid=grids.uniform(7), generator=keyed(0), knots=knots)
+    (found,) = bounds.costs(model, x, grid=grids.uniform(7), generator=keyed(0), knots=[knots])
     for chain in found.best(5):
         wide, grid = planned(model, found, chain.places)
         total = bounds.nelbo(wide, x, grid=grid, generator=keyed(1)).total.mean()
@@ -153,10 +153,7 @@ def test_contexts_lower_the_costs(make):
     shape = {gaussian: (50, 1, 5, 5), unet: (30, 1, 8, 8), exact: (200, 8)}[make]
     levels = model.decoder.levels
     x = ((normals(*shape) + 1) * (levels - 1) / 2).round().clamp(0, levels - 1) * 2 / (levels - 1) - 1
-    one, many = (
-        bounds.costs(model.double(), x, grid=grids.uniform(9), generator=keyed(0), knots=knots)
-        for knots in (1, 9)
-    )
+    one, many = bounds.costs(model.double(), x, grid=grids.uniform(9), generator=keyed(0), knots=[1, 9])
     assert (many.first <= 1.003 * one.first).all()
     there = one.steps.isfinite()
     assert (many.steps[there] <= 1.001 * one.steps[there]).all()
@@ -171,7 +168,7 @@ def test_what_has_no_contexts_is_refused():
     continuous.decoder = NormalDecoder()
     for model, wrong in ((gaussian(variance="free"), "learned"), (continuous, "knots=2")):
         with pytest.raises(ValueError, match=wrong):
-            bounds.costs(model, x, grid=grid, generator=keyed(0), knots=2)
+            bounds.costs(model, x, grid=grid, generator=keyed(0), knots=[2])
     wide = gaussian()
     wide.variance = Contextual(grid, torch.zeros(3, 2))
     with pytest.raises(ValueError, match="single steps"):

@@ -108,6 +108,6 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(builtins, "__import__", missing)
     for write in (check_film, lambda path: save_film([images(1, 4, 4)], path)):
-        with pytest.raises(ImportError, match=r"pip install 'undiffuse\[video\]', or write a .gif or .png"):
+        with pytest.raises(ImportError, match=r"pip install 'imageio-ffmpeg>=0\.6', or write a .gif or .png"):
             write(tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())

@@ -193,5 +193,5 @@ def test_trackers_are_a_closed_registry(monkeypatch):
     assert "tensorboard, wandb, trackio" in refused("train", "digits", "train.tracker=os", "--out", "x")
     monkeypatch.setitem(sys.modules, "wandb", None)
     message = refused("train", "digits", "train.tracker=wandb", "--out", "x")
-    assert message == "train.tracker=wandb needs: pip install 'undiffuse[wandb]'"
+    assert message == "train.tracker=wandb needs: pip install 'wandb>=0.22'"
     assert not Path("x").exists()

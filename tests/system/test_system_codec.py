@@ -1,18 +1,21 @@
 """compress, decompress, inspect and rate-distortion, from files to files."""
 
 import json
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from shell import good, refused, tree, undiffuse
+from shell import good, refused, train, tree, undiffuse
 
 import undiffuse as library
 from undiffuse import bounds, codec
 from undiffuse.codec.container import pack, unpack
-from undiffuse.recipes import load_data, weighing
+from undiffuse.recipes import load, load_data, weighing
 
 FEW = ["--steps", "3", "--no-bound"]
 
@@ -24,6 +27,12 @@ def refused_late(*arguments: object, code: int = 2) -> str:
     *_, last = result.err.splitlines()
     assert last.startswith("undiffuse: ")
     return last
+
+
+@pytest.fixture(autouse=True)
+def quick_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fewer examples than a real one."""
+    monkeypatch.setattr("undiffuse.codec.files.PLANNED", 2**12)
 
 
 @pytest.fixture
@@ -52,7 +61,7 @@ def test_pictures_of_any_size_come_back(runs, drawn, tmp_path, lossy):
     for path, name in zip(drawn, ("a b", "odd é", "a b-2"), strict=True):
         assert same(path, tmp_path / "back" / f"{name}.png")
     told = good("inspect", "p.und")
-    assert all(word in told for word in ("3x7x9", "256", "3 of 12", "1 knots", "bits per dimension"))
+    assert all(word in told for word in ("3x7x9", "256", "3 of 12", " knots", "bits per dimension"))
 
 
 def test_names_stay_in_the_folder(runs, drawn, tmp_path):
@@ -117,7 +126,7 @@ def test_a_part_of_a_lossy_file(runs, tmp_path):
 
 
 def lossless(runs: Path, folder: Path) -> Path:
-    good("compress", runs / "digits", "--test", "2", "-o", folder / "e.und", *FEW)
+    good("compress", runs / "digits", "--test", "2", "-o", folder / "e.und", "--method", "lossless", *FEW)
     return folder / "e.und"
 
 
@@ -168,7 +177,7 @@ def test_what_compress_refuses(runs, bits, drawn, tmp_path):
 
 
 def test_what_decompress_and_inspect_refuse(runs, bits, drawn, tmp_path):
-    good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW)
+    good("compress", runs / "pictures", drawn[0], "-o", "p.und", "--method", "lossless", *FEW)
     data = Path("p.und").read_bytes()
     Path("cut.und").write_bytes(data[:-2])
     Path("flip.und").write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
@@ -216,3 +225,89 @@ def test_the_bound_beside_a_file_is_that_of_its_chain(runs, method):
     assert mean == pytest.approx(exact.mean, rel=1e-5) and error == pytest.approx(exact.se, rel=1e-3)
     *points, (rate, left) = weighing.bound_curve(run, plan, raw, method)
     assert rate == pytest.approx(exact.mean, abs=5 * exact.se) and left == 0 < points[-1][1]
+
+
+def plan_of(path: str) -> codec.Plan:
+    return unpack(Path(path).read_bytes())[0].plan
+
+
+def test_plans_are_of_the_run_and_found_once(copy: Callable[[str], Path], tmp_path: Path):
+    """Whatever is compressed, one plan for a number of examples, kept for these weights; printed with its
+    error.
+    """
+    run = copy("digits")
+    levels = np.random.default_rng(0).integers(0, 17, (4, 1, 8, 8)).astype("u1")
+    np.save("noise.npy", levels)
+    said = good("compress", run, "--test", 4, "-o", "a.und", "--no-bound")
+    kept = {path.name: path.read_bytes() for path in run.glob("plan-*")}
+    assert set(kept) == {"plan-lossless.json", "plan-universal.json"}
+    stamps = [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))]
+    again = good("compress", run, "noise.npy", "-o", "b.und", "--no-bound")
+    assert [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))] == stamps
+    rows = [
+        [line for line in text.splitlines() if re.search(r"(universal|lossless) +\d", line)]
+        for text in (said, again)
+    ]
+    assert rows[0] == rows[1] and "chosen" in "".join(rows[0])
+    assert plan_of("a.und") == plan_of("b.und")
+    for damage in (b"{", kept["plan-universal.json"].replace(b'"key": "', b'"key": "0'), b'{"key": [[[['):
+        (run / "plan-universal.json").write_bytes(damage)
+        (tmp_path / "a.und").unlink()
+        good("compress", run, "--test", 4, "-o", "a.und", "--no-bound")
+        assert {path.name: path.read_bytes() for path in run.glob("plan-*")} == kept
+        assert plan_of("a.und") == plan_of("b.und")
+
+
+@pytest.mark.parametrize("lossy", [[], ["--lossy"]])
+def test_the_smaller_method_is_taken(copy: Callable[[str], Path], lossy):
+    run, sizes = copy("digits"), {}
+    for method in ("lossless", "universal", "channel")[bool(lossy) :]:
+        if lossy or method != "channel":
+            good("compress", run, "--test", 6, "-o", f"{method}.und", "--method", method, "--no-bound")
+            sizes[method] = Path(f"{method}.und").stat().st_size
+    said = good("compress", run, "--test", 6, "-o", "chosen.und", "--no-bound", *lossy)
+    assert Path("chosen.und").stat().st_size == min(sizes.values())
+    xz = int(re.search(r"xz is smaller: (\d+) bytes, this file has (\d+)", said)[1])  # an untrained run
+    assert xz < min(sizes.values())
+
+
+def test_a_run_without_its_data_says_so(copy: Callable[[str], Path], drawn: list[Path]):
+    run = copy("pictures")
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(re.sub(r"path: .*", "path: /nowhere/at/all", recipe))
+    result = undiffuse("compress", run, *drawn, "-o", "p.und", "--no-bound")
+    assert result.code == 0 and "the run's data are not at hand" in result.err
+    assert not any(run.glob("plan-*"))
+    good("decompress", run, "p.und", "-o", "back")
+
+
+def test_files_are_read_after_more_training(tmp_path: Path):
+    """The checkpoint is kept, on the same bytes of the disk, and found again; without it the file is lost."""
+    words = ["digits", "network.channels=4", "network.multipliers=[1]", "network.blocks=1"]
+    quiet = ["train.evaluate_every=0", "train.sample_every=0", "train.keep=1"]
+    run = train(tmp_path / "run", [*words, *quiet, "network.attention=[]"])
+    said = good("compress", run, "--test", 3, "-o", "a.und", "--method", "universal", "--no-bound")
+    assert "at step 6" in said and "pinned" in said
+    pinned, first = run / "pinned" / "step-00000006", run / "checkpoints" / "step-00000006"
+    assert all((pinned / path.name).samefile(path) for path in first.iterdir())
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("steps: 6\n", "steps: 8\n"))
+    good("train", "--resume", run)
+    assert not first.exists() and load(run).step == 8
+    good("decompress", run, "a.und", "-o", "back")
+    assert np.array_equal(np.load("back/data.npy"), load_data(load(run).recipe).test[:3].numpy())
+    good("compress", run, "--test", 3, "-o", "b.und", "--method", "universal", "--no-bound")
+    assert tree(run / "pinned") >= {"step-00000006", "step-00000008"}
+    for path in pinned.iterdir():
+        path.unlink()
+    assert "another model" in refused("decompress", run, "a.und", "-o", "gone")
+
+
+def test_the_entropy_coder_is_looked_for_first(monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    for words in (
+        ["compress", "nowhere"],
+        ["decompress", "nowhere", "x.und"],
+        ["rate-distortion", "nowhere"],
+    ):
+        assert "pip install 'constriction>=" in refused(*words)

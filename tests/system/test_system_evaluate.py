@@ -100,16 +100,52 @@ def test_splits_and_numbers_of_examples(copy: Callable[[str], Path]):
     run = copy("points")
     assert "(7 examples, chain of 12 steps)" in good("evaluate", run, "--split", "train", "--examples", 7)
     assert "(40 examples, chain of 5 steps)" in good("evaluate", run, "--examples", 999, "--steps", 5)
-    assert (read(run, "train")["examples"], read(run)["chain_steps"]) == (7, 5)
+    assert (read(run, "train-7-examples")["examples"], read(run, "test-5-steps")["chain_steps"]) == (7, 5)
     first = library.load(run).bits(load_data(library.load(run).recipe).train[:7])
-    assert read(run, "train")["rows"][0]["mean"] == pytest.approx(float(first.mean()), rel=1e-12)
+    assert read(run, "train-7-examples")["rows"][0]["mean"] == pytest.approx(float(first.mean()), rel=1e-12)
 
 
 def test_a_chain_of_one_step(copy: Callable[[str], Path]):
     run = copy("points")
     out = good("evaluate", run, "--steps", 1)
     assert "Steps of the chain" not in out
-    assert not (run / "terms-test.png").exists()
+    assert (run / "terms-test-1-steps.csv").exists() and not any(run.glob("terms-*.png"))
+
+
+def test_parts_leave_the_whole(copy: Callable[[str], Path]):
+    """Fewer examples, steps or terms, or none of the first times: other files; what is as much, the same."""
+    run = copy("digits")
+    good("evaluate", run)
+    whole = {name: (run / name).read_bytes() for name in ("evaluation-test.json", "terms-test.csv")}
+    parts = {
+        "64-examples-5-steps": ["--examples", 64, "--steps", 5, "--entropy"],
+        "9-examples-2-terms": ["--examples", 9, "--terms", 2, "--progressive"],
+        "9-examples-stop-0.5": ["--examples", 9, "--stop", 0.5],
+    }
+    for name, words in parts.items():
+        before = tree(run)
+        good("evaluate", run, *words)
+        made = tree(run) - before
+        assert f"evaluation-test-{name}.json" in made and all(f"-test-{name}." in each for each in made)
+    before = tree(run)
+    good("evaluate", run, "--examples", 999, "--steps", 12, "--terms", 0)
+    assert tree(run) == before
+    assert {name: (run / name).read_bytes() for name in whole} == whole
+
+
+def test_bits_take_as_many_terms_as_an_evaluation(copy: Callable[[str], Path]):
+    """The recipe's number unless told, 0 for all; the network's calls are told as they are made."""
+    run = copy("digits")
+    recipe = (run / "recipe.yaml").read_text().replace("evaluate_terms: 50", "evaluate_terms: 2")
+    (run / "recipe.yaml").write_text(recipe)
+    loaded, calls = library.load(run), []
+    data = load_data(loaded.recipe).test[:8]
+    usual = loaded.bits(data, tick=lambda: calls.append(1))
+    assert len(calls) == 3 and torch.equal(usual, loaded.bits(data, terms=2))
+    assert torch.equal(loaded.bits(data, terms=0), loaded.bits(data, terms=11))
+    assert not torch.equal(usual, loaded.bits(data, terms=0))
+    with pytest.raises(ValueError, match="terms=-1"):
+        loaded.bits(data, terms=-1)
 
 
 def test_terms_are_the_recipes_unless_told(copy: Callable[[str], Path]):

@@ -178,7 +178,7 @@ def test_without_the_extra_it_is_named_at_once(copy: Callable[[str], Path], monk
 
     monkeypatch.setattr(builtins, "__import__", missing)
     before = tree(run)
-    assert "pip install 'undiffuse[video]'" in refused("sample", run, "--film", "x.mp4")
+    assert "pip install 'imageio-ffmpeg>=" in refused("sample", run, "--film", "x.mp4")
     assert tree(run) == before
 
 

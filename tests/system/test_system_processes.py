@@ -333,7 +333,7 @@ def test_samples_and_bounds_are_those_of_one_process(runs: Path, tmp_path: Path)
     run("sample", runs / "one", "-n", 150, "--out", b, "--processes", 2)
     assert a.read_bytes() == b.read_bytes()
     run("sample", runs / "one", "-n", 3, "--stages", "--processes", 2)  # which one of them draws
-    name = runs / "one/evaluation-test.json"
+    name = runs / "one/evaluation-test-150-examples.json"
     found = []
     for more in ([], ["--processes", 2]):
         run("evaluate", runs / "one", "--examples", 150, *more)

@@ -30,7 +30,7 @@ def table(path: Path) -> list[dict[str, float]]:
 
 
 def summary(run: Path, name: str) -> dict:
-    return json.loads((run / f"{name}-test.json").read_text())
+    return json.loads((run / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("kind", ["points", "digits", "vectors"])
@@ -38,10 +38,11 @@ def test_rates_and_distortions_are_printed_and_written(copy: Callable[[str], Pat
     run = copy(kind)
     before = tree(run)
     out = good("evaluate", run, "--terms", 0, "--progressive", "--examples", 40)
-    files = {f"progressive-test.{end}" for end in ("csv", "json", "png")}
-    files |= {"evaluation-test.json", "terms-test.csv", "terms-test.png"}
-    assert tree(run) - before == files | ({"received-test.png"} if kind == "digits" else set())
-    loaded, written = library.load(run), table(run / "progressive-test.csv")
+    split = "test-40-examples" if kind == "digits" else "test"  # the others have no more
+    files = {f"progressive-{split}.{end}" for end in ("csv", "json", "png")}
+    files |= {f"evaluation-{split}.json", f"terms-{split}.csv", f"terms-{split}.png"}
+    assert tree(run) - before == files | ({f"received-{split}.png"} if kind == "digits" else set())
+    loaded, written = library.load(run), table(run / f"progressive-{split}.csv")
     data, space = load_data(loaded.recipe).test[:40], loaded.space
     views = {
         "points": lambda x: x * space.std,
@@ -63,7 +64,7 @@ def test_rates_and_distortions_are_printed_and_written(copy: Callable[[str], Pat
     assert unit in out and "so many of 12 latents" in out
     for row in written[1::2]:
         assert f"{row['bits_per_dim']:.5f}" in out and f"{row['distortion']:.5f}" in out
-    told, rows = summary(run, "progressive"), summary(run, "evaluation")["rows"]
+    told, rows = summary(run, f"progressive-{split}"), summary(run, f"evaluation-{split}")["rows"]
     parts = {row["name"].strip(): row["mean"] for row in rows}
     assert told["measure"] == unit and told["rows"] == [pytest.approx(row) for row in written]
     assert told["rows"][-1]["bits_per_dim"] + told["decode"] == pytest.approx(rows[0]["mean"])
@@ -80,9 +81,9 @@ def test_pictures_are_predictions_at_rates_that_double(
     monkeypatch.setattr(plots, "save_received", lambda *words: drawn.append(words))
     good("evaluate", run, "--progressive", "--examples", 20, "--terms", 0)
     ((columns, path, title),) = drawn
-    loaded, rows = library.load(run), table(run / "progressive-test.csv")
+    loaded, rows = library.load(run), table(run / "progressive-test-20-examples.csv")
     raw = load_data(loaded.recipe).test[:8]
-    assert path == run / "received-test.png" and "bits/dim; the truth after" in title
+    assert path == run / "received-test-20-examples.png" and "bits/dim; the truth after" in title
     chosen = shown_at(torch.tensor([row["bits_per_dim"] for row in rows]))
     assert [name for name, _ in columns] == [*(f"{rows[i]['bits_per_dim']:.2g}" for i in chosen), "truth"]
     assert torch.equal(columns[-1][1], (raw.float() * 255 / 16).round().byte())
@@ -106,8 +107,9 @@ def test_symbols_have_a_share_of_errors(tmp_path: Path):
     assert all(0 < row["distortion"] < 1 for row in rows)
     pictures = train(tmp_path / "levels", ["digits", *WORDS, *SYMBOLS])
     out = good("evaluate", pictures, "--progressive", "--examples", 9, "--steps", 1)
-    assert "so many of 1 latents" in out and (pictures / "received-test.png").exists()
-    assert len(table(pictures / "progressive-test.csv")) == 1
+    part = "test-9-examples-1-steps"
+    assert "so many of 1 latents" in out and (pictures / f"received-{part}.png").exists()
+    assert len(table(pictures / f"progressive-{part}.csv")) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,8 +119,9 @@ def test_two_bounds_side_by_side(copy: Callable[[str], Path], kind: str, words: 
     run = copy(kind)
     before = tree(run)
     out = good("evaluate", run, "--optimal-variance", "--terms", 0, "--examples", 30, *words)
-    assert tree(run) - before == {"optimal-variance.csv", "optimal-variance-test.json"}
-    loaded, told = library.load(run), summary(run, "optimal-variance")
+    name = "optimal-variance-test-30-examples" + ("-5-steps" if kind == "digits" else "")
+    assert tree(run) - before == {f"{name}.csv", f"{name}.json"}
+    loaded, told = library.load(run), summary(run, name)
     data, steps, seed = load_data(loaded.recipe), 5 if kind == "digits" else None, 3 if 3 in words else 0
     options = {"grid": loaded.thinned(steps), "seed": seed, "encode": loaded.space.encode}
     best = optimal_variance(loaded.model, data.train[:30], **options)
@@ -133,7 +136,7 @@ def test_two_bounds_side_by_side(copy: Callable[[str], Path], kind: str, words: 
     assert own["name"] == "variance=posterior" and (told["examples"], told["fitted"]) == (30, 30)
     for row in told["rows"]:
         assert f"{row['mean']:.4f}   {row['se']:.4f}" in " ".join(out.split()).replace(" ", "   ")
-    written = table(run / "optimal-variance.csv")
+    written = table(run / f"{name}.csv")
     assert [row["variance"] for row in written] == pytest.approx(best.values[1:].tolist())
     for row in written:
         keep_s, keep_t = (

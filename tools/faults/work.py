@@ -45,17 +45,17 @@ def evaluating(bench: Bench) -> Check:
     words = ("evaluate", run, "--terms", 4)
     began = time.perf_counter()
     whole = child.run(bench.folder / "out", *words, patch=_often)
-    length, numbers = time.perf_counter() - began, (run / "evaluation-test.json").read_bytes()
+    length, numbers = time.perf_counter() - began, (run / "evaluation-test-4-terms.json").read_bytes()
     report = whole.text[whole.text.rindex("bits per dimension:") :]
     resumed = 0
     for _ in range(bench.count(2, 100)):
-        (run / "evaluation-test.json").unlink()
+        (run / "evaluation-test-4-terms.json").unlink()
         started = child.start(bench.folder / "out", *words, patch=_often)
         time.sleep(bench.choose.uniform(0, length))
         started.kill()
         resumed += any(run.glob("partial-*.safetensors"))
         last = child.run(bench.folder / "out", *words, patch=_often)
-        same = (run / "evaluation-test.json").read_bytes() == numbers and report in last.text
+        same = (run / "evaluation-test-4-terms.json").read_bytes() == numbers and report in last.text
         check.expect(last.code == 0 and same, f"{started.code == -signal.SIGKILL}: {last.text[-300:]}")
         check.expect(not any(run.glob("partial-*")), "the partial result is still there")
     check.notes.append(f"{resumed} went on from a partial result")

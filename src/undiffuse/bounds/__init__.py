@@ -1,6 +1,6 @@
 """Bounds on the log-likelihood and on entropies: nats inside, bits outside."""
 
-from undiffuse.bounds.chains import Best, Costs, costs
+from undiffuse.bounds.chains import Best, Costs, costs, follow
 from undiffuse.bounds.entropy import StepEntropies, count_entropy_calls, step_entropies
 from undiffuse.bounds.estimate import Estimate, Moments
 from undiffuse.bounds.evaluate import Partial, Report, blocks, count_calls, evaluate
@@ -25,6 +25,7 @@ __all__ = [
     "count_entropy_calls",
     "count_progressive_calls",
     "evaluate",
+    "follow",
     "nelbo",
     "optimal_variance",
     "progressive",

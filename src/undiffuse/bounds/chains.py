@@ -10,25 +10,29 @@ the lowest sum. A Gaussian step whose variance is not learned is as wide as is b
 variance v_q and mean a x_0 + b x_t, and x_0-hat a mean squared error of e, that is
 
     v = v_q + a^2 e,      C(s, t) = D E[1/2 log(v / v_q)]      e: a function of x_0-hat, the same for every s
+
+Chains and widths are the best for the examples that they were found on, which cost less on them than others
+will; `follow` says what others cost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.ambient import unaided
-from undiffuse.bounds.contexts import decoder_scale, squared_error
+from undiffuse.bounds.looks import Look
 from undiffuse.bounds.optimal import check_fixed
-from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.parameterizations import DiscretizedDecoder, Hats
+from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import ZERO, total
+
+Cost = Callable[[Tensor], Tensor]
 
 
 class Best(NamedTuple):
@@ -76,6 +80,11 @@ class Costs:
         return Best(tuple(places), cost + self.prior)
 
 
+def same(nats: Tensor) -> Tensor:
+    """A step costs its divergence."""
+    return nats
+
+
 @unaided
 @torch.no_grad()
 def costs(
@@ -84,68 +93,87 @@ def costs(
     *,
     grid: Tensor,
     generator: Generator,
-    knots: int = 0,
+    knots: Sequence[int] = (0,),
+    cost: Cost = same,
     tick: Callable[[], object] = lambda: None,
-) -> Costs:
+) -> list[Costs]:
     """What every step between two times of the grid costs on average over x_0 (B, *shape).
 
-    Of the model's own variances, or of the best by context with so many `knots`, its decoder's too. One draw
-    of x_t and one network call a time; `tick` is called after each. Raises ValueError for knots where the
-    steps are not Gaussian of a fixed variance, or the data have no levels.
+    Of the best variances by context with so many knots, its decoder's too, or of the model's own for 0: one
+    for each of `knots`. One draw of x_t and one network call a time; `tick` is called after each. `cost` is
+    what sending a step of so many nats really takes. Raises ValueError for knots where the steps are not
+    Gaussian of a fixed variance, or the data have no levels.
     """
     grid = check_grid(grid)
-    if knots:
-        check_fixed(model)
-        if not isinstance(model.decoder, DiscretizedDecoder):
-            raise ValueError(f"knots={knots}: only a model of data with levels (decoder=discretized) has any")
-    n = len(grid)
-    first, steps, gains = (torch.zeros(shape, dtype=torch.float64) for shape in ((n,), (n, n), (n, n)))
-    steps += torch.inf
-    errors, scales = torch.zeros(n, knots, dtype=torch.float64), torch.zeros(n, knots, dtype=torch.float64)
+    _check_knots(model, max(knots))
+    prior = float(terms.prior(model, x_0).mean())
+    found = [_unknown(grid, each, prior) for each in knots]
     for j, t in enumerate(grid):
-        x_t = terms.noisy(model, x_0, t, generator)
-        found: _Outlook | _Contextual = (
-            _Contextual(model, x_0, x_t, t, knots) if knots else _Outlook(model, x_0, x_t, t)
-        )
-        first[j], errors[j], scales[j] = found.first, found.error, found.scale
-        for i, s in enumerate(grid[:j]):
-            steps[i, j], gains[i, j] = found.step(s)
+        look = Look(model, x_0, t, generator)
+        for made in found:
+            outlook = look.fitted(made.errors.shape[1])
+            made.first[j], made.errors[j], made.scales[j] = (
+                outlook.first.mean(),
+                outlook.error,
+                outlook.scale,
+            )
+            for i in range(j):
+                nats, made.gains[i, j] = outlook.step(grid[i])
+                made.steps[i, j] = cost(nats).mean()
         tick()
-    return Costs(grid, first, steps, errors, gains, scales, float(terms.prior(model, x_0).mean()))
+    return found
 
 
-class _Outlook:
-    """All that one network call at x_t tells: -log p(x_0 | x_t) on average, and every step from t."""
+@unaided
+@torch.no_grad()
+def follow(
+    model: Denoiser,
+    x_0: Tensor,
+    *,
+    fitted: Sequence[Costs],
+    generator: Generator,
+    cost: Cost = same,
+    tick: Callable[[], object] = lambda: None,
+) -> list[Tensor]:
+    """What the best chains of other examples cost each of x_0 (B, *shape): nats (n, B) of 1 .. n times.
 
-    def __init__(self, model: Denoiser, x_0: Tensor, x_t: Tensor, t: Tensor) -> None:
-        self.model, self.x_0, self.x_t, self.t = model, x_0, x_t, t
-        self.out, self.raw = model.output(x_t, t)
-        self.error = self.scale = torch.zeros(0, dtype=torch.float64)
-        self.first = total(-model.decode_from(self.out, self.raw, x_t, t).log_prob(x_0)).mean()
+    One for each of `fitted`, all of one grid and with the widths found there. Calls, and ticks, as in
+    `costs`.
+    """
+    grid = fitted[0].grid
+    chains = [[each.places for each in costs.best(len(grid))] for costs in fitted]
+    nats = [terms.prior(model, x_0).double().cpu().repeat(len(grid), 1) for _ in fitted]
+    for j, t in enumerate(grid):
+        look = Look(model, x_0, t, generator)
+        for costs, found, total in zip(fitted, chains, nats, strict=True):
+            outlook = look.under(costs.errors[j], costs.scales[j])
+            for i, rows in _leaving(found, j).items():
+                total[rows] += outlook.first if i is None else cost(outlook.step(grid[i])[0])
+        tick()
+    return nats
 
-    def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """C(s, t), and log2(a^2 / v_q)."""
-        q = self.model.kernel.bridge(self.x_0, self.x_t, s, self.t)
-        return total(q.kl(self.model.step_from(self.out, self.raw, self.x_t, self.t, s))).mean(), ZERO
+
+def _leaving(chains: list[tuple[int, ...]], j: int) -> dict[int | None, list[int]]:
+    """The chains through place j, by the place that they go to from there: None for the data."""
+    found: dict[int | None, list[int]] = {}
+    for row, chain in enumerate(chains):
+        for i, here in pairwise((None, *chain)):
+            if here == j:
+                found.setdefault(i, []).append(row)
+    return found
 
 
-class _Contextual:
-    """The same with widths by context."""
+def _unknown(grid: Tensor, knots: int, prior: float) -> Costs:
+    """Room for the costs."""
+    n = len(grid)
+    first, gains, steps = (torch.zeros(shape, dtype=torch.float64) for shape in ((n,), (n, n), (n, n)))
+    errors, scales = (torch.zeros(n, knots, dtype=torch.float64) for _ in range(2))
+    return Costs(grid, first, steps + torch.inf, errors, gains, scales, prior)
 
-    def __init__(self, model: Denoiser, x_0: Tensor, x_t: Tensor, t: Tensor, knots: int) -> None:
-        self.kernel, decoder = cast(Gaussian, model.kernel), cast(DiscretizedDecoder, model.decoder)
-        self.x_0, self.x_t, self.t = x_0.double(), x_t.double(), t
-        self.x = model.predict_from(model.output(x_t, t)[0].double(), self.x_t, t)
-        hats = Hats(self.x, knots)
-        self.error = squared_error(hats, self.x_0 - self.x)
-        self.spread = hats(self.error)
-        self.scale, loss = decoder_scale(decoder, self.error, self.x, self.x_0, t, self.kernel)
-        self.first = total(loss).mean()
 
-    def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """C(s, t) and the gain."""
-        c = self.kernel.coefficients(s, self.t)
-        gain = (c.a.square() / c.var).log2()
-        q, p = (self.kernel.bridge(x, self.x_t, s, self.t) for x in (self.x_0, self.x))
-        wide = self.kernel.around(p.mean, c.var * (1 + (gain + self.spread).exp2()), s, self.t)
-        return total(q.kl(wide)).mean(), gain
+def _check_knots(model: Denoiser, knots: int) -> None:
+    if not knots:
+        return
+    check_fixed(model)
+    if not isinstance(model.decoder, DiscretizedDecoder):
+        raise ValueError(f"knots={knots}: only a model of data with levels (decoder=discretized) has any")

@@ -7,8 +7,8 @@ import typer
 from undiffuse.cli.console import Device, RunFolder, device_of, printable, show, table, ticking
 
 if TYPE_CHECKING:
-    from undiffuse.codec import Plan, Trade
-    from undiffuse.recipes import Run
+    from undiffuse.codec import Plan
+    from undiffuse.recipes import Chosen, Run
     from undiffuse.recipes.archive import Gathered
 
 EXAMPLES = """
@@ -38,16 +38,18 @@ def command(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps", help="Steps of the chain: more take longer and make it smaller. Default: few."
-        ),
+        typer.Option("--steps", help="Steps of the chain. Default: few that make a small file."),
     ] = None,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="A progressive file, whose every part shows something.")
     ] = False,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="lossless, channel (that of --lossy) or universal (3 times as fast)."),
+        typer.Option(
+            "--method",
+            help="lossless, channel or universal. Default: what makes the smaller file of lossless and "
+            "universal, or of channel and universal if --lossy.",
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Decompress it again before it is written.")
@@ -57,22 +59,26 @@ def command(
     ] = True,
     device: Device = "cpu",
 ) -> None:
-    """Compress examples to about as many bits as the model's bound says, and say where every bit goes."""
+    """Compress examples to about as many bits as the model's bound says, and say where every bit goes.
+
+    The file needs this run at its present step; that checkpoint is kept in RUN/pinned as training goes on.
+    """
     from undiffuse import codec
     from undiffuse.files import atomic
-    from undiffuse.recipes import archive, load
+    from undiffuse.recipes import Planner, archive, load, ways
 
+    codec.ready()  # before any work
     if (test is None) == (not files):
         raise ValueError("name files to compress, or --test N for the run's own test examples (not both)")
-    how, target = method or ("channel" if lossy else "lossless"), archive.check_file(out)
-    trained = load(run, device_of(device))
-    codec.prepared(trained.model, how)  # what cannot be is refused at once
-    trained.thinned(steps)
+    target, trained = archive.check_file(out), load(run, device_of(device))
+    methods = ways(trained, method, lossy, steps)  # what cannot be is refused at once
     found = archive.gather(trained, files or []) if test is None else archive.test_examples(trained, test)
-    with ticking("choose steps", codec.candidates(how, trained.grid, steps)) as tick:
-        trade = codec.choose(trained.model, found.raw, method=how, grid=trained.grid, steps=steps, tick=tick)
-    plan = trade.plan(steps)
-    _show_trade(trade, len(plan.places))
+    kept = _pin(trained)
+    planner = Planner(trained, found.raw, methods, steps)
+    with ticking("choose steps, once for this run", planner.calls) as tick:
+        chosen, *others = planner.choose(tick)
+    how, plan = chosen.method, chosen.option.plan
+    _show_trade(chosen, others, planner.missing)
     calls = codec.count_calls(how, trained.shape, len(plan.places), len(found.raw))
     with ticking("compress", calls) as tick:
         data = codec.compress(
@@ -92,16 +98,38 @@ def command(
     with atomic(target) as handle:
         handle.write(data)
     _report(trained, found, plan, data, how, bound)
+    typer.echo(f"to be read with this run at step {trained.step:,}, {kept}")
     typer.echo(printable(out))
 
 
-def _show_trade(trade: "Trade", chosen: int) -> None:
-    """The bound of a few numbers of steps, which is time against size."""
-    rows = table(">steps", ">expected bits/dim", "")
-    shown = sorted({k for k in (1, 2, 4, 8, 16, 32, 64, chosen) if k <= len(trade.bits)})
-    for k in shown:
-        rows.add_row(str(k), f"{trade.bits[k - 1]:.3f}", "chosen" if k == chosen else "")
+def _pin(run: "Run") -> str:
+    """Where the checkpoint is that the file will need."""
+    from undiffuse.files import WriteError
+    from undiffuse.recipes import pin
+
+    try:
+        return f"which is kept as training goes on: {printable(str(pin(run)))}"
+    except WriteError as error:
+        return f"which you must keep yourself: {printable(str(error))}"
+
+
+def _show_trade(chosen: "Chosen", others: "list[Chosen]", missing: str) -> None:
+    """What new examples are expected to cost by a few numbers of steps, which is time against size."""
+    rows = table("method", ">steps", ">expected bits/dim", ">s.e.", ">this file, bytes", "")
+    count, trade, taken = chosen.count, chosen.trade, chosen.option
+    shown = [trade.best(count, k) for k in (1, 2, 4, 8, 16, 32, 64) if k in trade.lengths]
+    ladder = sorted({*shown, taken}, key=lambda each: (each.steps, each is taken))
+    listed = [(chosen.method, trade, each) for each in ladder]
+    for name, of, each in [*listed, *((other.method, other.trade, other.option) for other in others)]:
+        numbers = f"{each.bits:.3f}", f"{each.se:.3f}", f"{of.size(each, count):,.0f}"
+        rows.add_row(name, str(each.steps), *numbers, "chosen" if each is taken else "")
     show(rows)
+    if missing:
+        typer.echo(
+            "warning: the run's data are not at hand, so steps were chosen and weighed on these examples; "
+            f"new ones cost more ({printable(' '.join(missing.split()))})",
+            err=True,
+        )
 
 
 def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, bound: bool) -> None:
@@ -123,6 +151,9 @@ def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, 
     row("close calls of rounding", account.calls)
     row("header and checksums", account.header)
     row("the file", account.total)
-    for name, size in weighing.others(run, found.raw).items():
+    others = weighing.others(run, found.raw)
+    for name, size in others.items():
         row(name, 8 * size)
     show(rows)
+    for name in (name for name in others if others[name] < len(data)):
+        typer.echo(f"{name} is smaller: {others[name]:,} bytes, this file has {len(data):,}")

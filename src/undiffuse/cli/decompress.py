@@ -30,15 +30,20 @@ def command(
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Decompress a .und file with the run it was made with: the same pictures or arrays, bit for bit."""
-    from undiffuse import codec
-    from undiffuse.recipes import archive, load
+    """Decompress a .und file with the run it was made with: the same pictures or arrays, bit for bit.
 
-    target = archive.check_target(out)
-    trained = load(run, device_of(device))
+    If the run has been trained on since, with the checkpoint that `compress` kept.
+    """
+    from undiffuse import codec
+    from undiffuse.recipes import archive, load, maker
+
+    codec.ready()
+    target, where = archive.check_target(out), device_of(device)
+    trained = load(run, where)
     with archive.naming(file):
         data = archive.read_file(file)
         header, parts = codec.unpack(data, most or codec.VALUES, bits)
+        trained = maker(trained, header, where)
         codec.check_model(trained.model, header, trained.shape)
         archive.sizes_of(header)  # what cannot be is refused at once
         with ticking("decompress", codec.count_decoding(header, len(parts))) as tick:

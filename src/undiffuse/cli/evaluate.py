@@ -109,10 +109,22 @@ def command(
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
-    """The bound on -log2 p of held-out data: mean, standard error, and every step's part."""
+    """The bound on -log2 p of held-out data: mean, standard error, and every step's part.
+
+    Files of a part, with fewer examples, steps or terms, say so in their names and leave those of the whole.
+    """
     from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, report_variance, warn
     from undiffuse.cli.scoring import print_distances, print_parzen
-    from undiffuse.recipes import evaluate, hash_of, load, note_of, plan_calls, resumed, save_evaluation
+    from undiffuse.recipes import (
+        evaluate,
+        hash_of,
+        load,
+        note_of,
+        part_of,
+        plan_calls,
+        resumed,
+        save_evaluation,
+    )
 
     with sharing(processes, device, LONG) as (where, group):
         trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
@@ -136,14 +148,14 @@ def command(
         terms = terms or None
         data, labels = _split(trained.recipe, split, examples)
         trained.check(data)
-        trained = trained.told(labels)
+        name, trained = part_of(trained, split, len(data), steps, terms), trained.told(labels)
         if optimal_variance:
             if entropy or progressive:
                 raise ValueError(
                     "--optimal-variance compares two bounds; --entropy and --progressive go without"
                 )
             if group.leads:
-                report_variance(trained, data, split, examples, seed, steps, terms, results)
+                report_variance(trained, data, name, examples, seed, steps, terms, results)
             return
         key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
@@ -154,11 +166,11 @@ def command(
                 return
             _print(result, note_of(trained))
             warn(result.warnings)
-            results.write(lambda folder: save_evaluation(result, folder, split))
+            results.write(lambda folder: save_evaluation(result, folder, name))
         if entropy:
-            report_entropy(trained, data, split, seed, steps, results)
+            report_entropy(trained, data, name, seed, steps, results)
         if progressive:
-            report_progressive(trained, data, split, seed, steps, terms, results)
+            report_progressive(trained, data, name, seed, steps, terms, results)
 
 
 def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:

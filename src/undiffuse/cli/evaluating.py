@@ -145,7 +145,8 @@ def report_variance(
         rows.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)
     show(rows)
     typer.echo(
-        f"variances of {found.fitted:,} training examples, bounds of {found.examples:,} {split} examples, "
+        f"variances of {found.fitted:,} training examples, bounds of {found.examples:,} "
+        f"{split.partition('-')[0]} examples, "
         f"chain of {len(best.grid)} steps"
     )
     results.write(lambda folder: save_variance(trained, found, folder, split))

@@ -27,20 +27,21 @@ def command(
 ) -> None:
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
     from undiffuse import codec, plots
-    from undiffuse.recipes import archive, load, weighing
+    from undiffuse.recipes import Planner, archive, load, ways, weighing
 
+    codec.ready()  # before any work
     if method not in codec.METHODS or not codec.METHODS[method].progressive:
         raise ValueError(f"--method {method}: progressive are universal and channel")
     if test < 2:
         raise ValueError(f"--test {test}: the bound's error needs two examples at least")
     target = None if out is None else archive.check_file(out)
     trained = load(run, device_of(device))
-    codec.prepared(trained.model, method)  # what cannot be is refused at once
-    trained.thinned(steps)
+    methods = ways(trained, method, lossy=True, steps=steps)  # what cannot be is refused at once
     raw = archive.test_examples(trained, test).raw
-    with ticking("choose steps", codec.candidates(method, trained.grid, steps)) as tick:
-        trade = codec.choose(trained.model, raw, method=method, grid=trained.grid, steps=steps, tick=tick)
-    plan = trade.plan(steps)
+    planner = Planner(trained, raw, methods, steps)
+    with ticking("choose steps, once for this run", planner.calls) as tick:
+        (chosen,) = planner.choose(tick)
+    plan = chosen.option.plan
     length = len(plan.places)
     with ticking("compress", codec.count_calls(method, trained.shape, length, len(raw))) as tick:
         data = codec.compress(trained.model, raw, method=method, grid=trained.grid, plan=plan, tick=tick)

@@ -5,6 +5,7 @@ compress(model, x) -> bytes;  decompress(model, data) -> x;  inspect(data) -> He
 
 from undiffuse.codec.account import Account, account
 from undiffuse.codec.chain import Plan, planned
+from undiffuse.codec.coder import ready
 from undiffuse.codec.container import CODERS, VALUES, Header, unpack
 from undiffuse.codec.files import (
     METHODS,
@@ -15,16 +16,19 @@ from undiffuse.codec.files import (
     count_calls,
     count_decoding,
     decompress,
+    made_by,
     prepared,
 )
-from undiffuse.codec.planning import Trade
+from undiffuse.codec.planning import MANY, Option, Trade
 
 __all__ = [
     "CODERS",
+    "MANY",
     "METHODS",
     "VALUES",
     "Account",
     "Header",
+    "Option",
     "Plan",
     "Trade",
     "account",
@@ -35,7 +39,9 @@ __all__ = [
     "count_calls",
     "count_decoding",
     "decompress",
+    "made_by",
     "planned",
     "prepared",
+    "ready",
     "unpack",
 ]

@@ -104,18 +104,24 @@ class Chain:
         assert isinstance(kernel, Gaussian) and isinstance(self.model.decoder, DiscretizedDecoder)
         yield levels(self.model.decoder.levels)
         alpha, sigma = kernel.alpha_sigma(self.grid)
-        for i, narrowest in enumerate(self._narrowest(kernel)):
-            share, exponent = math.frexp(narrowest / resolution)
-            width = math.ldexp(round(share * 1024), exponent - 10)  # the same on every machine
+        for i, width in enumerate(cells(kernel, self.grid, resolution)):
             yield lattice(width, float(alpha[i] + TAILS * sigma[i]))
 
-    def _narrowest(self, kernel: Gaussian) -> Iterator[float]:
-        """The smallest standard deviation that a law over each latent has."""
-        start = torch.zeros(1, dtype=torch.float64)
-        steps = kernel.coefficients(torch.cat([start, self.grid[:-1]]), self.grid)
-        into = steps.beta.sqrt()  # of the step forward
-        out = torch.cat([steps.var[1:].sqrt(), torch.ones(1, dtype=torch.float64)])  # of the step back
-        yield from torch.minimum(into, out).tolist()
+
+def cells(kernel: Gaussian, grid: Tensor, resolution: int) -> Iterator[float]:
+    """The width of every latent's cells, the same on every machine."""
+    for narrowest in _narrowest(kernel, grid):
+        share, exponent = math.frexp(narrowest / resolution)
+        yield math.ldexp(round(share * 1024), exponent - 10)
+
+
+def _narrowest(kernel: Gaussian, grid: Tensor) -> Iterator[float]:
+    """The smallest standard deviation that a law over each latent has."""
+    start = torch.zeros(1, dtype=torch.float64)
+    steps = kernel.coefficients(torch.cat([start, grid[:-1]]), grid)
+    into = steps.beta.sqrt()  # of the step forward
+    out = torch.cat([steps.var[1:].sqrt(), torch.ones(1, dtype=torch.float64)])  # of the step back
+    yield from torch.minimum(into, out).tolist()
 
 
 def exact(model: Denoiser) -> Denoiser:

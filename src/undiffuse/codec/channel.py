@@ -12,6 +12,7 @@ about `BLOCK` bits each: the constant is paid for every block, which is what thi
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,12 +28,22 @@ from undiffuse.tensors import total
 BLOCK = 7.0  # bits that a block is meant to hold
 CANDIDATES = 2**12
 BITS = 12  # of the fields that say how a batch was cut
+EARLY = 2.5  # bits at which ordered picks save half of what a block holds (`_ranked`)
+FINE = 4  # places in its table to a bit
 
 
 class Channel(Progressive):
     """For a chain as it was trained, however many steps; slow, and well above its bound."""
 
     number = 3
+
+    def cost(self, nats: Tensor) -> Tensor:
+        """Every block costs what the rank of its pick does."""
+        bits = nats / math.log(2)
+        blocks = (bits / BLOCK).ceil().clamp(1, 2**BITS - 1)
+        place, table = (bits / blocks).clamp(0, BLOCK) * FINE, _ranked()
+        low = place.long().clamp(max=len(table) - 2)
+        return math.log(2) * blocks * torch.lerp(table[low], table[low + 1], place - low)
 
     def send(
         self, chain: Chain, i: int, x: Tensor, x_0: Tensor, out: QueueWriter, rounding: Rounding, call: int
@@ -65,6 +76,18 @@ class Channel(Progressive):
         pairs = zip(numbers, _draws(x, blocks, i, call), strict=True)
         found = np.stack([draws[np.arange(blocks), picks] for picks, draws in pairs])
         return _placed(p, found, x)
+
+
+@cache
+def _ranked() -> Tensor:
+    """Bits of the rank of a block that holds 0, 1/4, .. `BLOCK` bits I, about.
+
+    -E log p(j) = power E[log2 j] + log2 sum j^-power. Candidates with large Gumbel numbers come first, so
+    that E[log2 j] is less than I: I^2 / (I + 2.5) to about a tenth of a bit for I up to 6, by simulation.
+    """
+    held = torch.arange(int(FINE * BLOCK) + 1, dtype=torch.float64) / FINE
+    power, ranks = 1 + 1 / (held + 1.6), torch.arange(1, CANDIDATES + 1, dtype=torch.float64)
+    return power * held.square() / (held + EARLY) + (ranks ** -power.unsqueeze(1)).sum(1).log2()
 
 
 def _draws(x: Tensor, blocks: int, i: int, call: int) -> Iterator[np.ndarray]:

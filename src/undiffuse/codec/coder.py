@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from undiffuse.extras import install
 from undiffuse.random import digest
 
 
@@ -159,5 +160,10 @@ def constriction() -> Any:
     try:
         from constriction import stream
     except ImportError as error:
-        raise ImportError("compression needs an entropy coder: pip install 'undiffuse[codec]'") from error
+        raise ImportError(f"compression needs an entropy coder: {install('codec')}") from error
     return stream
+
+
+def ready() -> None:
+    """Raise ImportError, with the remedy, unless there is an entropy coder to work with."""
+    constriction()

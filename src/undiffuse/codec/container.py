@@ -63,6 +63,12 @@ def pack(header: Header, chunks: list[bytes]) -> bytes:
     return b"".join([MAGIC, head, crc(head), *chunks])
 
 
+def header_bytes(coder: int, shape: tuple[int, ...], levels: int, plan: Plan, count: int, chunks: int) -> int:
+    """Bytes before the first chunk, but for what the caller keeps there, and for long chunks' lengths."""
+    none, each = bytes(8), ((count, 2**14),) * chunks
+    return len(pack(Header(coder, none, none, shape, levels, plan, count, none, each), [b""] * chunks))
+
+
 def unpack(data: bytes, values: int = VALUES, bits: float | None = None) -> tuple[Header, list[bytes]]:
     """Header and chunks. Of a progressive file only those that are there in full, and within `bits` a value.
 

@@ -1,6 +1,6 @@
 """Examples to a file and back: the model's chain, a method, the header, and what must agree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,7 +17,7 @@ from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method, Tick
 from undiffuse.codec.planning import MANY, Trade, trade
 from undiffuse.codec.universal import Universal
-from undiffuse.data import Levels, Space, Symbols
+from undiffuse.data import Examples, Levels, Space, Symbols
 from undiffuse.kernels import Discrete
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
@@ -25,8 +25,8 @@ from undiffuse.schedules import grids
 from undiffuse.tensors import dims
 
 METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
-PLANNED, LEAST = 2**15, 16  # values of examples that choose the chain, and examples at least
-KNOTS, WORTH = 17, 2**11  # of variances by context, at most, and how many values are worth one
+PLANNED, LEAST = 2**14, 32  # values of examples that choose the chain, and examples at least
+KNOTS, WORTH = (1, 5, 17), 2**9  # of variances by context; and how many values one needs to be fitted
 
 
 @unaided
@@ -44,15 +44,17 @@ def compress(
     """A file of the examples x (N, *shape), whole numbers: levels, symbols or bits.
 
     `method` is one of `METHODS`. `grid` is the model's chain (its table's, or 1000 even steps). It is thinned
-    to `steps` times, the best for these examples; by default the fewest that come close to the lowest bound;
-    or as a `plan` says. `tick` is called after every network call. Raises ValueError for no examples, for
-    numbers that are not the model's, and for a model that has no probabilities of any.
+    as a `plan` says, which is better found on many examples of the training data (`choose`); without one, to
+    `steps` times, the best for these examples, and by default to as few as make a file close to the smallest.
+    `tick` is called after every network call. Raises ValueError for no examples, for numbers that are not the
+    model's, and for a model that has no probabilities of any.
     """
     how, known, base = _method(method), coded(model), base_grid(model, grid)
     if not len(x):
         raise ValueError("there are no examples to compress")
     space(known).encode(x)
-    plan = plan or choose(model, x, method=method, grid=base, steps=steps, tick=tick).plan(steps)
+    if plan is None:
+        plan = choose(model, x, method=method, grid=base, steps=steps, tick=tick).best(len(x), steps).plan
     chain = Chain(how.model(known), tuple(x.shape[1:]), plan, base)
     numbers = numbers_of(x).reshape(len(x), -1)
     chunks = how.encode(chain, numbers, tick)
@@ -118,31 +120,53 @@ def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Te
 
 def choose(
     model: ReverseProcess,
-    x: Tensor,
+    x: Examples,
     *,
+    new: Examples | None = None,
     method: str = "lossless",
     grid: Tensor | None = None,
     steps: int | None = None,
-    knots: int | None = None,
+    knots: Sequence[int] | None = None,
     tick: Tick = lambda: None,
 ) -> Trade:
-    """What chains of every number of steps cost, on a few of the examples x (N, *shape).
+    """The best chains of every number of steps for examples x (N, *shape), and what `new` ones cost on them.
 
-    Their variances depend on the context by so many `knots`; by default by one to every `WORTH` values, and
-    at most `KNOTS`.
+    About `PLANNED` values of each are looked at. Without `new` it is x itself that is weighed, which the
+    chains fit too well. Their variances depend on the context by so many `knots`, of which there may be
+    several; by default by those of `KNOTS` for which there are `WORTH` values each.
     """
-    knots = max(1, min(KNOTS, x.numel() // WORTH)) if knots is None else knots
-    if not 1 <= knots <= MOST_KNOTS:
-        raise ValueError(f"knots={knots}: a file keeps 1 to {MOST_KNOTS} of a variance by context")
-    known = prepared(model, method)
+    known, how, shape = prepared(model, method), _method(method), tuple(x.shape[1:])
+    few, fresh = _spread(x), None if new is None else _spread(new)
+    if knots is None:
+        knots = [each for each in KNOTS if each == 1 or few.numel() >= WORTH * each]
+    for each in knots:
+        if not 1 <= each <= MOST_KNOTS:
+            raise ValueError(f"knots={each}: a file keeps 1 to {MOST_KNOTS} of a variance by context")
+    base, encode = base_grid(model, grid), space(known).encode
+
+    def placed(raw: Tensor) -> Tensor:
+        x_0 = encode(raw)
+        like = next(known.parameters(), x_0)
+        return x_0.to(like.device, like.dtype)
+
+    with _given(shape):
+        return trade(
+            how,
+            known,
+            placed(few),
+            base,
+            candidates(method, base, steps),
+            levels=_levels(known),
+            new=None if fresh is None else placed(fresh),
+            knots=knots,
+            tick=tick,
+        )
+
+
+def _spread(x: Examples) -> Tensor:
+    """Examples of about `PLANNED` values, evenly spread."""
     count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
-    few = x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
-    x_0 = space(known).encode(few)
-    like = next(known.parameters(), x_0)
-    base = base_grid(model, grid)
-    with _given(tuple(x.shape[1:])):
-        times = candidates(method, base, steps)
-        return trade(known, x_0.to(like.device, like.dtype), base, times, knots, tick)
+    return x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
 
 
 def prepared(model: ReverseProcess, method: str) -> Denoiser:
@@ -151,7 +175,7 @@ def prepared(model: ReverseProcess, method: str) -> Denoiser:
 
 
 def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
-    """How many times of the grid `choose` looks at: its network calls, and ticks."""
+    """How many times of the grid `choose` looks at: its network calls, and ticks; twice with `new`."""
     wanted = steps if steps is not None and steps <= MANY else 0
     return min(len(grid), max(_method(method).candidates, wanted))
 
@@ -210,15 +234,20 @@ def _given(shape: tuple[int, ...]) -> Iterator[None]:
         raise ValueError(f"this model cannot take examples of shape {shape}: {reason}") from error
 
 
+def made_by(model: ReverseProcess, header: Header) -> bool:
+    """Whether the model's weights and levels are those that made the file."""
+    known = coded(model)
+    return (model_hash(known), _levels(known)) == (header.model, header.levels)
+
+
 def check_model(model: ReverseProcess, header: Header, shape: tuple[int, ...] | None = None) -> None:
     """Raise ValueError for a file of another model, or of other examples than of this shape."""
     if header.shape != (shape or header.shape):
         raise ValueError(f"the file's examples are of shape {header.shape}, this model's of {shape}")
-    model = coded(model)
-    found = model_hash(model)
-    if (found, _levels(model)) != (header.model, header.levels):
+    if not made_by(model, header):
+        found = model_hash(coded(model)).hex()[:12]
         raise ValueError(
-            f"the file was made with another model, {header.model.hex()[:12]}; this one is {found.hex()[:12]}"
+            f"the file was made with another model, {header.model.hex()[:12]}; this one is {found}"
         )
 
 

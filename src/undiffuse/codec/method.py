@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from torch import Tensor
 
-from undiffuse.codec.chain import Chain
+from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.container import PROGRESSIVE
 from undiffuse.kernels import Gaussian, Universal
@@ -31,6 +32,19 @@ class Method(ABC):
     def progressive(self) -> bool:
         """Whether the first chunks are good for something without the rest."""
         return self.number in PROGRESSIVE
+
+    def cost(self, nats: Tensor) -> Tensor:
+        """Nats that a step takes, sent, whose divergence is so many, on average."""
+        return nats
+
+    @abstractmethod
+    def beside(
+        self, model: Denoiser, shape: tuple[int, ...], plan: Plan, base: Tensor, nats: Tensor
+    ) -> float:
+        """Bits, about, that a file on this plan takes beside its header and what its examples cost.
+
+        `nats` (k,) are those of the data, and of every step from the data up.
+        """
 
     @abstractmethod
     def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:

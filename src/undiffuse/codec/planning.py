@@ -1,18 +1,22 @@
-"""Which chain a file is coded on: the times that a few of its examples say are best.
+"""Which chain a file is coded on: the times and widths that some examples say are best, and what others cost.
 
-`trade` is the lowest bound of every number of steps; what coding takes grows with that number. A plan has the
-fewest steps whose bound is within `CLOSE` of the lowest.
+A plan is found on examples of the model's own training data, and each of its chains is weighed on new ones,
+which it was not fitted to: what is coded is new, too. Of all chains the one is taken that has the fewest
+steps among those whose file is expected within `CLOSE` of the smallest; the plan itself and what lies on the
+stack at first count in it, so that few examples get a short chain of few numbers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from undiffuse.bounds import Costs, costs
+from undiffuse.bounds import Costs, costs, follow
 from undiffuse.codec.chain import DECODED, EXCESS, OCTAVE, Plan, evenly
+from undiffuse.codec.container import PROGRESSIVE, header_bytes
+from undiffuse.codec.method import Method
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import keyed
@@ -20,61 +24,125 @@ from undiffuse.tensors import dims
 
 CLOSE = 1.03
 MANY = 128  # steps up to which the best are looked for; beyond, even ones are as good
+NEVER = 1e9  # bits per dimension of what a chain cannot be
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Option:
+    """A plan, what an example is expected to cost on it, and its standard error, in bits per dimension.
+
+    `beside` are bits that a file takes beside its examples and its header. Of a chain that nobody has
+    weighed, `bits` is NaN.
+    """
+
+    plan: Plan
+    bits: float
+    se: float
+    beside: float
+
+    @property
+    def steps(self) -> int:
+        """Of the chain."""
+        return len(self.plan.places)
+
+
+@dataclass(frozen=True)
 class Trade:
-    """The best chain of every number of steps; `bits[k - 1]` is the bound of k steps, per dimension."""
+    """Plans of every number of steps, of some numbers of knots each: time against size.
 
+    `coder`, `shape` and `levels` are those of the files. `held`: so many new examples weighed the plans; 0 if
+    they are weighed by those that they were fitted to, which cost less than others will.
+    """
+
+    coder: int
+    shape: tuple[int, ...]
+    levels: int
     base: int
-    places: Tensor
-    costs: Costs
-    chains: list[tuple[int, ...]]
-    bits: tuple[float, ...]
+    held: int
+    options: tuple[Option, ...]
 
-    def plan(self, steps: int | None, resolution: int = 3) -> Plan:
-        """The plan of so many steps, or of the fewest that are close to the best.
+    @property
+    def lengths(self) -> list[int]:
+        """The numbers of steps there are plans of."""
+        return sorted({each.steps for each in self.options})
+
+    def size(self, option: Option, count: int) -> float:
+        """Bytes expected of a file of so many examples."""
+        chunks = option.steps if self.coder in PROGRESSIVE else 1
+        head = header_bytes(self.coder, self.shape, self.levels, option.plan, count, chunks)
+        return head + (count * dims(self.shape) * option.bits + option.beside) / 8
+
+    def best(self, count: int, steps: int | None = None) -> Option:
+        """What to code so many examples on; `steps` fixes the chain's length.
 
         Raises ValueError for more steps than the chain has.
         """
-        if steps is None:
-            steps = next(k for k, bits in enumerate(self.bits, 1) if bits <= CLOSE * min(self.bits))
-        if not 1 <= steps <= self.base:
+        if steps is not None and not 1 <= steps <= self.base:
             raise ValueError(f"steps={steps}: this chain can be thinned to 1 to {self.base} steps")
-        if steps > len(self.chains):
-            return Plan(self.base, evenly(self.base, steps), (), resolution)
-        chain = self.chains[steps - 1]
-        return Plan(self.base, tuple(self.places[list(chain)].tolist()), self._codes(chain), resolution)
-
-    def _codes(self, chain: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """The codes that are nearest to the best widths; none where there are no knots."""
-        knots = self.costs.knots(chain)
-        if not knots.shape[1]:
-            return ()
-        least = torch.tensor([[DECODED], *[[EXCESS]] * (len(chain) - 1)], dtype=torch.float64)
-        codes = (OCTAVE * (knots - least)).round().clamp(0, 255).long()
-        return tuple(tuple(row) for row in codes.tolist())
+        sizes = {each: self.size(each, count) for each in self.options if steps in (None, each.steps)}
+        if not sizes:
+            assert steps is not None
+            return Option(Plan(self.base, evenly(self.base, steps)), math.nan, math.nan, 0.0)
+        least = min(sizes.values())
+        return min(
+            (each for each in sizes if sizes[each] <= CLOSE * least), key=lambda o: (o.steps, sizes[o])
+        )
 
 
 def trade(
+    how: Method,
     model: Denoiser,
     x_0: Tensor,
     grid: Tensor,
     count: int,
-    knots: int = 1,
+    *,
+    levels: int,
+    new: Tensor | None = None,
+    knots: Sequence[int] = (1,),
     tick: Callable[[], object] = lambda: None,
 ) -> Trade:
-    """What a chain of every number of steps costs, on x_0 (B, *shape); `tick` after every network call.
+    """The best chain of every number of steps for x_0 (B, *shape), weighed on `new` (N, *shape).
 
     Its times are among `count` of the grid's, evenly spread; its variances the best of so many `knots`,
-    unless they are learned.
+    unless they are learned. `tick` is called after every network call: `count` of them, and as many for
+    `new`.
     """
-    places = torch.tensor(evenly(len(grid), count))
+    places, shape = torch.tensor(evenly(len(grid), count)), tuple(x_0.shape[1:])
     varied = isinstance(model.kernel, Gaussian) and not model.variance.learned
-    generator = keyed("und", "plan")
-    found = costs(model, x_0, grid=grid[places], generator=generator, knots=knots if varied else 0, tick=tick)
-    best = found.best(len(places))
-    scale = 1 / (dims(tuple(x_0.shape[1:])) * math.log(2))
-    return Trade(
-        len(grid), places, found, [each.places for each in best], tuple(each.nats * scale for each in best)
+    fitted = costs(
+        model,
+        x_0,
+        grid=grid[places],
+        generator=keyed("und", "plan"),
+        knots=knots if varied else (0,),
+        cost=how.cost,
+        tick=tick,
     )
+    nats = [torch.tensor([[each.nats] for each in found.best(count)]) for found in fitted]
+    if new is not None:
+        nats = follow(model, new, fitted=fitted, generator=keyed("und", "weigh"), cost=how.cost, tick=tick)
+    options = []
+    for found, rows in zip(fitted, nats, strict=True):
+        bits = torch.nan_to_num(rows / (dims(shape) * math.log(2)), NEVER, NEVER).clamp(max=NEVER)
+        for chain, each in zip(found.best(count), bits, strict=True):
+            plan = Plan(len(grid), tuple(places[list(chain.places)].tolist()), _codes(found, chain.places))
+            beside = how.beside(model, shape, plan, grid, _parts(found, chain.places))
+            se = float(each.std(correction=min(1, len(each) - 1))) / len(each) ** 0.5
+            options.append(Option(plan, float(each.mean()), se, beside))
+    held = 0 if new is None else len(new)
+    return Trade(how.number, shape, levels, len(grid), held, tuple(options))
+
+
+def _parts(found: Costs, chain: tuple[int, ...]) -> Tensor:
+    """Nats of an example: the data, then every step from the data up, (k,)."""
+    return torch.cat([found.first[list(chain[:1])], found.steps[list(chain[:-1]), list(chain[1:])]])
+
+
+def _codes(found: Costs, chain: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The codes that are nearest to the best widths; none where there are no knots."""
+    knots = found.knots(chain)
+    if not knots.shape[1]:
+        return ()
+    least = torch.tensor([[DECODED], *[[EXCESS]] * (len(chain) - 1)], dtype=torch.float64)
+    codes = (OCTAVE * (knots - least)).round().clamp(0, 255).long()
+    return tuple(tuple(row) for row in codes.tolist())

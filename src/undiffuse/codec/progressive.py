@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.codec.alphabet import numbers_of
-from undiffuse.codec.chain import Chain
+from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.coder import QueueReader, QueueWriter
 from undiffuse.codec.method import Method, Tick, batches
@@ -23,6 +23,8 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import digest
 from undiffuse.tensors import dims
+
+ENDED = 48  # bits that the end of a chunk takes, on average
 
 
 class Progressive(Method):
@@ -36,6 +38,12 @@ class Progressive(Method):
                 "symbols without --lossy"
             )
         return super().model(model)
+
+    def beside(
+        self, model: Denoiser, shape: tuple[int, ...], plan: Plan, base: Tensor, nats: Tensor
+    ) -> float:
+        """What the coder needs to end every chunk."""
+        return ENDED * len(plan.places)
 
     @abstractmethod
     def send(

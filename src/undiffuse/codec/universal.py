@@ -29,7 +29,7 @@ FINE = 2**12  # parts of a cell: a law may be a two-hundredth of one wide (`chai
 class Universal(Progressive):
     """Needs few steps; any model of a Gaussian chain will do, whatever kernel it was trained with."""
 
-    number, candidates = 2, 24
+    number, candidates = 2, 16
 
     def model(self, model: Denoiser) -> Denoiser:
         """The model with a universal kernel of the same schedule."""

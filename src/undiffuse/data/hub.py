@@ -12,6 +12,7 @@ from undiffuse.data.decoded import Pictures
 from undiffuse.data.loading import Loading
 from undiffuse.data.own import numbers_of
 from undiffuse.data.source import Source, Splits, check_fraction
+from undiffuse.extras import install
 
 
 class Hub(Source):
@@ -126,7 +127,7 @@ def load_hub(name: str, revision: str | None = None) -> Any:
     try:
         from datasets import load_dataset  # heavy, and an extra: imported only by who asks for it
     except ImportError as error:
-        raise ImportError("data from the hub needs: pip install 'undiffuse[hub]'") from error
+        raise ImportError(f"data from the hub needs: {install('hub')}") from error
     return load_dataset(name, **({} if revision is None else {"revision": revision}))
 
 

@@ -13,6 +13,7 @@ from undiffuse.data.files import existing, plain_path
 from undiffuse.data.hub import load_hub
 from undiffuse.data.idx import IDX
 from undiffuse.data.source import Source, Splits
+from undiffuse.extras import install
 
 
 class _Published(Source):
@@ -70,8 +71,8 @@ class _Published(Source):
         return (
             f"no copy of {type(self).__name__} was found. Either set data.path=FOLDER with the "
             f"four IDX files (train-images-idx3-ubyte.gz, ...), or data.path=FILE.npz with "
-            f"x_train, y_train, x_test, y_test, or data.download=true with pip install "
-            f"'undiffuse[hub]'"
+            f"x_train, y_train, x_test, y_test, or data.download=true after "
+            f"{install('hub')}"
         )
 
 

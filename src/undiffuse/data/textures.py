@@ -6,6 +6,7 @@ import numpy as np
 
 from undiffuse.data.patches import Picture, check_patches, cut
 from undiffuse.data.source import Source, Splits
+from undiffuse.extras import install
 
 NAMES = ("brick", "grass", "gravel")
 
@@ -65,5 +66,5 @@ def _pictures() -> Any:
     try:
         from skimage import data  # an extra: imported only by who asks for it
     except ImportError as error:
-        raise ImportError("data.kind=textures needs: pip install 'undiffuse[textures]'") from error
+        raise ImportError(f"data.kind=textures needs: {install('textures')}") from error
     return data

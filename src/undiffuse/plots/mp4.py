@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from undiffuse.extras import install
 from undiffuse.plots.arrays import Bytes
 from undiffuse.plots.grid import PAGE
 from undiffuse.plots.sized import check_time, sized
@@ -60,7 +61,7 @@ def extra() -> Any:
         import imageio_ffmpeg
     except ImportError as error:
         raise ImportError(
-            "an .mp4 needs imageio-ffmpeg: pip install 'undiffuse[video]', or write a .gif or .png"
+            f"an .mp4 needs imageio-ffmpeg: {install('video')}, or write a .gif or .png"
         ) from error
     return imageio_ffmpeg
 

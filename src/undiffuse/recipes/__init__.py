@@ -2,7 +2,15 @@
 
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
-from undiffuse.recipes.evaluation import Evaluation, evaluate, note_of, plan_calls, save_evaluation, unmet
+from undiffuse.recipes.evaluation import (
+    Evaluation,
+    evaluate,
+    note_of,
+    part_of,
+    plan_calls,
+    save_evaluation,
+    unmet,
+)
 from undiffuse.recipes.example import pick_example, read_example, read_seen
 from undiffuse.recipes.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.recipes.experiment import Experiment
@@ -43,6 +51,8 @@ from undiffuse.recipes.output import (
 )
 from undiffuse.recipes.parts import RecipeError, parse
 from undiffuse.recipes.parzen import parzen_of, plan_ticks, protocol, save_parzen
+from undiffuse.recipes.pinned import maker, pin
+from undiffuse.recipes.planned import Chosen, Planner, ways
 from undiffuse.recipes.posterior import METHODS, Way, count_draws
 from undiffuse.recipes.progressive import (
     measure_of,
@@ -70,6 +80,7 @@ __all__ = [
     "FORMATS",
     "LARGE",
     "METHODS",
+    "Chosen",
     "Compared",
     "Comparison",
     "Evaluation",
@@ -78,6 +89,7 @@ __all__ = [
     "Imported",
     "PaperRow",
     "Plan",
+    "Planner",
     "Posterior",
     "RecipeError",
     "Replayed",
@@ -106,6 +118,7 @@ __all__ = [
     "known",
     "load",
     "load_data",
+    "maker",
     "measure_of",
     "measured",
     "measuring",
@@ -114,8 +127,10 @@ __all__ = [
     "operator_for",
     "override",
     "parse",
+    "part_of",
     "parzen_of",
     "pick_example",
+    "pin",
     "plan_calls",
     "plan_progressive",
     "plan_ticks",
@@ -154,4 +169,5 @@ __all__ = [
     "stage_times",
     "unmet",
     "variance_name",
+    "ways",
 ]

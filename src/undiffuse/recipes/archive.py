@@ -196,14 +196,6 @@ def _save(raw: Tensor, stem: Path) -> str:
     return path.name
 
 
-def compress(
-    run: Run, raw: Tensor, *, steps: int | None = None, method: str = "lossless", tick: Tick = lambda: None
-) -> bytes:
-    """A .und file of raw examples (N, *shape), on the run's chain (`codec.compress`)."""
-    run.check(raw)
-    return codec.compress(run.model, raw, method=method, grid=run.grid, steps=steps, tick=tick)
-
-
 def decompress(
     run: Run,
     data: bytes,

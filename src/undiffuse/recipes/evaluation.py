@@ -11,6 +11,7 @@ from torch import Tensor
 from undiffuse import plots
 from undiffuse.bounds import Estimate, Report, count_calls
 from undiffuse.files import write_csv, write_json
+from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.run import Run
 from undiffuse.tensors import dims
 
@@ -133,8 +134,22 @@ def plan_calls(run: Run, examples: int, steps: int | None, terms: int | None) ->
     return count_calls(examples, run.shape, run.thinned(steps), terms, processes=run.processes)
 
 
+def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int | None) -> str:
+    """What the files of an evaluation are called: by its split, and by what it has less of than the whole.
+
+    All examples of the split, on the run's chain, with the recipe's number of terms or more are the whole,
+    which no part replaces.
+    """
+    every, chain = read_facts(run.folder)["examples"][split], len(run.thinned(steps))
+    usual = run.recipe["evaluate_terms"] or chain - 1
+    parts = {f"{examples}-examples": examples < every, f"{steps}-steps": steps not in (None, len(run.grid))}
+    parts |= {f"{terms}-terms": terms is not None and terms < min(usual, chain - 1)}
+    parts |= {f"stop-{run.first:g}": run.first > 0}
+    return "-".join([split, *(name for name, less in parts.items() if less)])
+
+
 def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:
-    """evaluation-SPLIT.json, terms-SPLIT.csv and terms-SPLIT.png in the folder."""
+    """evaluation-SPLIT.json, terms-SPLIT.csv and terms-SPLIT.png in the folder (`part_of` has SPLIT)."""
     report = result.report
     numbers, steps, figure = (
         folder / name for name in (f"evaluation-{split}.json", f"terms-{split}.csv", f"terms-{split}.png")

@@ -15,8 +15,10 @@ from undiffuse.recipes.run import Run
 from undiffuse.training import checkpoint
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
+def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str | Path | None = None) -> Run:
     """The run in this folder, with its averaged weights and ready to sample and evaluate.
+
+    The weights are the newest checkpoint's, or those `saved` in the folder of another.
 
     Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
     """
@@ -25,7 +27,10 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     plan = Plan(read(str(folder / "recipe.yaml")))
     shape, levels = tuple(facts["shape"]), facts["levels"]
     model = plan.denoiser(shape, levels, facts["classes"])
-    newest, weights = _newest(folder / "checkpoints")
+    if saved is None:
+        newest, weights = _newest(folder / "checkpoints")
+    else:
+        newest, weights = Path(saved), checkpoint.load_average(Path(saved))
     try:
         model.load_state_dict(weights | _buffers(model), strict=True)
     except RuntimeError as error:

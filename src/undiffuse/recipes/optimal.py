@@ -95,10 +95,10 @@ def plan_variance(
 
 
 def save_variance(run: Run, found: Compared, folder: Path, split: str) -> list[Path]:
-    """optimal-variance.csv, every step between its bounds beta-tilde and beta, and the bounds as JSON."""
+    """optimal-variance-SPLIT.csv, every step between beta-tilde and beta, and the bounds as JSON."""
     kernel, grid = run.model.kernel, found.table.grid
     assert isinstance(kernel, Gaussian)
-    table, numbers = folder / "optimal-variance.csv", folder / f"optimal-variance-{split}.json"
+    table, numbers = (folder / f"optimal-variance-{split}.{kind}" for kind in ("csv", "json"))
     c = kernel.coefficients(grid[:-1], grid[1:])
     columns = (grid[1:], grid[:-1], c.var, found.table.values[1:], c.beta)
     rows = zip(*(column.tolist() for column in columns), strict=True)

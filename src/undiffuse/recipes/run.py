@@ -2,6 +2,7 @@
 
 run/  recipe.yaml  run.json  metrics.jsonl  curves.png
       checkpoints/step-N/  samples/step-N.png  figures/step-N/
+      plan-METHOD.json  pinned/step-N/        once files are compressed: their chains, and what reads them
 """
 
 import math
@@ -217,14 +218,33 @@ class Run:
     known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
     posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
 
-    def bits(self, raw: Tensor, seed: int = 0, *, terms: int | None = None) -> Tensor:
+    def bits(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        terms: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
         """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
 
-        Probabilities of levels, or densities in the raw units of continuous data.
+        Probabilities of levels, or densities in the raw units of continuous data. As `undiffuse evaluate`
+        does, so many `terms` of the chain are computed for every example, drawn at random: unbiased, the
+        fewer the noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which
+        takes as many network calls. `tick` is called after each.
         """
         self.check(raw)
+        terms = self.recipe["evaluate_terms"] if terms is None else terms
+        if terms is not None and terms < 0:
+            raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
         parts = bounds.blocks(
-            self.model, raw, grid=self.grid, seed=seed, terms=terms, encode=self.space.encode
+            self.model,
+            raw,
+            grid=self.grid,
+            seed=seed,
+            terms=terms or None,
+            encode=self.space.encode,
+            tick=tick,
         )
         nats = torch.cat([bound.total for _, bound in parts])
         return nats / (dims(self.shape) * math.log(2)) - self.shift

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from undiffuse.extras import install
+
 
 class Tracker(ABC):
     """A dashboard that a run reports to.
@@ -29,9 +31,7 @@ class Tracker(ABC):
         try:
             return cls.module(folder)
         except ImportError as error:
-            raise ImportError(
-                f"train.tracker={cls.extra} needs: pip install 'undiffuse[{cls.extra}]'"
-            ) from error
+            raise ImportError(f"train.tracker={cls.extra} needs: {install(cls.extra)}") from error
 
     @classmethod
     @abstractmethod

@@ -9,6 +9,8 @@ every draw is keyed by the step (`undiffuse.random`).
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import tensorfile
-from undiffuse.files import folder, remove, write_json
+from undiffuse.files import folder, remove, sweep, write_json
 from undiffuse.training.gate import first_bad
 
 FORMAT = 2
@@ -76,6 +78,27 @@ def _write(path: Path, checkpoint: Checkpoint, groups: Mapping[str, Tensors]) ->
     files = {name: {"bytes": (path / name).stat().st_size, "sha256": h} for name, h in hashes.items()}
     manifest = {"format": FORMAT, "step": checkpoint.step, "files": files, **checkpoint.origin}
     write_json(path / MANIFEST, manifest | {"seal": _seal(manifest)})
+
+
+def pin(path: Path, root: Path) -> Path:
+    """The checkpoint a second time, under `root`, which no pruning touches; one that is there stays.
+
+    Its files are the same on the disk, linked, where that can be, and copies elsewhere. Raises
+    FileNotFoundError if it has been pruned, WriteError if it cannot be written.
+    """
+    pinned = path_of(root, step_of(path))
+    if pinned.is_dir():
+        return pinned
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: gone, a newer checkpoint took its place; try again")
+    sweep(root)
+    with folder(pinned) as temporary:
+        for name in (*FILES, MANIFEST):
+            try:
+                os.link(path / name, temporary / name, follow_symlinks=False)
+            except OSError:
+                shutil.copyfile(path / name, temporary / name, follow_symlinks=False)
+    return pinned
 
 
 def path_of(root: Path, step: int) -> Path:

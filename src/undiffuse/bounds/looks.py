@@ -1,0 +1,87 @@
+"""What one network call at x_t tells of all steps from t: with the model's own widths, or others."""
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from undiffuse import terms
+from undiffuse.bounds.contexts import decoder_scale, squared_error
+from undiffuse.kernels import Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.parameterizations import ContextualDecoder, DiscretizedDecoder, Hats
+from undiffuse.random import Generator
+from undiffuse.tensors import ZERO, total
+
+
+class Outlook(Protocol):
+    """Nats of every example (B,) from x_t on, and the knots (K,) of the widths, as `Costs` has them."""
+
+    first: Tensor  # -log p(x_0 | x_t)
+    error: Tensor
+    scale: Tensor
+
+    def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) and log2(a^2 / v_q)."""
+
+
+class Look:
+    """A draw of x_t for examples x_0 (B, *shape), and the network's output there."""
+
+    def __init__(self, model: Denoiser, x_0: Tensor, t: Tensor, generator: Generator) -> None:
+        self.model, self.x_0, self.t = model, x_0, t
+        self.x_t = terms.noisy(model, x_0, t, generator)
+        self.out, self.raw = model.output(self.x_t, t)
+
+    def fitted(self, knots: int) -> Outlook:
+        """With the best widths of so many knots for these examples; the model's own for 0."""
+        if not knots:
+            return _Own(self)
+        decoder, x = cast(DiscretizedDecoder, self.model.decoder), self.predicted
+        error = squared_error(Hats(x, knots), self.x_0.double() - x)
+        kernel = cast(Gaussian, self.model.kernel)
+        scale, _ = decoder_scale(decoder, error, x, self.x_0.double(), self.t, kernel)
+        return _Contextual(self, error, scale)
+
+    def under(self, error: Tensor, scale: Tensor) -> Outlook:
+        """With widths that were found before; the model's own for no knots."""
+        return _Contextual(self, error, scale) if len(error) else _Own(self)
+
+    @property
+    def predicted(self) -> Tensor:
+        """x_0-hat, float64."""
+        return self.model.predict_from(self.out.double(), self.x_t.double(), self.t)
+
+
+class _Own:
+    """The model's own widths."""
+
+    def __init__(self, look: Look) -> None:
+        self.look, model = look, look.model
+        self.error = self.scale = torch.zeros(0, dtype=torch.float64)
+        law = model.decode_from(look.out, look.raw, look.x_t, look.t)
+        self.first = total(-law.log_prob(look.x_0)).cpu()
+
+    def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        look, model = self.look, self.look.model
+        q = model.kernel.bridge(look.x_0, look.x_t, s, look.t)
+        return total(q.kl(model.step_from(look.out, look.raw, look.x_t, look.t, s))).cpu(), ZERO
+
+
+class _Contextual:
+    """Widths by context."""
+
+    def __init__(self, look: Look, error: Tensor, scale: Tensor) -> None:
+        self.kernel, decoder = cast(Gaussian, look.model.kernel), cast(DiscretizedDecoder, look.model.decoder)
+        self.x_0, self.x_t, self.t, self.x = look.x_0.double(), look.x_t.double(), look.t, look.predicted
+        self.error, self.scale = error.to(self.x), scale.to(self.x)
+        self.spread = Hats(self.x, len(error))(self.error)
+        law = ContextualDecoder(decoder, self.scale)(self.x, x_t=self.x, t=self.t, kernel=self.kernel)
+        self.first = total(-law.log_prob(self.x_0)).cpu()
+
+    def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        c = self.kernel.coefficients(s, self.t)
+        gain = (c.a.square() / c.var).log2()
+        q, p = (self.kernel.bridge(x, self.x_t, s, self.t) for x in (self.x_0, self.x))
+        wide = self.kernel.around(p.mean, c.var * (1 + (gain + self.spread).exp2()), s, self.t)
+        return total(q.kl(wide)).cpu(), gain
