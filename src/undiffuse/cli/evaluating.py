@@ -63,7 +63,7 @@ def report_entropy(
     grid = trained.thinned(steps)
     with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
         found = trained.step_entropies(data, seed, steps=steps, tick=tick)
-    unit = "bits/dim" if trained.levels else "bits/dim in the chain's units"
+    unit = "bits/dim" if trained.levels else "bits/dim of x_t"
     title = f"Entropy of a reverse step, {unit}: bounds on the exact one, and the model's"
     rows = table(">t from", ">to", ">at least", ">model", ">at most", title=title)
     for stretch in entropy_stretches(found, ROWS):
