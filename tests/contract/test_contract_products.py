@@ -35,6 +35,7 @@ from undiffuse.posteriors import (
 from undiffuse.posteriors.belief import DENSE
 from undiffuse.posteriors.operators import Matrix
 from undiffuse.random import keyed
+from undiffuse.recipes import Way
 from undiffuse.samplers import DDIM, Ancestral, Particles, Sampler, last, reverse, start
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Schedule
 from undiffuse.schedules import Linear as LinearSchedule
@@ -206,6 +207,8 @@ def test_what_goes_together_nowhere_is_refused_when_it_is_made():
     for made in (*RULES.values(), lambda model, _: Guided(model, model, 2.0)):
         with pytest.raises(ValueError, match="universal can be neither multiplied nor mixed"):
             made(uniform, Known(torch.zeros(3), torch.ones(3).bool()))
+    with pytest.raises(ValueError, match=r"^steps of kernel=universal .*schedule\)\)$"):  # no method goes
+        Way("flat").product(uniform, Known(torch.zeros(3), torch.ones(3).bool()))
     table = SymbolOdds(torch.zeros(3, 3))
     for of in (table, table * LogDensity(lambda x: x.sum(1))):
         with pytest.raises(ValueError, match="is a table without a slope: multiply by it as it is"):
