@@ -58,7 +58,9 @@ class Each(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         (kernel,) = self.chain
         if not isinstance(kernel, Discrete):
-            return GaussianReverse(kernel, means(self.n), torch.full((self.n,), VAR).double()).predict(x, t)
+            return GaussianReverse(
+                kernel, means(self.n), torch.full((self.n,), VAR, dtype=torch.float64)
+            ).predict(x, t)
         if not isinstance(kernel, Binomial):
             x = x.unflatten(1, (kernel.channels, -1)).argmax(1).double()
         law = rates(self.n, kernel.symbols).log()

@@ -72,6 +72,15 @@ def test_weighed_paths_of_a_guided_model_do(scale: float):
     drawn = found.x_0.double().view(24, 256)
     each = torch.stack([drawn.mean(1), (drawn - mean).square().mean(1)])
     assert ((each.mean(1) - f64(mean, var)).abs() < 4 * each.std(1) / 24**0.5).all()
+    again = sample(  # the same, as any sampler draws
+        Guided(NARROW, BROAD, scale),
+        (512, 1),
+        generator=keyed(1),
+        sampler=Particles(64),
+        grid=grid,
+        block=64,
+    )
+    assert abs(float(again.mean()) - mean) < 4 * (var / 100) ** 0.5
 
 
 def test_weighed_paths_of_guided_bits_are_the_mixture():

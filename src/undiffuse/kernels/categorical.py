@@ -110,7 +110,7 @@ class Absorbing(Redraw):
     def __init__(self, schedule: Schedule, symbols: int) -> None:
         _check_symbols(symbols)
         super().__init__(schedule, symbols, torch.eye(symbols + 1, dtype=torch.float64)[-1])
-        left = float(schedule.keep(torch.ones((), dtype=torch.float64)))
+        left = float(schedule.keep(torch.ones((), dtype=torch.float64)).detach())
         if left > 0:
             raise ValueError(
                 f"an absorbing chain must end with every symbol masked, this schedule keeps {left:.1e} of "

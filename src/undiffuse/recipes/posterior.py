@@ -15,6 +15,7 @@ from undiffuse import samplers
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import RULES, Factor, Flat, Known, Matched, Product
 from undiffuse.posteriors.belief import DENSE
+from undiffuse.product import check_steps
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
 from undiffuse.tensors import dims, micro_batch
@@ -77,6 +78,7 @@ class Way:
     def product(self, model: ReverseProcess, factor: Factor) -> Product:
         """The model times the factor. Raises ValueError, naming what would work, if this way does not."""
         factor.check(model.kernel)
+        check_steps(model.kernel)
         try:
             product: Any = model * factor if self.method is None else _make(self.method, model, factor)
             self.sampler.check(product)
