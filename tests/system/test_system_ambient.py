@@ -36,12 +36,14 @@ def drawn(run: Run) -> dict[str, Tensor]:
     if run.model.kernel.symbols is None:
         seen["noisy"] = run.noisy(raw[0], 0.5)
     if len(run.shape) == 3:
-        blur = posteriors.operators.Blur(1.0)
-        seen["blurred"] = run.measured(blur, blur(raw[:1].float())[0], 0.3)
+        seen["blurred"] = run.measured(posteriors.operators.Blur(1.0), raw[0].float(), 0.3)
     way = Way(particles=4, groups=2)
     given = {name: run.posterior(factor, 2, way=way) for name, factor in seen.items()}
     found = {name: each.samples for name, each in given.items()}
-    found |= {f"evidence of {name}": torch.tensor(each.log_evidence).double() for name, each in given.items()}
+    found |= {
+        f"evidence of {name}": torch.tensor(each.log_evidence, dtype=torch.float64)
+        for name, each in given.items()
+    }
     found |= {"sample": run.sample(2, steps=3), "bits": run.bits(raw, terms=2)}
     found["path"] = torch.stack([x for _, x in run.trajectory(2, steps=3)])
     found["middle"] = run.interpolate(raw[:1], raw[1:2], steps=3, points=3)
