@@ -88,7 +88,7 @@ def measured(run: "Run", operator: Operator | str, raw: Tensor, std: float) -> L
     operator, shape = operator_for(run, operator)
     if tuple(raw.shape) != shape:
         raise ValueError(f"an observation of shape {tuple(raw.shape)}: the operator gives {shape}")
-    constant = operator(torch.ones(1, *run.shape))[0].double()
+    constant = operator(torch.ones(1, *run.shape, dtype=torch.float32))[0].double()
     check_seen(run, raw, std, ranged=bool((constant - 1).abs().max() < 1e-3))
     if isinstance(run.space, Affine):  # of x_0 it is A (width x_0) that was seen, and A of the mean
         width, mean = run.space.std.float(), run.space.mean.expand(run.shape)
