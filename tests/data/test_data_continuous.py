@@ -54,6 +54,19 @@ def test_what_has_a_density_is_let_through(tmp_path, name):
     splits = load(tmp_path, array)
     assert splits.levels is None
     assert splits.train.dtype == (torch.float64 if array.dtype == np.float64 else torch.float32)
+    Affine.fit(splits.train).encode(splits.train[:])
+
+
+@pytest.mark.parametrize("mean", [100, 150, 200, 255, 256, 300, 500, 511, 600, 1000, 3000])
+def test_float32_far_from_zero_is_refused_when_it_is_loaded_or_not_at_all(tmp_path, mean):
+    for n in (6, 300, 5000):
+        try:
+            train = load(tmp_path, normal(mean, n, 1).astype("f4")).train
+        except ValueError as error:
+            assert mean >= 150 and "data.spacing=" in str(error)
+        else:
+            assert mean < 300
+            Affine.fit(train).encode(train)
 
 
 def test_small_sets_are_not_refused_by_chance(tmp_path):

@@ -2,11 +2,16 @@
 
 Where values repeat, or are steps apart that a model can tell, a model may put as much density on them as it
 likes: its bound falls below every truth. Noise as wide as the steps makes them continuous again (see
-`dequantize.dithered`), and the density of that is never below -log2 of the width and the probabilities.
+`dequantize.dithered`).
 
-A model whose last step is as wide as sigma cannot tell steps of delta <= sigma: of the mixtures of such
-normals none is on average denser at multiples of delta than elsewhere, up to log2(1 + 2 exp(-2 pi^2 sigma^2 /
-delta^2)) < 1e-8 bits. Steps below `FINE` standard deviations are narrower than any chain's last step here.
+A model whose last step is as wide as sigma cannot tell steps of delta <= sigma. For values k delta of
+probability P_k and any mixture p of normals that wide, by Jensen's inequality
+
+    sum_k P_k log2 (delta p(k delta) / P_k)  <=  log2 sum_k delta p(k delta)
+                                             <=  log2 max_y sum_k delta N(k delta; y, sigma^2)  <  1e-8,
+
+so it does not fall below their entropy plus log2 delta. Steps of less than `FINE` standard deviations are
+narrower than the last step of any chain that is shipped.
 """
 
 import math
@@ -56,7 +61,7 @@ def _grain(found: NDArray[Any]) -> Grain | None:
     ulp, std = np.spacing(np.abs(distinct.astype(found.dtype))).astype(np.float64), float(values.std())
     if len(values) <= FEW:
         return None
-    if not std:
+    if len(distinct) == 1 or not std:
         return Grain(f"is always {distinct[0]:g}", float(ulp[0]), constant=True)
     step = _step(distinct, FINE * std, float(np.finfo(found.dtype).eps) / 2)
     if step is not None:

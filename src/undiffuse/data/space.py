@@ -197,7 +197,7 @@ class Affine(Space):
     def _check_digits(self, dtype: torch.dtype) -> None:
         coarse = dtype.is_floating_point and dtype != torch.float64
         apart = torch.finfo(dtype).eps * float((self.mean.abs() / self.std).max()) if coarse else 0.0
-        if apart > FINE:
+        if apart > 8 * FINE:  # data that `check_continuous` lets through are never so coarse
             steps = f"whose numbers about the mean are {apart:.2g} standard deviations apart"
             raise ValueError(f"raw data is {dtype}, {steps}; give float64")
 
