@@ -241,6 +241,11 @@ def test_plans_are_of_the_run_and_found_once(copy: Callable[[str], Path], tmp_pa
     said = good("compress", run, "--test", 4, "-o", "a.und", "--no-bound")
     kept = {path.name: path.read_bytes() for path in run.glob("plan-*")}
     assert set(kept) == {"plan-lossless.json", "plan-universal.json"}
+    loaded, told = load(run), json.loads(kept["plan-lossless.json"])
+    splits = load_data(loaded.recipe)
+    trade = codec.choose(loaded.model, splits.train, new=splits.test, grid=loaded.grid)
+    assert [each["bits"] for each in told["options"]] == [each.bits for each in trade.options]
+    assert told["held"] == trade.held == 64
     stamps = [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))]
     again = good("compress", run, "noise.npy", "-o", "b.und", "--no-bound")
     assert [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))] == stamps

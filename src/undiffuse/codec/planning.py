@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from undiffuse.bounds import Costs, costs, follow
+from undiffuse.bounds import Costs, Moments, costs, follow
 from undiffuse.codec.chain import DECODED, EXCESS, OCTAVE, Plan, evenly
 from undiffuse.codec.container import PROGRESSIVE, header_bytes
 from undiffuse.codec.method import Method
@@ -32,7 +32,7 @@ class Option:
     """A plan, what an example is expected to cost on it, and its standard error, in bits per dimension.
 
     `beside` are bits that a file takes beside its examples and its header. Of a chain that nobody has
-    weighed, `bits` is NaN.
+    weighed, `bits` is NaN; of one that no new examples have, the error.
     """
 
     plan: Plan
@@ -123,12 +123,12 @@ def trade(
         nats = follow(model, new, fitted=fitted, generator=keyed("und", "weigh"), cost=how.cost, tick=tick)
     options = []
     for found, rows in zip(fitted, nats, strict=True):
-        bits = torch.nan_to_num(rows / (dims(shape) * math.log(2)), NEVER, NEVER).clamp(max=NEVER)
-        for chain, each in zip(found.best(count), bits, strict=True):
+        bits = Moments()
+        bits.add(torch.nan_to_num(rows.T / (dims(shape) * math.log(2)), NEVER, NEVER).clamp(max=NEVER))
+        for chain, each in zip(found.best(count), bits.estimates(), strict=True):
             plan = Plan(len(grid), tuple(places[list(chain.places)].tolist()), _codes(found, chain.places))
             beside = how.beside(model, shape, plan, grid, _parts(found, chain.places))
-            se = float(each.std(correction=min(1, len(each) - 1))) / len(each) ** 0.5
-            options.append(Option(plan, float(each.mean()), se, beside))
+            options.append(Option(plan, each.mean, each.se, beside))
     held = 0 if new is None else len(new)
     return Trade(how.number, shape, levels, len(grid), held, tuple(options))
 

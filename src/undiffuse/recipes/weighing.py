@@ -24,13 +24,15 @@ def chain_bound(
 ) -> tuple[float, float]:
     """The bound of the chain that a file is coded on, with its standard error, in bits per dimension.
 
-    It is that of up to `EXAMPLES` of the examples, evenly spread.
+    It is that of up to `EXAMPLES` of the examples, evenly spread; of one there is no error, NaN.
     """
     grid = plan.grid(run.grid)
     model = codec.planned(codec.prepared(run.model, method), grid, plan)
     parts = bounds.blocks(model, _few(raw), grid=grid, encode=run.space.encode, tick=tick)
-    bits = torch.cat([part.total for _, part in parts]) / (dims(run.shape) * math.log(2))
-    return float(bits.mean()), float(bits.std(correction=min(1, len(bits) - 1))) / len(bits) ** 0.5
+    found, scale = bounds.Moments(), 1 / (dims(run.shape) * math.log(2))
+    for _, part in parts:
+        found.add(part.total * scale)
+    return float(found.mean), float(found.se)
 
 
 def bound_calls(run: Run, plan: codec.Plan, raw: Tensor) -> int:
