@@ -30,7 +30,7 @@ def opened(path, flags, mode=0o777, *, dir_fd=None):
         raise NotImplementedError("dir_fd unavailable on this platform")
     if os.path.isdir(path):
         raise PermissionError(13, "Permission denied", str(path))
-    if flags & 3 and not flags & os.O_BINARY and not str(path).endswith((".lock", ".tmp", ".jsonl")):
+    if flags & os.O_CREAT and not flags & os.O_BINARY and not str(path).endswith((".lock", ".tmp", ".jsonl")):
         raise AssertionError(f"{path}: written as text")  # the endings: by io.FileIO, which adds O_BINARY
     return real[0](path, flags & ~os.O_BINARY, mode)
 
