@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_example
 ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
 WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *ADAM]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    """A test that fails leaves no process behind: the others end with the one that is killed here."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+    STARTED.clear()
 
 
 def start(*words: object, torchrun: int = 0, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -30,7 +42,9 @@ def start(*words: object, torchrun: int = 0, env: dict[str, str] | None = None) 
     command = [sys.executable, *(launcher if torchrun else []), "-m", "undiffuse", *map(str, words)]
     pipe = subprocess.PIPE
     env = ENV | (env or {})
-    return subprocess.Popen(command, env=env, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+    made = subprocess.Popen(command, env=env, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+    STARTED.append(made)
+    return made
 
 
 def run(
@@ -306,11 +320,11 @@ def alive(pid: int) -> bool:
 
 def wait(folder: Path) -> None:
     """Until a few steps are done."""
-    for _ in range(1200):
+    for _ in range(2400):
         if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= 2:
             return
         time.sleep(0.05)
-    raise AssertionError("no step within a minute")
+    raise AssertionError("no step within two minutes")
 
 
 def workers(parent: int) -> list[int]:

@@ -6,15 +6,16 @@ import time
 
 from tools.faults import child
 from tools.faults.subject import WORDS, Bench, Check, digest
+from undiffuse.signals import LEAVE
 from undiffuse.training import checkpoint
 
 
 def signals(bench: Bench) -> Check:
-    """SIGTERM and SIGINT at random times: saved at that step, the same bits after going on."""
-    check = Check("signals", "signals: saved at that very step, exit 143 or 130, the same bits afterwards")
+    """SIGTERM, SIGINT, SIGHUP at random times: saved at that step, the same bits after going on."""
+    check = Check("signals", "signals: saved at that very step, exit 128 + number, the same bits afterwards")
     slowest = 0.0
     for i in range(bench.count(4, 200)):
-        number, run = (signal.SIGTERM, signal.SIGINT)[i % 2], bench.fresh()
+        number, run = LEAVE[i % len(LEAVE)], bench.fresh()
         started = child.start(bench.folder / "out", "train", *WORDS, "--out", run)
         while not (run / "metrics.jsonl").exists() and started.poll() is None:
             time.sleep(0.001)

@@ -29,7 +29,7 @@ from undiffuse.cli import (
     train,
 )
 from undiffuse.cli.console import explained, failed, follows
-from undiffuse.cli.launching import Ended, attend
+from undiffuse.cli.launching import attend
 from undiffuse.cli.processes import leave
 
 app = typer.Typer(
@@ -81,7 +81,7 @@ def main() -> None:
     try:
         app([a for a in arguments if a != "--debug"], prog_name="undiffuse")
     except SystemExit as leaving:  # typer makes one of Ctrl-C
-        if leaving.code == 130 and not isinstance(leaving, Ended):
+        if leaving.code == 130:
             failed("interrupted", 130)
         raise
     except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import NoReturn
 
 import typer
 
@@ -22,18 +21,17 @@ from undiffuse.signals import LEAVE, SAVE, deferred, unblock
 
 LAUNCHER = "UNDIFFUSE_LAUNCHER"  # number of the process that started this one
 LOOK = 0.1  # seconds between two looks at the others
-FAREWELL = 20.0  # seconds that the others have to notice that one has failed, and to say so
+FAREWELL = 3.0  # seconds that the others have to notice that one has failed; less than `cli.BEHIND`
 GRACE = 600.0  # seconds to save in after a signal
 ORPHANED = 60.0  # the same, once nobody waits for them
 TEMPFAIL = 75  # EX_TEMPFAIL of sysexits.h: the next start goes on
 
 
-class Ended(SystemExit):
-    """The processes have ended, and have said why."""
+def launch(count: int) -> int:
+    """Run this command in so many processes, which say what there is to say; returns the exit code.
 
-
-def launch(count: int) -> NoReturn:
-    """Run this command in so many processes. Raises Ended with the exit code of the first one that failed."""
+    It is that of the first one that failed.
+    """
     from torch import distributed
 
     os.environ.setdefault(THREADS, str(max(1, available() // count)))
@@ -42,7 +40,7 @@ def launch(count: int) -> NoReturn:
     group.listen()
     with deferred():
         group.start(count, store.port)
-    raise Ended(group.wait())
+    return group.wait()
 
 
 class _Group:

@@ -157,16 +157,15 @@ class Underway:
 
         Not if the run may have to go back to the checkpoint of this step, which says how the log goes on.
         """
-        leaving: Leaving = signals.leaving
-        run = self.run
+        alone: Leaving = signals.leaving
+        together: Leaving = partial(signals.leaving, together=True)
         if self.settings.on_spike == "rewind":
-            leaving = nullcontext
-        else:
-            run = replace(run, processes=self.processes.stoppable(partial(signals.leaving, together=True)))
+            alone = together = nullcontext
+        run = replace(self.run, processes=self.processes.stoppable(together))
         self.owed = noted(progress)
-        event = measured(run, self.state, self.splits, progress, leaving)
+        event = measured(run, self.state, self.splits, progress, alone)
         if due(progress.step, self.settings.figures_every) and self.processes.leads:
-            files = save_progress(self.run, self.state, self.splits.test, leaving)
+            files = save_progress(self.run, self.state, self.splits.test, alone)
             event = event.with_files(*files)
         self.owed = None
         return event
