@@ -139,8 +139,6 @@ class Underway:
             record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
         event, last = self._measured(progress, signals), step == settings.steps
         event = replace(event, notice=self.pace.add(progress.seconds))
-        if leads and event.notice:
-            record(self.run.folder, step, "uneven", text=event.notice)
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
         if drawn and leads:
