@@ -196,12 +196,14 @@ def test_what_is_half_written_is_left_alone_until_its_writer_is_gone(tmp_path: P
     writer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes)
     assert writer.stdin is not None
     assert writer.stdout is not None
-    writer.stdout.read(2)
+    writer.stdout.readline()
     (tmp_path / f".old.csv.{os.getpid()}-0123abcd.tmp").write_text("of a dead process with this one's number")
     (tmp_path / ".figure.png.01234567.tmp").symlink_to("nowhere")
-    files.sweep(tmp_path)
-    assert sorted(path.name.split(".")[1] for path in tmp_path.iterdir()) == ["a", "step-1"]
-    writer.kill()
-    writer.communicate()
+    try:
+        files.sweep(tmp_path)
+        assert sorted(path.name.split(".")[1] for path in tmp_path.iterdir()) == ["a", "step-1"]
+    finally:
+        writer.kill()
+        writer.communicate()
     files.sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
