@@ -142,6 +142,22 @@ def test_a_lock_that_is_removed_lets_nobody_in(run: Path):
     assert list(training) == [6]
 
 
+def test_what_killed_processes_left_goes_at_a_start(run: Path):
+    left = [
+        ".metrics.jsonl",
+        ".evaluation-test.json",
+        "samples/.step-00000002.png",
+        "figures/step-2/.plain.png",
+    ]
+    (run / "figures/step-2").mkdir()
+    for number, name in enumerate(left):
+        process = f"{os.getpid()}-" if number % 2 else ""  # by the number of a process that lives
+        (run / f"{name}.{process}0123abcd.tmp").write_text("half")
+    (run / ".notes.tmp").write_text("the user's")
+    Experiment.open(run)
+    assert [name for name in tree(run) if name.endswith(".tmp")] == [".notes.tmp"]
+
+
 FORGED: dict[str, Callable[[dict], object]] = {
     "no step": lambda state: state.pop("step"),
     "a step that is text": lambda state: state.update(step="4"),
