@@ -39,7 +39,7 @@ def test_bytes_are_on_the_disk_before_the_name_changes(
     order: list[str] = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle))[1])
-    monkeypatch.setattr(os, "replace", lambda a, b: (order.append("replace"), replace(a, b))[1])
+    monkeypatch.setattr(os, "replace", lambda *a, **how: (order.append("replace"), replace(*a, **how))[1])
     with atomic(tmp_path / "a.bin") as file:
         file.write(b"x" * 10)
     assert order == ["fsync", "replace", "fsync"]  # the bytes, the name, the folder's entry
@@ -71,7 +71,7 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
 def test_a_flush_that_fails_says_what_was_to_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ):
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file = tmp_path / "metrics.jsonl"

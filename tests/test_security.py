@@ -77,6 +77,44 @@ def test_no_pickle_no_eval_no_network_in_the_package():
     assert len(SOURCES) > 150
 
 
+OPENING = {"read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "rename", "touch"}
+OPENING |= {"open", "glob", "rglob", "iterdir", "symlink_to", "hardlink_to", "chmod"}
+OPEN_THEMSELVES = {  # files of the package or the user's, or an `open` of another kind
+    ("recipes/archive.py", "Path.read_bytes"),
+    ("recipes/exchange.py", "out.iterdir"),
+    ("recipes/experiment.py", "cls.open"),
+    ("recipes/holes.py", "Image.open"),
+    ("recipes/reading.py", "?.iterdir"),
+    ("recipes/reading.py", "?.read_bytes"),
+    ("recipes/replay.py", "Experiment.open"),
+    ("recipes/reproduce.py", "Experiment.open"),
+    ("recipes/weighing.py", "Image.open"),
+    ("plots/mp4.py", "path.open"),
+    ("trackers/tensorboard.py", "Image.open"),
+    ("training/lock.py", "here.open"),
+    ("training/scan.py", "here.rename"),
+}
+
+
+def _opened(path: Path) -> set[tuple[str, str]]:
+    """(file, what) of everything in it that would open or make a path by itself."""
+    name, found = path.relative_to(SOURCES[0].parent).as_posix(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in OPENING:
+            of = node.func.value.func if isinstance(node.func.value, ast.Call) else node.func.value
+            found.add((name, f"{of.id if isinstance(of, ast.Name) else '?'}.{node.func.attr}"))
+    return found
+
+
+def test_what_knows_runs_opens_their_files_through_one_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folders = ("recipes", "training", "trackers", "plots", "bounds", "codec", "samplers", "metrics")
+    paths = [p for p in SOURCES if p.relative_to(SOURCES[0].parent).parts[0] in folders]
+    assert set().union(*map(_opened, paths)) == OPEN_THEMSELVES
+    monkeypatch.setitem(globals(), "SOURCES", [tmp_path / "a.py"])
+    (tmp_path / "a.py").write_text("(folder / 'metrics.jsonl').read_text()\n")
+    assert _opened(tmp_path / "a.py") == {("a.py", "?.read_text")}
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -1,8 +1,9 @@
-"""Writing so that a reader, or a crash, never meets half a file.
+"""Writing so that a reader, or a crash, never meets half a file; and reading no more than is there.
 
 Bytes go to a temporary name in the same folder; once they are on the disk they take the name in one
 step, and the folder's entry is flushed too. If writing fails, what was there stays, and the error says how
-many bytes were needed and how many are free. Every call that can fail goes through this module's `os`.
+many bytes were needed and how many are free. Below the folder of a run nothing goes through a link
+(`undiffuse.enclosure`). What is half written is locked by its writer: so `sweep` knows it from leftovers.
 """
 
 import csv
@@ -10,12 +11,24 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from undiffuse.enclosure import Place, opened, parent, place
+
+try:
+    import fcntl
+
+    LOCKS = True
+except ImportError:  # Windows, which renames and removes no file that is open
+    LOCKS = False
+
+LEFTOVER = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}\.tmp|\.del-.+")
 
 
 class WriteError(OSError):
@@ -36,22 +49,23 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises WriteError if the disk is full or fails.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, raw = _temporary(path), None
+    path, raw = Path(path), None
     try:
-        raw = _Raw(temporary, "xb", opener=_opened)
-        with io.BufferedWriter(raw) as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - one place for every call that can fail
-        _flush(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, WriteError):
-            raise WriteError(path, raw.asked if raw else 0, error) from error
+        with parent(path, make=True) as here, _temporary(here, path.name) as (name, handle):
+            raw = _Raw(handle, "wb")
+            with io.BufferedWriter(raw) as file:
+                yield cast(BinaryIO, file)
+                file.flush()
+                os.fsync(file.fileno())
+                if LOCKS:  # while it is one that `sweep` leaves alone
+                    here.replace(name, path.name)
+            if not LOCKS:
+                here.replace(name, path.name)
+            here.sync()
+    except WriteError:
         raise
+    except OSError as error:
+        raise WriteError(path, raw.asked if raw else 0, error) from error
 
 
 @contextmanager
@@ -60,21 +74,18 @@ def folder(path: Path) -> Iterator[Path]:
 
     Raises WriteError if the disk is full or fails.
     """
-    temporary = _temporary(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.mkdir(temporary)  # noqa: PTH102
-        yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        _flush(temporary)
-        os.rename(temporary, path)  # noqa: PTH104
-        _flush(path.parent)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and not isinstance(error, WriteError):
-            raise WriteError(path, 0, error) from error
+        with parent(path, make=True) as here, _temporary_folder(here, path.name) as inside:
+            yield inside.path
+            for name in inside.names():
+                _flush(inside.path / name)
+            inside.sync()
+            here.rename(inside.path.name, path.name)
+            here.sync()
+    except WriteError:
         raise
+    except OSError as error:
+        raise WriteError(path, 0, error) from error
 
 
 def remove(path: Path) -> None:
@@ -82,27 +93,49 @@ def remove(path: Path) -> None:
 
     Raises WriteError if it cannot be renamed.
     """
-    doomed = path.with_name(f".del-{path.name}")
+    doomed = f".del-{path.name}"
     try:
-        os.rename(path, doomed)  # noqa: PTH104
-        _flush(path.parent)
+        with parent(path) as here:
+            here.rename(path.name, doomed)
+            here.sync()
+            here.remove(doomed)
     except OSError as error:
         raise WriteError(path, 0, error) from error
-    shutil.rmtree(doomed, ignore_errors=True)
 
 
-def sweep(path: Path) -> None:
-    """Remove what earlier processes left half written or half removed in this folder."""
-    for leftover in [*path.glob(".*.tmp"), *path.glob(".del-*")]:
-        if leftover.name.startswith(".del-") or _writer_is_gone(leftover):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+def sweep(path: Path, below: int = 0) -> None:
+    """Remove what earlier processes left half written or half removed in this folder, and so far below it.
+
+    What somebody is writing stays, whoever it is: it is locked.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), place(path) as here:
+        for name in here.names():
+            if LEFTOVER.fullmatch(name):
+                if name.startswith(".del-") or _is_left(here, name):
+                    here.remove(name)
+            elif below and here.is_folder(name):
+                sweep(path / name, below - 1)
+
+
+def seize(handle: int) -> bool:
+    """Lock an open file or folder until it is closed, or the process ends; False if another has.
+
+    Raises OSError where the file system cannot. Without `flock`, nothing keeps two apart.
+    """
+    try:
+        if LOCKS:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def append(path: Path, text: str) -> None:
     """Add text to a file; after a crash its last line may be cut off. Raises WriteError."""
     raw = None
     try:
-        with (raw := _Raw(path, "ab", opener=_opened)) as file:
+        handle = opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with (raw := _Raw(handle, "ab")) as file:
             file.write_all(text.encode())
     except OSError as error:
         raise WriteError(path, raw.asked if raw else 0, error) from error
@@ -128,12 +161,34 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[float]]
     write_text(path, text.getvalue())
 
 
+def discard(path: Path) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError), parent(path) as here:
+        here.remove(path.name)
+
+
 def sync(path: Path) -> None:
     """Flush a file or a folder to the disk. Raises WriteError."""
     try:
         _flush(path)
     except OSError as error:
         raise WriteError(path, path.stat().st_size, error) from error
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> "Iterator[io.BufferedReader[io.FileIO]]":
+    """A plain file to read. Raises OSError, ValueError for a pipe or a device, which are not waited for."""
+    with io.BufferedReader(io.FileIO(opened(Path(path), os.O_RDONLY), "rb")) as file:
+        yield file
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The bytes of a plain file. Raises OSError, ValueError for more than `most` or no plain file."""
+    with reading(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{path}: larger than {most:,} bytes, which is the most that is read")
+    return data
 
 
 def is_read_only(error: OSError) -> bool:
@@ -143,10 +198,11 @@ def is_read_only(error: OSError) -> bool:
 
 def _flush(path: Path) -> None:
     """Where folders cannot be opened (Windows), the system keeps their entries; files are opened to write."""
-    folders = hasattr(os, "O_DIRECTORY")
-    if not folders and path.is_dir():
+    if path.is_dir():
+        with place(path) as here:
+            here.sync()
         return
-    handle = os.open(path, os.O_RDONLY if folders else os.O_RDWR)
+    handle = opened(path, os.O_RDONLY if hasattr(os, "O_DIRECTORY") else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
@@ -170,31 +226,75 @@ class _Raw(io.FileIO):
             view = view[self.write(view) :]
 
 
-def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o666)
+@contextmanager
+def _temporary(here: Place, name: str) -> Iterator[tuple[str, int]]:
+    """A new file's name, which no listing takes for a finished file, and its locked handle.
+
+    It goes if what follows fails.
+    """
+    while True:
+        own = _own_name(name)
+        handle = here.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        if _keeps(handle):
+            break
+        os.close(handle)
+    try:
+        yield own, handle
+    except BaseException:
+        here.remove(own)
+        raise
 
 
-def _temporary(path: Path) -> Path:
-    """A name beside `path` that no listing takes for a finished file, with the writer's process in it."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+@contextmanager
+def _temporary_folder(here: Place, name: str) -> Iterator[Place]:
+    """The same for a folder."""
+    while True:
+        own = _own_name(name)
+        here.make(own)
+        inside = here.inner(own, make=False)
+        if inside.handle is None or _keeps(inside.handle):
+            break
+        inside.close()
+    try:
+        yield inside
+    except BaseException:
+        here.remove(own)
+        raise
+    finally:
+        inside.close()
 
 
-def _writer_is_gone(leftover: Path) -> bool:
-    pid = leftover.name.split(".")[-2].partition("-")[0]
-    if not pid.isdecimal() or int(pid) in (0, os.getpid()):
+def _own_name(name: str) -> str:
+    return f".{name}.{secrets.token_hex(4)}.tmp"
+
+
+def _keeps(handle: int) -> bool:
+    """Lock what was just made; whether no sweep was faster."""
+    try:
+        return seize(handle) and os.fstat(handle).st_nlink > 0
+    except OSError:
         return True
-    if os.name == "nt":  # where signal 0 is Ctrl-C
+
+
+def _is_left(here: Place, name: str) -> bool:
+    """Whether nobody writes it any longer."""
+    if here.is_link(name):
+        return True  # nobody writes that
+    try:
+        inside = here.inner(name, make=False) if here.is_folder(name) else None
+        handle = here.open(name, os.O_RDWR) if inside is None else inside.handle
+    except (OSError, ValueError):
         return False
     try:
-        os.kill(int(pid), 0)  # asks only
-    except ProcessLookupError:
+        return handle is None or seize(handle)
+    except OSError:  # a file system that locks nothing
         return True
-    except OSError:
-        return False
-    return False
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _free(path: Path) -> int:
     """Bytes that are free where the path would be."""
-    parent = next((p for p in path.absolute().parents if p.is_dir()), Path("/"))
-    return shutil.disk_usage(parent).free
+    above = next((p for p in path.absolute().parents if p.is_dir()), Path("/"))
+    return shutil.disk_usage(above).free

@@ -1,5 +1,6 @@
 """Running out of memory, as Python and PyTorch say it."""
 
+import os
 import re
 
 ASKED = re.compile(r"allocate ([\d.]+ ?\w*)")
@@ -16,3 +17,11 @@ def asked(error: BaseException) -> str:
     """How much could not be had, such as `2.00 GiB`; empty if the error does not say."""
     found = ASKED.search(str(error))
     return found[1] if found else ""
+
+
+def physical() -> int | None:
+    """Bytes of memory that this machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

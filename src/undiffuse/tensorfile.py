@@ -11,21 +11,20 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedReader, FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from undiffuse.files import WriteError
+from undiffuse.enclosure import opened
+from undiffuse.files import WriteError, reading
 
 HEADER = 2**20  # bytes
 TENSORS = 4096
 ELEMENTS = 2**31  # of all tensors together
-BINARY = getattr(os, "O_BINARY", 0)  # Windows would write other ends of lines
 CODES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -38,7 +37,8 @@ CODES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-SIZES = {code: dtype.itemsize for dtype, code in CODES.items()}
+DTYPES = {code: dtype for dtype, code in CODES.items()}
+SIZES = {code: dtype.itemsize for code, dtype in DTYPES.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -53,7 +53,7 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # aligned
     head, size, digest = *_header({name: tensors[name] for name in names}), hashlib.sha256()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
+        handle = opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with ThreadPoolExecutor(1) as beside:
                 for data in chain((memoryview(head),), (_bytes(tensors[name]) for name in names)):
@@ -68,28 +68,39 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """All tensors of a file. Raises ValueError naming the file and what is wrong."""
-    check(path)
-    try:
-        return load_file(path, device=str(device))
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+    """All tensors of a file, which is opened once. Raises ValueError naming the file and what is wrong."""
+    with reading(path) as file:
+        return {name: _tensor(path, file, entry).to(device) for name, entry in _checked(path, file)}
 
 
 def check(path: Path) -> None:
     """Raise ValueError unless the header is within the limits and accounts for every byte of the file."""
-    with path.open("rb") as file:
-        total, length = path.stat().st_size, int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(HEADER, total - 8):
-            raise _damaged(path, f"a header of {length:,} bytes, they have 2 to {HEADER:,}")
-        text = file.read(length)
-    entries = _entries(path, text)
+    with reading(path) as file:
+        _checked(path, file)
+
+
+def _checked(path: Path, file: "BufferedReader[FileIO]") -> list[tuple[str, Any]]:
+    """The header's entries in the order of their bytes, which come next in the file."""
+    total, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(HEADER, total - 8):
+        raise _damaged(path, f"a header of {length:,} bytes, they have 2 to {HEADER:,}")
+    entries = _entries(path, file.read(length))
     if len(entries) > TENSORS:
         raise _damaged(path, f"{len(entries):,} tensors, at most {TENSORS:,} are read")
-    spans = sorted(_span(path, name, entry) for name, entry in entries.items())
-    ends = [0, *(end for _, end in spans)]
-    if [begin for begin, _ in spans] != ends[:-1] or ends[-1] != total - 8 - length:
+    spans = {name: _span(path, name, entry) for name, entry in entries.items()}
+    names = sorted(entries, key=lambda name: spans[name])
+    ends = [0, *(spans[name][1] for name in names)]
+    if [spans[name][0] for name in names] != ends[:-1] or ends[-1] != total - 8 - length:
         raise _damaged(path, "its tensors do not fill it without holes or overlap")
+    return [(name, entries[name]) for name in names]
+
+
+def _tensor(path: Path, file: "BufferedReader[FileIO]", entry: Any) -> Tensor:
+    """The next tensor of the file."""
+    tensor = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]])
+    if file.readinto(_bytes(tensor)) != tensor.nbytes:
+        raise _damaged(path, "it has become shorter")
+    return tensor
 
 
 def _header(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:

@@ -100,7 +100,7 @@ def test_an_interrupted_start_is_no_obstacle(tmp_path: Path):
     shutil.rmtree(run)
     run.mkdir()
     (run / "recipe.yaml").write_bytes(recipe)
-    (run / ".run.json.999999999-ab.tmp").write_bytes(b"{")
+    (run / ".run.json.999999999-0123abcd.tmp").write_bytes(b"{")
     (run / ".lock").write_text("")
     train(run)
     assert not any(".tmp" in name for name in tree(run))

@@ -1,7 +1,9 @@
 """One writer a run, whatever becomes of it."""
 
+import errno
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from undiffuse.training import BusyError, Lock
+from undiffuse.enclosure import LinkError, MovedError
+from undiffuse.files import append
+from undiffuse.training import BusyError, Lock, lock
 
 HOLD = "import sys, time; from pathlib import Path; from undiffuse.training.lock import Lock; "
 HOLD += "held = Lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
@@ -45,6 +49,50 @@ def test_it_ends_with_the_process_and_its_children_do_not_keep_it(tmp_path: Path
     os.waitpid(child, 0)
     for handle in (ready, say):
         os.close(handle)
+
+
+def test_a_lock_that_was_removed_lets_nobody_in(tmp_path: Path):
+    held = Lock(tmp_path)
+    held.path.unlink()
+    with pytest.raises(BusyError, match="in use by another process"):
+        Lock(tmp_path)
+    held.release()
+    again = Lock(tmp_path)
+    assert str(os.getpid()) in again.path.read_text()
+
+
+def test_where_no_folder_can_be_locked_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = lock.seize
+
+    def files_alone(handle: int) -> bool:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        return real(handle)
+
+    monkeypatch.setattr(lock, "seize", files_alone)
+    held = Lock(tmp_path)
+    with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+        Lock(tmp_path)
+    append(tmp_path / "log", "line")
+    held.path.unlink()
+    with pytest.raises(MovedError, match="no longer the folder that this process has locked"):
+        append(tmp_path / "log", "line")
+    assert (tmp_path / "log").read_text() == "line"
+
+
+def test_what_is_locked_is_a_plain_file_of_its_own(tmp_path: Path):
+    theirs, folder = tmp_path / "theirs", tmp_path / "run"
+    theirs.write_text("not to be cut off")
+    folder.mkdir()
+    for link in (Path.symlink_to, Path.hardlink_to):
+        link(folder / ".lock", theirs)
+        with pytest.raises(LinkError, match=r"\.lock: (a link|has another name)"):
+            Lock(folder)
+        (folder / ".lock").unlink()
+    os.mkfifo(folder / ".lock")
+    with pytest.raises(ValueError, match=r"\.lock: no plain file"):
+        Lock(folder)
+    assert theirs.read_text() == "not to be cut off"
 
 
 def test_one_that_has_not_written_its_name_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

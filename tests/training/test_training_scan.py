@@ -1,10 +1,12 @@
 """What a start does with what it finds."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from undiffuse.files import folder
 from undiffuse.training import checkpoint, recover
 from undiffuse.training.checkpoint import Checkpoint
 
@@ -51,13 +53,14 @@ def test_another_version_is_not_set_aside(tmp_path: Path, monkeypatch: pytest.Mo
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000005"]
 
 
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path):
-    dead, alive = tmp_path / ".step-00000007.999999999-ab.tmp", tmp_path / ".step-00000007.1-ab.tmp"
-    for path in (dead, alive, tmp_path / ".del-step-00000001"):
+def test_leftovers_go_and_what_is_being_written_stays(tmp_path: Path):
+    for name in (".step-7.0123abcd.tmp", f".step-7.{os.getpid()}-0123abcd.tmp", ".del-step-00000001"):
+        path = tmp_path / name
         path.mkdir()
         (path / "weights.safetensors").write_bytes(b"")
-    assert recover(tmp_path) == (None, [])
-    assert list(tmp_path.iterdir()) == [alive]
+    with folder(tmp_path / "step-00000008") as alive:
+        assert recover(tmp_path) == (None, [])
+        assert list(tmp_path.iterdir()) == [alive]
 
 
 def test_what_is_not_finite_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

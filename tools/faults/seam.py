@@ -1,11 +1,15 @@
-"""Between the library and the disk: the `os` of `undiffuse.files` and `undiffuse.tensorfile`, counted."""
+"""Between the library and the disk: the `os` of the modules that write, counted.
+
+Opening what is only read is not counted. Names from an open folder are told to `act` as whole paths.
+"""
 
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from undiffuse import files, tensorfile
+from undiffuse import enclosure, files, tensorfile
 
 WATCHED = ("open", "write", "fsync", "replace", "rename", "mkdir")
 Act = Callable[[int, str, tuple[Any, ...]], None]
@@ -22,17 +26,28 @@ class Seam:
         if name not in WATCHED:
             return real
 
-        def call(*arguments: Any) -> Any:
-            self.calls += 1
-            self.act(self.calls, name, arguments)
-            return real(*arguments)
+        def call(*arguments: Any, **how: Any) -> Any:
+            if name != "open" or arguments[1] & (os.O_WRONLY | os.O_RDWR):
+                self.calls += 1
+                self.act(self.calls, name, _whole(arguments, how))
+            return real(*arguments, **how)
 
         return call
 
     def install(self) -> "Seam":
         """Put it in place, in this process."""
-        files.os = tensorfile.os = self  # type: ignore[assignment]
+        enclosure.os = files.os = tensorfile.os = self  # type: ignore[assignment]
         return self
+
+
+def _whole(arguments: tuple[Any, ...], how: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments, names from an open folder as paths."""
+    handles = how.get("dir_fd", how.get("src_dir_fd")), how.get("dst_dir_fd")
+    paths = [
+        str(Path(f"/proc/self/fd/{handle}").readlink() / each) if handle is not None else each
+        for each, handle in zip(arguments, handles, strict=False)
+    ]
+    return (*paths, *arguments[len(paths) :])
 
 
 def killing(number: int, half: bool) -> Act:

@@ -10,7 +10,7 @@ from unittest import mock
 from tools.faults import damage, disks, kills, numbers, stops, work
 from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
-from undiffuse import files, tensorfile
+from undiffuse import enclosure, files, tensorfile
 from undiffuse.recipes import experiment, jobs, log, underway
 from undiffuse.signals import Signals
 from undiffuse.trackers import Tracker
@@ -120,7 +120,7 @@ TRIES = 5  # draws of the quick tier, which looks at a few calls or times of man
 SAVE = checkpoint.save
 TWINS: dict[str, tuple[Run, Bug]] = {
     "no fsync at all": (kills.flushes, _no_fsync),
-    "the folder's entry is not flushed": (kills.flushes, _put(files, "_flush", _nothing)),
+    "the folder's entry is not flushed": (kills.flushes, _put(enclosure.Place, "sync", _nothing)),
     "a checkpoint is filled under its own name": (kills.points, _put(checkpoint, "folder", _in_place)),
     "old checkpoints go before the new one comes": (
         disks.failures,

@@ -21,7 +21,16 @@ MEMORY = (
 )
 DEVICES = "auto, cpu, cuda or cuda:N"
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
-Seed = Annotated[int, typer.Option("--seed", help="Keys every random draw.")]
+
+
+def _seed(value: int) -> int:
+    """The value, if a generator takes it."""
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"--seed {value}: a whole number within 64 bits")
+    return value
+
+
+Seed = Annotated[int, typer.Option("--seed", callback=_seed, help="Keys every random draw.")]
 Stop = Annotated[
     float | None,
     typer.Option(

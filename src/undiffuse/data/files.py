@@ -29,10 +29,13 @@ def existing(path: str | Path, what: str) -> Path:
 
     Raises:
         FileNotFoundError: otherwise, saying what was expected.
+        ValueError: for a pipe or a device, which would have to be waited for.
     """
     path = plain_path(path)
     if not path.exists():
         raise FileNotFoundError(f"nothing at {path}; set data.path to {what}")
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: a pipe or a device; set data.path to {what}")
     return path
 
 

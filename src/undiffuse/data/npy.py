@@ -7,6 +7,7 @@ account for the bytes of the file exactly, before an array is made.
 
 import math
 import mmap
+import os
 import re
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.data.files import check_expansion, existing, read_exactly
+from undiffuse.files import reading
 
 MAGIC = b"\x93NUMPY"
 HEADER_LIMIT = 10_000
@@ -52,10 +54,9 @@ def read_npy(path: str | Path, scattered: bool = False) -> NDArray[Any]:
         ValueError: if it is not a plain array of numbers, or not exactly as long as it says.
     """
     path = existing(path, WHAT)
-    with path.open("rb") as stream:
-        dtype, shape, fortran = _header(stream, path.stat().st_size, str(path))
-        offset = stream.tell()
-    array = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    with reading(path) as stream:
+        dtype, shape, fortran = _header(stream, os.fstat(stream.fileno()).st_size, str(path))
+        array = np.memmap(stream, dtype, "r", stream.tell(), shape, "F" if fortran else "C")
     if scattered and hasattr(mmap, "MADV_RANDOM"):
         cast(mmap.mmap, array.base).madvise(mmap.MADV_RANDOM)
     return array

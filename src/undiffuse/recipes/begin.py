@@ -12,13 +12,15 @@ import yaml
 
 from undiffuse import __version__
 from undiffuse.data import Space, Splits
-from undiffuse.files import sweep, write_json, write_text
+from undiffuse.enclosure import enclose, names
+from undiffuse.files import read_bytes, sweep, write_json, write_text
+from undiffuse.jsonfile import check
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.recipes.datafiles import LIST, files_of, save_files
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
-from undiffuse.recipes.reading import read
+from undiffuse.recipes.reading import LARGEST, read
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
@@ -27,6 +29,21 @@ from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
 HALF = re.compile(r"\.(recipe\.yaml|data\.json|run\.json)\.[0-9a-f-]+\.tmp")  # half written by a start
+LIKE = {  # what a state.json must hold
+    "times": {},
+    "pending": [0.0],
+    "losses": [0.0],
+    "scaling": {"scale": 1.0, "clean": 1, "overflows": 1},
+    **dict.fromkeys(("skips", "rewinds", "detour"), 1),
+}
+OWED = {  # and may hold, of a step that is still to be measured
+    "step": 1,
+    **dict.fromkeys(("loss", "grad_norm", "loss_scale"), (0.0, None)),
+    "lr": 0.0,
+    "seconds": 0.0,
+    "taken": True,
+    "overflows": 1,
+}
 FREE = (  # keys that do not change what is learned, up to rounding: a run may go on with others
     *("about", "data.path", "data.memory", "data.workers", "data.skip_bad", "sampler", "evaluate_terms"),
     *("train.steps", "train.accumulate", "train.halve_on_oom", "train.keep", "train.checkpoint_every"),
@@ -39,7 +56,15 @@ FREE = (  # keys that do not change what is learned, up to rounding: a run may g
 
 def begun(folder: Path) -> bool:
     """Whether there is a run; run.json is the last of what a new one writes."""
-    return (folder / "run.json").is_file()
+    enclose(folder)
+    return "run.json" in names(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left half written beside the checkpoints: logs, figures, evaluations."""
+    sweep(folder)
+    for part in ("samples", "figures"):
+        sweep(folder / part, below=1)
 
 
 def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
@@ -58,7 +83,6 @@ def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
     facts = facts_of(splits, space, files)
     lock = Lock(folder)
     if not begun(folder):  # another process may have been here since
-        sweep(folder)
         write_text(folder / "recipe.yaml", _text(plan))
         save_files(folder, files)
         write_json(folder / "run.json", facts)
@@ -133,10 +157,17 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
 
     Raises ValueError for one of another model.
     """
+    try:
+        check(saved.state, LIKE)
+        if saved.state.get("owed") is not None:
+            check(saved.state["owed"], OWED)
+    except ValueError as error:
+        raise ValueError(f"state.json of step {saved.step:,}: damaged, {error}") from error
     shapes = {name: p.shape for name, p in state.model.named_parameters()}
-    other = shapes.items() ^ {name: w.shape for name, w in saved.weights.items()}.items()
-    if other:
-        raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
+    for group in (saved.weights, saved.average):
+        other = shapes.items() ^ {name: w.shape for name, w in group.items()}.items()
+        if other:
+            raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
             parameter.copy_(placed(saved.weights[name], parameter))
@@ -164,8 +195,8 @@ def _check_unused(folder: Path, plan: Plan) -> None:
     used = FileExistsError(f"{folder}: not an empty folder; choose another, or resume it")
     if folder.exists() and not folder.is_dir():
         raise used
-    for file in folder.iterdir() if folder.exists() else ():
-        if not _own(file, plan):
+    for name in names(folder):
+        if not _own(folder / name, plan):
             if begun(folder):  # by another process, a moment ago: the lock will tell
                 return
             raise used
@@ -176,10 +207,18 @@ def _own(file: Path, plan: Plan) -> bool:
     if file.name == LIST:  # written after the recipe
         file = file.with_name("recipe.yaml")
     if file.name == "recipe.yaml":
-        return file.is_file() and file.read_text(errors="replace") == _text(plan)
+        return _read(file) == _text(plan).encode()
     if file.name == ".lock":
-        return file.is_file() and re.match(r'{"pid": |$', file.read_text(errors="replace")) is not None
+        return re.match(rb'{"pid": |$', _read(file) or b"") is not None
     return HALF.fullmatch(file.name) is not None and file.is_file()
+
+
+def _read(file: Path) -> bytes | None:
+    """The file's bytes, if there is one."""
+    try:
+        return read_bytes(file, LARGEST)
+    except FileNotFoundError:
+        return None
 
 
 def _check(plan: Plan, splits: Splits, space: Space, processes: int) -> None:

@@ -4,17 +4,19 @@ run/  data.json     name, size and sample hash of every file
       skipped.txt   pictures that could not be read, one a line, with data.skip_bad
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from undiffuse.data import Fingerprint, Source, Splits, changes, fingerprint_of, summary
-from undiffuse.files import write_json, write_text
+from undiffuse.enclosure import LinkError
+from undiffuse.files import read_bytes, write_json, write_text
+from undiffuse.jsonfile import read_json
 from undiffuse.recipes.facts import content
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 
 LIST = "data.json"
+LARGEST = 2**28  # bytes of a list of files
 
 
 def files_of(source: Source) -> Fingerprint:
@@ -66,7 +68,10 @@ def accept(folder: Path, facts: Mapping[str, Any], files: Fingerprint) -> None:
 def save_skipped(folder: Path, skipped: Mapping[str, str]) -> int:
     """skipped.txt: what it had, and what was skipped since; returns how many were."""
     path = folder / "skipped.txt"
-    before = path.read_text().splitlines() if path.is_file() else []
+    try:
+        before = read_bytes(path, LARGEST).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        before = []
     write_text(path, "".join(f"{line}\n" for line in sorted({*before, *skipped.values()})))
     return len(skipped)
 
@@ -74,10 +79,12 @@ def save_skipped(folder: Path, skipped: Mapping[str, str]) -> int:
 def _listed(folder: Path) -> Fingerprint:
     """What data.json lists; nothing if it cannot be read."""
     try:
-        found = json.loads((folder / LIST).read_text())
+        found = read_json(folder / LIST, {}, LARGEST)
+    except LinkError:
+        raise
     except (OSError, ValueError):
         return {}
-    return {str(name): str(entry) for name, entry in found.items()} if isinstance(found, dict) else {}
+    return {str(name): str(entry) for name, entry in found.items()}
 
 
 def _check_kind(folder: Path, facts: Mapping[str, Any], splits: Splits, named: str) -> None:

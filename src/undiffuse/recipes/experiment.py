@@ -12,6 +12,7 @@ import torch
 
 from undiffuse import __version__
 from undiffuse.data import Fingerprint, Splits
+from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
 from undiffuse.recipes.begin import (
@@ -24,6 +25,7 @@ from undiffuse.recipes.begin import (
     other_version,
     put_back,
     recipe_hash,
+    tidy,
 )
 from undiffuse.recipes.datafiles import accept, load_same
 from undiffuse.recipes.facts import content, read_facts
@@ -92,6 +94,7 @@ class Experiment(Underway):
 
         def start() -> None:
             locks.extend([] if locks else [Lock(folder)])
+            tidy(folder)
 
         try:
             processes.lead(start)
@@ -104,9 +107,10 @@ class Experiment(Underway):
             warnings += other_version(saved, facts)
             keys: list[str] = []
             if saved is not None:
-                check_origin(folder, plan, saved)
-                keys, bent = changes_since(saved, plan)
-                warnings += bent + same_rounding(saved, device, exact, processes.size)
+                with intact(checkpoint.path_of(root, saved.step)):
+                    check_origin(folder, plan, saved)
+                    keys, bent = changes_since(saved, plan)
+                    warnings += bent + same_rounding(saved, device, exact, processes.size)
             experiment = cls._built(folder, plan, facts, splits, device, saved, processes, exact)
         except BaseException:
             for held in locks:
@@ -164,6 +168,7 @@ class Experiment(Underway):
             "version": __version__,
         }
         if saved is not None:
-            put_back(state, saved, made.objective)
+            with intact(checkpoint.path_of(folder / "checkpoints", saved.step) / "state.json"):
+                put_back(state, saved, made.objective)
             made.pending, made.owed = saved.state["pending"], saved.state.get("owed")
         return made

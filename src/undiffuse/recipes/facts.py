@@ -9,12 +9,23 @@ import torch
 from torch import Tensor
 
 from undiffuse import __version__
-from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of
+from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of, space_from
+from undiffuse.enclosure import enclose
+from undiffuse.jsonfile import check, read_json
 from undiffuse.tensors import dims
 
 FORMAT = 1
 HASHED = 2**26  # bytes of data that are hashed: all of smaller sets, examples at even distances of larger
 LOOKED = 1024  # of those examples, at most: each may be a picture to decode
+LIKE = {  # what run.json must hold
+    "shape": [1],
+    "levels": (1, None),
+    "classes": 1,
+    "examples": {"train": 1, "test": 1},
+    "space": {"kind": ""},
+    "shades": [0.0],
+    "files": "",
+}
 
 
 def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> dict[str, Any]:
@@ -44,25 +55,21 @@ def content(splits: Splits, files: Fingerprint) -> dict[str, str]:
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """run.json: what the data were. Raises FileNotFoundError or ValueError."""
+    enclose(folder)
     path = folder / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)")
     try:
-        facts = json.loads(path.read_text())
-        good = facts["format"] == FORMAT and all(type(n) is int and n > 0 for n in facts["shape"])
-        _ = (
-            facts["levels"],
-            int(facts["classes"]),
-            facts["space"]["kind"],
-            facts["examples"]["train"],
-            facts["examples"]["test"],
-            str(facts["files"]),
-        )
-        _ = [float(end) for end in facts["shades"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not readable as a run of this version") from error
-    if not good:
+        facts = read_json(path, {"format": 1})
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)") from error
+    if facts["format"] != FORMAT:
         raise ValueError(f"{path}: format {facts['format']!r}, this version reads {FORMAT}")
+    try:
+        check(facts, LIKE)
+        if not facts["shape"] or min(facts["shape"]) < 1 or len(facts["shades"]) != 2:
+            raise ValueError("'shape' or 'shades' has not the numbers it should have")
+        space_from(facts["space"])
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged, {error}") from error
     assert isinstance(facts, dict)
     return facts
 

@@ -8,7 +8,6 @@ draws and writes shards of its own.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,9 @@ from torch import Tensor
 from undiffuse import tensorfile
 from undiffuse.bounds import Partial
 from undiffuse.data import read_npy
-from undiffuse.files import atomic, is_read_only, sweep, write_json
+from undiffuse.enclosure import LinkError
+from undiffuse.files import atomic, discard, is_read_only, reading, sweep, write_json
+from undiffuse.jsonfile import read_json
 from undiffuse.processes import ALONE
 from undiffuse.random import digest
 from undiffuse.recipes.output import save_npy
@@ -32,7 +33,9 @@ from undiffuse.recipes.run import Run
 SHARD = 1024  # samples
 LARGE = 4 * SHARD  # more than these are drawn in shards
 MANIFEST = "MANIFEST.json"
+LARGEST = 2**26  # bytes of it: a hundred a shard
 PAUSE = 10.0  # seconds between two writings of a partial result
+PARTIAL = {"count", *(f"{name}.{each}" for name in ("scalars", "steps") for each in ("mean", "squares"))}
 Tick = Callable[[], object]
 
 
@@ -65,7 +68,6 @@ def _missing(
     folder: Path, job: dict[str, Any], paths: list[Path], counts: list[int], shape: tuple[int, ...]
 ) -> list[int]:
     """Which shards are to be drawn, once the folder is known to be this job's."""
-    folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     _check_same(folder, job)
     known = _hashes(folder)
@@ -97,11 +99,11 @@ def resumed(run: Run, *key: str | int) -> Iterator[dict[str, Any]]:
                 _store(path, partial)
             last = time.monotonic()
 
-    stored = run.processes.lead(lambda: _stored(path))
+    stored = run.processes.lead(lambda: _found(run.folder, path))
     yield {"partial": None if stored is None else _partial(stored), "kept": kept}
     if run.processes.leads:
         with _allowed():
-            path.unlink(missing_ok=True)
+            discard(path)
 
 
 @contextmanager
@@ -112,6 +114,12 @@ def _allowed() -> Iterator[None]:
     except OSError as error:
         if not is_read_only(error):
             raise
+
+
+def _found(folder: Path, path: Path) -> dict[str, Any] | None:
+    """What is stored; leftovers of evaluations that were killed go."""
+    sweep(folder)
+    return _stored(path)
 
 
 def _store(path: Path, partial: Partial) -> None:
@@ -127,8 +135,10 @@ def _stored(path: Path) -> dict[str, Any] | None:
     """The numbers in the file; None if there is none, or it is damaged."""
     try:
         tensors = tensorfile.read(path)
-        whole = torch.equal(tensors.pop("sum"), _checksum(tensors))
+        whole = torch.equal(tensors.pop("sum"), _checksum(tensors)) and set(tensors) == PARTIAL
         return {name: t.tolist() for name, t in tensors.items()} if whole else None
+    except LinkError:
+        raise
     except (OSError, ValueError, KeyError):
         return None
 
@@ -160,24 +170,29 @@ def _check_same(folder: Path, job: dict[str, Any]) -> None:
     """Write job.json, or raise ValueError if it names another job."""
     file = folder / "job.json"
     try:
-        found = json.loads(file.read_text()) if file.exists() else job
+        found = read_json(file, {})
+    except FileNotFoundError:
+        write_json(file, job)
+        return
+    except LinkError:
+        raise
     except ValueError as error:
-        raise ValueError(f"{file}: damaged; remove the folder to draw its samples again") from error
+        raise ValueError(f"{error}; remove the folder to draw its samples again") from error
     if found != job:
         raise ValueError(
             f"{folder}: holds samples of other weights (step {found.get('step')}, now {job['step']}); "
             f"remove the "
             "folder to draw them again"
         )
-    if not file.exists():
-        write_json(file, job)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     """The shards' hashes, if the job was once complete."""
     try:
-        return dict(json.loads((folder / MANIFEST).read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(read_json(folder / MANIFEST, {"sha256": {}}, LARGEST)["sha256"])
+    except LinkError:
+        raise
+    except (OSError, ValueError):
         return {}
 
 
@@ -185,10 +200,12 @@ def _whole(path: Path, shape: tuple[int, ...], sha256: str | None) -> bool:
     """Whether the shard is there, of this shape, and as it was written."""
     try:
         return read_npy(path).shape == shape and sha256 in (None, _sha256(path))
+    except LinkError:
+        raise
     except (OSError, ValueError):
         return False
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

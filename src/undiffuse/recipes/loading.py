@@ -22,7 +22,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str |
 
     Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
     """
-    folder = Path(folder)
+    folder = Path(folder)  # which `read_facts` encloses
     facts = read_facts(folder)
     plan = Plan(read(str(folder / "recipe.yaml")))
     shape, levels = tuple(facts["shape"]), facts["levels"]

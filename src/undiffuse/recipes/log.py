@@ -7,10 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from undiffuse.enclosure import enclose, names
 from undiffuse.files import append, sync, write_text
+from undiffuse.jsonfile import check as check_value
+from undiffuse.jsonfile import read_lines
 from undiffuse.recipes.evaluation import Evaluation
 from undiffuse.trackers import Tracker
 from undiffuse.training import Progress
+
+LARGEST = 2**30  # bytes of metrics.jsonl, some millions of rows
+LIKE = {"step": 1, "loss": 0.0, "grad_norm": (0.0, None), "lr": 0.0, "seconds": 0.0}  # a row
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,14 @@ class Log:
     def back_to(self, step: int, pending: list[float]) -> None:
         """As it was after this step: later rows belong to a lost future."""
         self.losses = list(pending)
-        if self.writes and self.path.exists():
+        if self.writes and self._begun:
             rows = [row for row in read_metrics(self.path.parent) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             write_text(self.path, text)
+
+    @property
+    def _begun(self) -> bool:
+        return self.path.name in names(self.path.parent)
 
     def add(self, event: Event, due: bool) -> None:
         """Count a step in; write a row if one is due or the model was evaluated."""
@@ -84,7 +94,7 @@ class Log:
 
     def sync(self) -> None:
         """Flush the rows to the disk, so that no checkpoint is ahead of them."""
-        if self.path.exists():
+        if self._begun:
             sync(self.path)
 
     def show(self, event: Event) -> None:
@@ -111,8 +121,10 @@ def record(folder: Path, step: int, event: str, **facts: Any) -> None:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line that was cut off by a crash is left out."""
-    text = (folder / "metrics.jsonl").read_text()
-    try:
-        return [json.loads(line) for line in text.split("\n")[:-1]]
-    except ValueError as error:
-        raise ValueError(f"{folder / 'metrics.jsonl'}: damaged, a line is no JSON: {error}") from error
+    enclose(folder)
+    path = folder / "metrics.jsonl"
+    rows = read_lines(path, LIKE, LARGEST)
+    for number, row in enumerate(rows, 1):
+        for name, value in row.items():
+            check_value(value, (0.0, None), f"{path}: line {number}: damaged, {name!r}")
+    return rows

@@ -60,9 +60,7 @@ def _sample(run: Run, state: State, leaving: Leaving) -> list[Path]:
         raw = run.sample(SHOWN, seed=run.recipe["seed"], steps=steps)
     if not run.processes.leads:
         return []
-    folder = run.folder / "samples"
-    folder.mkdir(exist_ok=True)
-    stem = folder / f"step-{state.step:08d}"
+    stem = run.folder / "samples" / f"step-{state.step:08d}"
     return [save_picture(run, raw, stem) or save_npy(raw, stem.with_suffix(".npy"))]
 
 

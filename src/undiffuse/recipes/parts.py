@@ -6,6 +6,7 @@ file can name code: only what stands in `GROUPS` can be built.
 """
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -144,10 +145,23 @@ def _parse_value(hints: list[Any], node: Any, path: str) -> Any:
         raise RecipeError(f"{path}={node!r}: expected {names}")
     try:
         union: Any = typing.Union[tuple(hints)]  # noqa: UP007
-        return TypeAdapter(union).validate_python(node)
+        value = TypeAdapter(union).validate_python(node)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise RecipeError(f"{path}={node!r}: expected {names} ({reason})") from error
+    _check_numbers(value, path)
+    return value
+
+
+def _check_numbers(value: Any, path: str) -> None:
+    """Raise RecipeError for a number that no checkpoint's JSON holds."""
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            _check_numbers(each, path)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise RecipeError(f"{path}: a whole number of {value.bit_length()} bits; they have at most 63")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"{path}={value}: give a finite number")
 
 
 def _mapping(node: Any, path: str, example: str) -> Mapping[str, Any]:

@@ -15,12 +15,13 @@ from typing import Any
 from undiffuse import codec
 from undiffuse.data import Examples
 from undiffuse.files import WriteError, write_text
+from undiffuse.jsonfile import read_json
 from undiffuse.random import digest
 from undiffuse.recipes.jobs import weights_of
 from undiffuse.recipes.recipe import load_data
 from undiffuse.recipes.run import Run
 
-FORMAT, LARGEST = 1, 2**22  # of the file, and its bytes
+FORMAT = 1  # of the file
 LOSSLESS, LOSSY = ("lossless", "universal"), ("channel", "universal")  # of which the smaller is chosen
 
 Tick = Callable[[], object]
@@ -133,13 +134,10 @@ def _store(run: Run, method: str, steps: int | None, trade: codec.Trade) -> None
 
 def _stored(run: Run, method: str, steps: int | None) -> codec.Trade | None:
     """The plan in the folder; None if there is none of these weights, or it is damaged."""
-    path = _path(run, method)
     try:
-        if path.is_symlink() or path.stat().st_size > LARGEST:
-            return None
-        facts = json.loads(path.read_text())
+        facts = read_json(_path(run, method), {"key": ""})
         return _read(facts, run) if facts["key"] == _key(run, method, steps) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError):
         return None
 
 

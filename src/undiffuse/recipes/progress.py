@@ -42,7 +42,6 @@ def save_progress(run: Run, state: State, raw: Examples, leaving: Leaving) -> li
     goes on after that was left draws them again, but has no gradients.
     """
     folder = run.folder / "figures" / f"step-{state.step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
     files = _save_weights(run, state.step, folder)
     run.model.eval()
     with state.ema.applied(), leaving():

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from undiffuse.files import read_bytes
+from undiffuse.jsonfile import deeper
 from undiffuse.recipes.parts import RecipeError, nearest
 
 LARGEST = 64 * 1024
@@ -29,14 +31,18 @@ def shipped() -> list[str]:
 
 def read(name: str) -> dict[str, Any]:
     """The recipe of this shipped name, or in this YAML file."""
-    path = Path(name)
     if name in shipped():
         return _read_text(resources.files("undiffuse.recipes").joinpath(f"{name}.yaml").read_bytes(), name)
-    if path.suffix in (".yaml", ".yml"):
-        if path.stat().st_size > LARGEST:
-            raise RecipeError(f"{path}: recipes are at most 64 kB")
-        return _read_text(path.read_bytes(), name)
+    if Path(name).suffix in (".yaml", ".yml"):
+        return _read_text(_read_file(Path(name)), name)
     raise RecipeError(f"{name}: {nearest(name, shipped())}; or give a .yaml file")
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return read_bytes(path, LARGEST)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def override(node: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -97,17 +103,11 @@ def _read_text(text: bytes, name: str) -> dict[str, Any]:
         node = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name}: not a recipe: {' '.join(str(error).split())}") from error
-    if _deeper(node, DEEPEST):
+    if deeper(node, DEEPEST):
         raise RecipeError(f"{name}: not a recipe: more than {DEEPEST} levels of keys and lists")
     if not isinstance(node, dict):
         raise RecipeError(f"{name}: a recipe is keys and values, such as `data: digits`")
     return node
-
-
-def _deeper(node: Any, levels: int) -> bool:
-    """Whether mappings and lists lie deeper in one another than so many levels."""
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else None
-    return inner is not None and (levels == 0 or any(_deeper(each, levels - 1) for each in inner))
 
 
 def _read_value(text: str, assignment: str) -> Any:

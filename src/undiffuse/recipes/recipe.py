@@ -15,9 +15,12 @@ from undiffuse.objectives import Objective
 from undiffuse.parameterizations import Decoder, Parameterization, Variance
 from undiffuse.recipes.parts import Part, RecipeError, parse
 from undiffuse.recipes.reading import DEFAULTS
+from undiffuse.recipes.size import check_size
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import Grid
 from undiffuse.training import Settings
+
+LONGEST = 2**20  # latent times of a chain
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Plan:
             "outputs": 2 if variance.learned else 1,
             "steps": len(self.grid(kernel)),
         }
+        check_size(self["network"], **context | self._classes(classes))
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
             network = self["network"].build(**context | self._classes(classes))
         said: Part | None = self["parameterization"]
@@ -106,6 +110,9 @@ class Plan:
 
     def grid(self, kernel: Kernel) -> Tensor:
         """The latent times."""
+        steps = self["grid"].arguments.get("steps")
+        if steps is not None and steps > LONGEST:
+            raise RecipeError(f"grid.steps={steps}: at most {LONGEST:,} latent times")
         grid: Tensor = self["grid"].build(schedule=kernel.schedule)
         if len(grid) < 2:
             raise RecipeError("grid: one latent time is no chain; use at least two, such as grid.steps=100")

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from undiffuse.bounds import Estimate
+from undiffuse.enclosure import enclose
 from undiffuse.files import write_json
+from undiffuse.recipes.begin import begun
 from undiffuse.recipes.evaluation import evaluate, plan_calls
 from undiffuse.recipes.experiment import Experiment
 from undiffuse.recipes.loading import load
@@ -88,7 +90,8 @@ def budgeted(
     Raises FileNotFoundError for a row whose data have to be given, without `data`, their folder.
     """
     path = folder / Path(row.recipe).stem
-    if (path / "run.json").is_file():
+    enclose(folder)
+    if begun(path):
         return Experiment.open(path, device)
     if row.external and data is None:
         raise FileNotFoundError("its data are not part of the package: give --data-dir FOLDER")

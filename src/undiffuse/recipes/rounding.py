@@ -12,6 +12,8 @@ from undiffuse.training import Precision, canary, precision_of
 from undiffuse.training.checkpoint import Checkpoint
 from undiffuse.training.fingerprint import fingerprint
 
+MOST = 1024  # threads
+
 
 def same_rounding(
     saved: Checkpoint, device: torch.device | str, exact: bool, processes: int = 1
@@ -24,6 +26,8 @@ def same_rounding(
     if then is None:
         return []
     alike = then["processes"] == processes
+    if not 1 <= then["threads"] <= MOST:
+        raise ValueError(f"step {saved.step:,}: damaged, its checkpoint asks for {then['threads']} threads")
     if alike and torch.get_num_threads() != then["threads"]:
         torch.set_num_threads(then["threads"])
     if alike and canary(device) == then["canary"]:

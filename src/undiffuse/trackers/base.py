@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from undiffuse.enclosure import check_links
 from undiffuse.extras import install
 
 
@@ -18,11 +19,13 @@ class Tracker(ABC):
 
     Raises:
         ImportError: if its package is not installed; the message has the command.
+        LinkError: if a link in its part of the folder, which has its name, leads out of the folder.
     """
 
-    extra: ClassVar[str]  # of this package: what installs it, and its name in a recipe
+    extra: ClassVar[str]  # of this package: what installs it, and its name in a recipe and a run's folder
 
     def __init__(self, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
+        check_links(folder, self.extra)
         self.begin(self.ready(folder), folder, step, recipe)
 
     @classmethod

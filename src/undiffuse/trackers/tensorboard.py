@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from PIL import Image
 
+from undiffuse.files import reading
 from undiffuse.trackers.base import Tracker
 
 
@@ -34,7 +35,7 @@ class TensorBoard(Tracker):
 
     def picture(self, name: str, step: int, path: Path) -> None:
         """One image a name, with a slider over the steps."""
-        with Image.open(path, formats=["PNG"]) as image:
+        with reading(path) as file, Image.open(file, formats=["PNG"]) as image:
             self.writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ every draw is keyed by the step (`undiffuse.random`).
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,15 +20,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undiffuse import tensorfile
-from undiffuse.files import folder, remove, sweep, write_json
+from undiffuse import enclosure, tensorfile
+from undiffuse.enclosure import LinkError
+from undiffuse.files import atomic, folder, read_bytes, reading, remove, sweep, write_json
+from undiffuse.jsonfile import LARGEST, check, parsed, read_json
 from undiffuse.training.gate import first_bad
 
 FORMAT = 2
 GROUPS = ("weights", "average", "optimizer")
 FILES = (*(f"{group}.safetensors" for group in GROUPS), "state.json")
 MANIFEST = "MANIFEST.json"
-LARGEST = 2**22  # bytes of a JSON file: the times' history is the longest
+LIKE = {"step": 1, "files": {name: {"bytes": 1, "sha256": ""} for name in FILES}}  # a manifest
+STEP = re.compile("step-[0-9]{1,18}")
 Tensors = dict[str, Tensor]
 
 
@@ -59,7 +63,7 @@ def save(root: Path, checkpoint: Checkpoint, keep: int, held: int | None = None)
     bad = first_bad(groups)
     if bad:
         raise ValueError(f"{bad} is not finite; nothing was saved")
-    if path.exists():
+    if path in steps(root):
         return path
     with folder(path) as temporary:
         _write(temporary, checkpoint, groups)
@@ -87,17 +91,18 @@ def pin(path: Path, root: Path) -> Path:
     FileNotFoundError if it has been pruned, WriteError if it cannot be written.
     """
     pinned = path_of(root, step_of(path))
-    if pinned.is_dir():
+    if pinned in steps(root):
         return pinned
-    if not path.is_dir():
+    if path not in steps(path.parent):
         raise FileNotFoundError(f"{path}: gone, a newer checkpoint took its place; try again")
     sweep(root)
-    with folder(pinned) as temporary:
+    with folder(pinned) as temporary, enclosure.place(path) as here, enclosure.place(temporary) as there:
         for name in (*FILES, MANIFEST):
             try:
-                os.link(path / name, temporary / name, follow_symlinks=False)
+                here.link(name, there)
             except OSError:
-                shutil.copyfile(path / name, temporary / name, follow_symlinks=False)
+                with reading(path / name) as old, atomic(temporary / name) as new:
+                    shutil.copyfileobj(old, new)
     return pinned
 
 
@@ -107,9 +112,15 @@ def path_of(root: Path, step: int) -> Path:
 
 
 def steps(root: Path) -> list[Path]:
-    """The checkpoints under `root`, by step."""
-    found = {p.name.removeprefix("step-"): p for p in root.glob("step-*") if p.is_dir()}
-    return [found[name] for name in sorted(filter(str.isdecimal, found), key=int)]
+    """The checkpoints under `root`, by step. Raises LinkError if one of them is a link."""
+    named = [name for name in enclosure.names(root) if STEP.fullmatch(name)]
+    if not named:
+        return []
+    with enclosure.place(root) as here:
+        for name in filter(here.is_link, named):
+            raise LinkError(f"{root / name}: a link; {enclosure.REMEDY}")
+        found = [root / name for name in named if here.is_folder(name)]
+    return sorted(found, key=step_of)
 
 
 def step_of(path: Path) -> int:
@@ -128,7 +139,9 @@ def latest(root: Path) -> Path:
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """The checkpoint in this folder, verified. Raises ValueError if it is damaged, or not finite."""
     manifest = verify(path)
-    state = json.loads((path / "state.json").read_text())
+    state = read_json(path / "state.json", {"step": 1})
+    if state["step"] != manifest["step"]:
+        raise ValueError(f"{path / 'state.json'}: damaged, it is of step {state['step']:,}")
     weights, average, optimizer = (_load(path, name, device) for name in GROUPS)
     bad = first_bad({"weights": weights, "average": average, "optimizer": optimizer})
     if bad:
@@ -146,37 +159,54 @@ def load_average(path: Path, device: torch.device | str = "cpu") -> Tensors:
 def verify(path: Path, only: tuple[str, ...] = FILES) -> dict[str, Any]:
     """The manifest. Raises ValueError naming the first file that is not what it says."""
     manifest = _manifest(path)
+    if manifest["step"] != step_of(path):
+        raise ValueError(f"{path / MANIFEST}: of step {manifest['step']:,}, its folder has another name")
     for name in only:
-        file, said = path / name, manifest["files"][name]
-        if not file.is_file() or file.stat().st_size != said["bytes"]:
-            raise ValueError(f"{file}: damaged or missing, it should have {said['bytes']:,} bytes")
-        found = _sha256(file)
-        if found != said["sha256"]:
-            raise ValueError(f"{file}: damaged, its SHA-256 is {found[:12]}.., not {said['sha256'][:12]}..")
+        _verify_file(path / name, manifest["files"][name])
     if only is FILES:
-        more = {file.name for file in path.iterdir()} - {*FILES, MANIFEST}
+        more = {*enclosure.names(path)} - {*FILES, MANIFEST}
         if more:
             raise ValueError(f"{path / min(more)}: not a file of a checkpoint")
     return manifest
+
+
+def _verify_file(file: Path, said: Mapping[str, Any]) -> None:
+    try:
+        with reading(file) as handle:
+            size = os.fstat(handle.fileno()).st_size
+        found = _sha256(file)
+    except OSError as error:
+        raise ValueError(f"{file}: damaged or missing: {error.strerror}") from error
+    if size != said["bytes"]:
+        raise ValueError(f"{file}: damaged or missing, it should have {said['bytes']:,} bytes")
+    if found != said["sha256"]:
+        raise ValueError(f"{file}: damaged, its SHA-256 is {found[:12]}.., not {said['sha256'][:12]}..")
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     """MANIFEST.json, every byte as it was written. Raises FormatError for another version's."""
     file = path / MANIFEST
     try:
-        text = file.read_text() if file.stat().st_size <= LARGEST else ""
-        manifest = json.loads(text)
-        seal = manifest.pop("seal") if set(manifest) != {"sha256"} else ""  # what version 1 wrote
-        whole = text == json.dumps(manifest | {"seal": seal}, indent=2) + "\n" and seal == _seal(manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        text = read_bytes(file, LARGEST)
+        manifest = parsed(text, {}, str(file))
+    except LinkError:
+        raise
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file}: damaged or missing, it cannot be read") from error
-    if seal and not whole:
+    seal = manifest.pop("seal", None)
+    whole = text == (json.dumps(manifest | {"seal": seal}, indent=2) + "\n").encode()
+    if set(manifest) != {"sha256"} and not (whole and seal == _seal(manifest)):  # what version 1 wrote
         raise ValueError(f"{file}: damaged, its seal does not fit")
     if manifest.get("format") != FORMAT:
         found = manifest.get("format", 1)
         raise FormatError(f"{path}: checkpoint format {found!r}, this version reads {FORMAT}")
-    if set(manifest["files"]) != set(FILES):
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != set(FILES):
         raise ValueError(f"{file}: lists other files than a checkpoint has")
+    try:
+        check(manifest, LIKE)
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged, {error}") from error
     return dict(manifest)
 
 
@@ -189,5 +219,5 @@ def _load(path: Path, name: str, device: torch.device | str) -> Tensors:
 
 
 def _sha256(file: Path) -> str:
-    with file.open("rb") as handle:
+    with reading(file) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

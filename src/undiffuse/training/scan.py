@@ -8,12 +8,15 @@ from pathlib import Path
 
 import torch
 
-from undiffuse.files import sweep, sync, write_text
+from undiffuse import enclosure
+from undiffuse.enclosure import LinkError
+from undiffuse.files import read_bytes, sweep, write_text
 from undiffuse.processes import Processes
 from undiffuse.training import checkpoint
 from undiffuse.training.checkpoint import Checkpoint, FormatError
 
 REASON = "REASON.txt"
+LARGEST = 2**16  # bytes of a reason
 
 
 def recover(
@@ -32,16 +35,16 @@ def recover(
             continue
         try:
             return checkpoint.load(path, device), reasons
-        except FormatError:
+        except (FormatError, LinkError):  # nothing that a crash does
             raise
-        except (ValueError, OSError, KeyError, TypeError) as error:
+        except (ValueError, OSError) as error:
             reasons.append(_set_aside(path, error))
-    bad = sorted(root.glob("bad-*"))
+    bad = [name for name in enclosure.names(root) if name.startswith("bad-")]
     if bad:
-        why = reasons[0] if reasons else (_reason(bad[-1]) or "no reason was left")
+        why = reasons[0] if reasons else (_reason(root / bad[-1]) or "no reason was left")
         raise ValueError(
             f"{root}: none of its checkpoints is whole, and nothing was started over "
-            f"({bad[-1].name}: {why}); restore one, or train into a new folder"
+            f"({bad[-1]}: {why}); restore one, or train into a new folder"
         )
     return None, reasons
 
@@ -65,16 +68,19 @@ def recover_together(
 
 def _set_aside(path: Path, error: Exception) -> str:
     """Rename it, with a line that says why."""
-    number, target = 2, path.with_name(f"bad-{path.name}")
-    while target.exists():
-        number, target = number + 1, path.with_name(f"bad-{path.name}-{number}")
-    path.rename(target)
-    sync(path.parent)
+    number, target = 2, f"bad-{path.name}"
+    with enclosure.parent(path) as here:
+        while here.look(target) is not None:
+            number, target = number + 1, f"bad-{path.name}-{number}"
+        here.rename(path.name, target)
+        here.sync()
     reason = " ".join(str(error).split())
-    write_text(target / REASON, f"{reason}\n")
+    write_text(path.with_name(target) / REASON, f"{reason}\n")
     return reason
 
 
 def _reason(path: Path) -> str:
-    file = path / REASON
-    return file.read_text(errors="replace").strip()[:300] if file.is_file() else ""
+    try:
+        return read_bytes(path / REASON, LARGEST).decode(errors="replace").strip()[:300]
+    except (OSError, ValueError):
+        return ""
