@@ -12,11 +12,12 @@ from scipy.stats import t
 from oracles import f64, normals
 from undiffuse import terms
 from undiffuse.bounds import blocks, count_calls, evaluate, nelbo
-from undiffuse.bounds.estimate import Moments, student
+from undiffuse.bounds.estimate import Moments
 from undiffuse.bounds.nelbo import calls
 from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
 from undiffuse.random import Streams, keyed
 from undiffuse.schedules import grids
+from undiffuse.student import student
 
 GRID = grids.strided(20, 6)
 DATA = normals(40, 3)

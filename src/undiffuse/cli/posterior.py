@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from undiffuse.recipes import Posterior, Run, Way
 
 LINES = 10  # elements in a printed table
-FEW = 5  # effective particles
 
 Count = Annotated[int | None, typer.Option("-n", help="How many samples. Default: 16, or all particles.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")]
@@ -204,13 +203,11 @@ def _summary(found: "Posterior", group: int | None) -> list[str]:
     lines = [f"method: {found.method}"]
     if found.size is not None and group is not None:
         lines.append(f"effective sample size: {found.size * group:.1f} of {group} at the least")
-        if found.size * group < FEW:
-            lines.append("note: few particles carry the weight, so that samples are alike; raise --particles")
     if found.log_evidence is not None and found.se is not None:
         nats, se = found.log_evidence, found.se
         bits, bits_se = nats / math.log(2), se / math.log(2)
         lines.append(f"log evidence: {nats:.4f} +- {se:.4f} nats, {bits:.4f} +- {bits_se:.4f} bits")
-    return lines
+    return lines if found.doubt is None else [*lines, f"warning: {found.doubt}"]
 
 
 def _elements(found: "Posterior", seen: "Tensor") -> Any:

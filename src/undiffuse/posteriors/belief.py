@@ -4,8 +4,8 @@
 
 The second is Tweedie's formula of the second order, exact for a perfect denoiser (Boys et al. 2023; Rozet et
 al. 2024). `Tweedie` asks the network for it: C v is a product with its Jacobian, and for examples of few
-values all of C. `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2), as if the data were
-white of variance v (Song et al. 2023).
+values all of C (see `covariance`). `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2), as
+if the data were white of variance v (Song et al. 2023).
 """
 
 from abc import ABC, abstractmethod
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
+from undiffuse.posteriors.covariance import covariance
 from undiffuse.tensors import dims, like
 
 DENSE = 32  # values of an example up to which C is a matrix
 Beside = TypeVar("Beside")  # what a look at x_t gives beside the prediction: a step, or nothing
-FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and the Jacobian nothing of C
+FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and a product with the Jacobian nothing of C
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,15 @@ class Flat(Spread):
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, look: Callable[[Tensor], tuple[Tensor, Beside]]
     ) -> tuple[Belief, Beside]:
         """x_0-hat, and one number."""
-        mean, base = look(x_t)
+        mean, beside = look(x_t)
         var = white(model, t, mean, self.var)
-        return Belief(mean, lambda v: var * v, var, 30), base
+        few = dims(x_t.shape[1:]) <= DENSE
+        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double()) if few else None
+        return Belief(mean, lambda v: var * v, var, 30, matrix), beside
 
 
 class Tweedie(Spread):
-    """By the network's Jacobian: `iterations` products with it a step; the whole of it for few values."""
+    """By the network: all of C for few values, else `iterations` products with its Jacobian a step."""
 
     def __init__(self, iterations: int = 2) -> None:
         if iterations < 1:
@@ -90,25 +93,35 @@ class Tweedie(Spread):
     def __call__(
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, look: Callable[[Tensor], tuple[Tensor, Beside]]
     ) -> tuple[Belief, Beside]:
-        """x_0-hat, and its Jacobian."""
+        """x_0-hat, and its slopes."""
         assert isinstance(model.kernel, Gaussian)
-        alpha_t, sigma_t = model.kernel.alpha_sigma(t)
+        if dims(x_t.shape[1:]) > DENSE:
+            return self._products(model, model.kernel, x_t, t, look)
+        mean, beside = look(x_t)
+        mean, var = mean.detach(), white(model, t, x_t, 1.0)
+        return Belief(mean, lambda v: var * v, var, 1, covariance(model, model.kernel, x_t, t, mean)), beside
+
+    def _products(
+        self,
+        model: ReverseProcess,
+        kernel: Gaussian,
+        x_t: Tensor,
+        t: Tensor,
+        look: Callable[[Tensor], tuple[Tensor, Beside]],
+    ) -> tuple[Belief, Beside]:
+        alpha_t, sigma_t = kernel.alpha_sigma(t)
         if bool((alpha_t < FAINT).any()):
             return Flat()(model, x_t, t, look)
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
-            said, base = look(x)
+            said, beside = look(x)
         ratio = like(sigma_t.square() / alpha_t, x)
 
         def spread(v: Tensor) -> Tensor:
             (found,) = torch.autograd.grad(said, x, v, retain_graph=True, allow_unused=True)
             return torch.zeros_like(x) if found is None else (ratio * found).detach()
 
-        mean, var = said.detach(), white(model, t, x_t, 1.0)
-        if dims(x.shape[1:]) > DENSE:
-            return Belief(mean, spread, var, self.iterations), base
-        matrix = _matrix(spread, mean)
-        return Belief(mean, spread, var, self.iterations, matrix), base
+        return Belief(said.detach(), spread, white(model, t, x_t, 1.0), self.iterations), beside
 
 
 def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:
@@ -117,13 +130,3 @@ def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:
     alpha_t, sigma_t = model.kernel.alpha_sigma(t)
     noise = sigma_t.square()
     return like(var * noise / (var * alpha_t.square() + noise), x)
-
-
-def _matrix(spread: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
-    """C (B, n, n), float64: symmetric, and no less than 0 as a covariance is, whatever the network."""
-    n = mean[0].numel()
-    units = torch.eye(n, dtype=mean.dtype, device=mean.device).view(n, 1, *mean.shape[1:])
-    rows = torch.stack([spread(unit.expand(mean.shape)).flatten(1) for unit in units], 1).double()
-    values, vectors = torch.linalg.eigh((rows + rows.mT) / 2)
-    whole: Tensor = vectors * values.clamp(min=0).unsqueeze(-2) @ vectors.mT
-    return whole

@@ -81,6 +81,8 @@ class Known(Measured):
 
     def normaliser(self, p: Distribution) -> Tensor:
         """log p of what is known."""
+        if isinstance(p, Correlated):
+            return super().normaliser(p)
         gained = p.log_prob(self.value.to(p.mean))
         known = self.mask.to(gained.device).expand(gained.shape)
         return gained.masked_fill(~known, 0).flatten(1).sum(1, dtype=torch.float64)

@@ -1,25 +1,28 @@
 """r_t(x_t) = E[r(x_0) | x_t] where x_0 given x_t is taken to be normal, N(x_0-hat, C): see `belief`.
 
-With what the factor makes of that belief, N(m', C'), and the bridge q(x_s | x_t, x_0) = N(a x_0 + b x_t, v),
+Let the model's step be p(x_s | x_t) = N(mu, S), however wide. With C_s, what C becomes once x_s is known, and
+k = alpha_s / sigma_s^2, the belief at x_s is N(x_0-hat + k C_s (x_s - mu), C_s), so that r_t is what the
+factor says of the belief N(x_0-hat, k^2 C_s S C_s + C_s). If it makes N(m', C') of it,
 
-    p(x_s | x_t) = N(a x_0-hat + b x_t, a^2 C + v),    p~(x_s | x_t) = N(a m' + b x_t, a^2 C' + v)
+    p~(x_s | x_t) = N(mu + k P (m' - x_0-hat), k^2 P C' P + P),    P = (S^-1 + k^2 C_s)^-1
 
-if C is a matrix (examples of few values): exact for normal data and a normal r, with any number of steps, and
-for other data the normals nearest to a perfect denoiser's steps (Bao et al. 2022), whatever the model's own
-variance. Otherwise the step is the model's with its mean moved by a (m' - x_0-hat); what it keeps of too much
-width is of second order in the length of the step. The last step is p(x_0 | x_t) r(x_0) itself.
+if C is a matrix (examples of few values): exact for normal data, the model's exact steps and a normal r, with
+any number of steps. Otherwise the step is the model's with its mean moved by a (m' - x_0-hat), a being what
+the bridge q(x_s | x_t, x_0) takes of x_0; what it keeps of too much width is of second order in the length of
+the step. The last step is p(x_0 | x_t) r(x_0) itself. Whatever C is, paths are weighed by the model's steps.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from undiffuse.distributions import Correlated, Distribution, Normal
-from undiffuse.kernels import Bridge, Gaussian
+from undiffuse.distributions import Correlated, Distribution
+from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
-from undiffuse.posteriors.normals import shifted, stable_root
+from undiffuse.posteriors.covariance import forward
+from undiffuse.posteriors.normals import inverse, rows, shifted, stable_root, variance
 from undiffuse.product import Factor, Look, Product
 from undiffuse.tensors import ONE, like
 
@@ -46,58 +49,43 @@ class Matched(Product):
 
     def look(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> Look:
         """The belief at x_t, updated, and the step that it means."""
-        belief, base = self.spread(self.model, x_t, t, lambda x: self.model.outlook(x, t, s))
-        found, log_r = self.updating.update(belief)
         if s is None:
-            return Look(base, self.factor.times(base), log_r)
-        bridge = self.chain.coefficients(s, t)
-        if belief.matrix is not None and found.matrix is not None:
-            return Look(_step(belief, bridge, x_t), _step(found, bridge, x_t), log_r)
-        return Look(base, shifted(base, like(bridge.a, x_t) * (found.mean - belief.mean)), log_r)
+            base = self.model.decode(x_t, t)
+            return Look(base, self.factor.times(base), lambda: self.factor.normaliser(base))
+        belief, base = self.spread(self.model, x_t, t, lambda x: self.model.outlook(x, t, s))
+        if belief.matrix is not None:
+            more = self.chain.schedule.logsnr(s).exp() - self.chain.schedule.logsnr(t).exp()
+            return Look(base, *self._turned(base, replace(belief, matrix=forward(belief.matrix, more)), s))
+        found, log_r = self.updating.update(belief)
+        a = like(self.chain.coefficients(s, t).a, x_t)
+        return Look(base, shifted(base, a * (found.mean - belief.mean)), log_r)
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t, r]."""
-        belief = self._belief(x_t, t)
-        found, _ = self.updating.update(belief)
+        found, _ = self.updating.update(self._belief(x_t, t))
         return self.factor.fill(found.mean)
 
     def prior(self, like: Tensor) -> Distribution:
         """pi(x_1) r_1(x_1), with x_0-hat linear in x_1, if C is a matrix; else pi, since x_1 says little."""
         base = self.model.prior(like)
         belief = self._belief(base.mean, ONE)
-        if belief.matrix is None or not isinstance(base, Normal):
-            return base
-        alpha, sigma = self.chain.alpha_sigma(ONE)
-        jacobian = belief.matrix * (alpha / sigma.square())
-        return _start(base, self.updating, belief, jacobian)
+        return base if belief.matrix is None else self._turned(base, belief, ONE)[0]
 
     def _belief(self, x_t: Tensor, t: Tensor) -> Belief:
-        """That at x_t, by the prediction alone: where nothing is kept of x_0 there is no last step."""
+        """That at x_t, of the prediction alone: where nothing is kept of x_0 there is no last step."""
         return self.spread(self.model, x_t, t, lambda x: (self.model.predict(x, t), None))[0]
 
-
-def _step(belief: Belief, bridge: Bridge, x_t: Tensor) -> Correlated:
-    """The bridge from x_t, averaged over the belief: N(a m + b x_t, a^2 C + v)."""
-    assert belief.matrix is not None
-    a, var = _column(bridge.a, belief.matrix), _column(bridge.var, belief.matrix)
-    unit = torch.eye(belief.matrix.shape[-1], dtype=belief.matrix.dtype, device=belief.matrix.device)
-    loc = like(bridge.a, x_t) * belief.mean + like(bridge.b, x_t) * x_t
-    return Correlated(loc, stable_root(a.square() * belief.matrix + var * unit).to(loc))
-
-
-def _start(base: Normal, factor: Updating, belief: Belief, jacobian: Tensor) -> Correlated:
-    """x_1 given r, where x_1 ~ N(0, 1) and x_0 = x_0-hat(0) + J x_1 + noise of covariance C."""
-    assert belief.matrix is not None
-    unit = torch.eye(jacobian.shape[-1], dtype=jacobian.dtype, device=jacobian.device)
-    whole = jacobian @ jacobian.mT + belief.matrix
-    found, _ = factor.update(replace(belief, matrix=whole))
-    gain = torch.cholesky_solve(jacobian, stable_root(whole)).mT  # J' Cov(x_0)^-1
-    assert found.matrix is not None
-    by = gain @ (found.mean - belief.mean).flatten(1).unsqueeze(-1).to(gain)
-    root = stable_root(unit - gain @ (whole - found.matrix) @ gain.mT)
-    return Correlated(base.loc + by.view(base.shape).to(base.loc), root.to(base.loc))
-
-
-def _column(coefficient: Tensor, matrix: Tensor) -> Tensor:
-    """0-d as it is, (B,) against (B, n, n)."""
-    return coefficient.to(matrix).view(-1, 1, 1) if coefficient.ndim else coefficient
+    def _turned(
+        self, base: Distribution, belief: Belief, s: Tensor
+    ) -> tuple[Correlated, Callable[[], Tensor]]:
+        """p(x_s) r_s(x_s), and log E[r]: at x_s the belief has the covariance of this and, on average, its mean."""
+        assert belief.matrix is not None
+        alpha, sigma = self.chain.alpha_sigma(s)
+        k, own = rows(alpha / sigma.square(), belief.matrix, 3), variance(base)
+        slope = k * belief.matrix
+        found, log_r = self.updating.update(replace(belief, matrix=slope @ own @ slope.mT + belief.matrix))
+        assert found.matrix is not None
+        left = inverse(inverse(own) + k * slope)
+        by = k * left @ (found.mean - belief.mean).flatten(1).unsqueeze(-1).double()
+        root = stable_root(k.square() * left @ found.matrix @ left.mT + left)
+        return Correlated(base.mean + by.view(base.mean.shape).to(base.mean), root.to(base.mean)), log_r

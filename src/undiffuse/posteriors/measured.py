@@ -59,6 +59,10 @@ class Measured(Observation):
             return shifted(p, found.mean - belief.mean)
         return Correlated(found.mean, stable_root(found.matrix, belief.matrix).to(found.mean))
 
+    def normaliser(self, p: Distribution) -> Tensor:
+        """log N(y; A m, A var A' + std^2); of many independent elements as if A were the identity."""
+        return self.update(_belief(p))[1]()
+
     def update(self, belief: Belief) -> tuple[Belief, Callable[[], Tensor]]:
         """The belief once y is known, and log E[r], (B,).
 

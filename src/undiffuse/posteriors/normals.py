@@ -63,6 +63,27 @@ def stable_root(var: Tensor, before: Tensor | None = None) -> Tensor:
     return found
 
 
+def inverse(var: Tensor) -> Tensor:
+    """Of symmetric matrices (B, n, n) > 0."""
+    found: Tensor = torch.cholesky_inverse(stable_root(var))
+    return found
+
+
+def variance(p: Distribution) -> Tensor:
+    """The covariance matrices (B, n, n), or (1, n, n), of normals, float64. Raises ValueError for others."""
+    if isinstance(p, Correlated):
+        return (p.root @ p.root.mT).double()
+    if isinstance(p, Normal):
+        return torch.diag_embed(p.var.to(p.loc).double().expand(p.shape).flatten(1))
+    raise ValueError(f"a {type(p).__name__} is no normal step: posteriors of numbers need those")
+
+
+def rows(coefficient: Tensor, like: Tensor, ndim: int) -> Tensor:
+    """Float64 on the device of `like`: 0-d as it is, (B,) to broadcast against so many dimensions."""
+    found = coefficient.to(like.device, torch.float64)
+    return found.view(-1, *[1] * (ndim - 1)) if found.ndim else found
+
+
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Row by row, to broadcast against a."""
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))

@@ -6,7 +6,7 @@ found = run.impute(raw, n=16)                          # NaN marks what is missi
 found.samples, found.mean, found.std, found.method
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +29,8 @@ class Posterior:
     """Raw `samples` (examples, n, *shape), and by which `method` they were drawn.
 
     `size` is the smallest effective share of a group of particles on the way; `log_evidence` is in nats, a
-    density in raw units for continuous data, with its standard error `se`.
+    density in raw units for continuous data, with its standard error `se`. `doubt` says why they are not to
+    be relied on, if so.
     """
 
     samples: Tensor
@@ -37,6 +38,7 @@ class Posterior:
     size: float | None = None
     log_evidence: float | None = None
     se: float | None = None
+    doubt: str | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -170,7 +172,7 @@ def impute(
     found = _posterior(run, factors, len(raw), n, seed, way or Way(), tick, log_det)
     held = torch.where(mask, raw, 0).to(found.samples.dtype)
     samples = torch.where(mask.unsqueeze(1), held.unsqueeze(1), found.samples)
-    return Posterior(samples, found.method, found.size, found.log_evidence, found.se)
+    return replace(found, samples=samples)
 
 
 def _posterior(
@@ -181,7 +183,7 @@ def _posterior(
     found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, tick=tick)
     raw = run.space.decode(found.x_0.flatten(0, 1).cpu()).view(examples, n, *run.shape)
     nats = None if found.log_evidence is None else found.log_evidence + log_det
-    return Posterior(raw, found.method, found.size, nats, found.se)
+    return Posterior(raw, found.method, found.size, nats, found.se, found.doubt)
 
 
 def _log_det(run: "Run", factor: Factor) -> float:

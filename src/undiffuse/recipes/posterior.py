@@ -24,6 +24,7 @@ Factors = Callable[[range, int], Factor]  # of these examples, each repeated so 
 Tick = Callable[[], object]
 APART = 2**40  # streams of one example
 GROUP = 64  # particles, unless told
+FEW = 16  # effective particles, below which rare ones of much weight are missed
 FEWEST = 8  # samples that an example of many has in a block
 METHODS = ("matched", "flat", "tilted", "constant", "annealed", "replaced")
 
@@ -104,13 +105,17 @@ def _make(method: str, model: ReverseProcess, factor: Factor) -> Product:
 
 @dataclass(frozen=True)
 class Drawn:
-    """x_0 (examples, n, *shape), the method's name, the least effective share of a group, log Z in nats."""
+    """x_0 (examples, n, *shape), the method's name, the least effective share of a group, log Z in nats.
+
+    `doubt` says why the samples, or log Z, are not to be relied on, if so.
+    """
 
     x_0: Tensor
     method: str
     size: float | None = None
     log_evidence: float | None = None
     se: float | None = None
+    doubt: str | None = None
 
 
 def count_draws(examples: int, n: int, shape: tuple[int, ...], grid: Tensor, way: Way) -> int:
@@ -154,7 +159,8 @@ def draw(
                 blocks[-1] = _shuffled(blocks[-1], seed, first // size)
                 shares.append(state.size / size)
         done.append(torch.cat(blocks, 1)[:, :n])
-    return Drawn(torch.cat(done), name, float(torch.cat(shares).mean()) if shares else None)
+    share = float(torch.cat(shares).mean()) if shares else None
+    return Drawn(torch.cat(done), name, share, doubt=_doubt(share, way.group))
 
 
 def _weighed(
@@ -184,7 +190,21 @@ def _weighed(
         [_shuffled(x[None], seed, g) for g, x in enumerate(found.x_0.view(groups, group, *shape))]
     )
     x_0 = mixed.transpose(0, 1).reshape(1, -1, *shape)[:, :n]
-    return Drawn(x_0, name, found.size, found.log_evidence, found.se)
+    doubt = _doubt(found.size, group)
+    if found.unsure:
+        apart = (
+            f"groups differ by {float(found.log_z.std()):.2g} nats (standard deviation): log Z is likely more"
+        )
+        doubt = f"{apart}; raise --particles" if doubt is None else f"{apart}, and {doubt}"
+    return Drawn(x_0, name, found.size, found.log_evidence, found.se, doubt)
+
+
+def _doubt(share: float | None, group: int | None) -> str | None:
+    """What is to be said of groups of which so small a share carries the weight."""
+    if share is None or group is None or share * group >= FEW or share >= 0.5:
+        return None
+    few = f"{share * group:.1f} of {group} particles"
+    return f"{few} carry the weight, so that samples are alike; raise --particles"
 
 
 def _check(examples: int, n: int, way: Way) -> None:

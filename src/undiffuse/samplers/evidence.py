@@ -12,6 +12,9 @@ from undiffuse.random import Streams, root
 from undiffuse.samplers.loop import last, like_of, reverse, start
 from undiffuse.samplers.particles import Particles
 from undiffuse.schedules import grids
+from undiffuse.student import student
+
+APART = 0.5  # nats, the standard deviation of log Z between groups up to which the error is trusted
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Evidence:
     """log Z in nats with its standard error, draws of the posterior, and how even the weights were.
 
     `x_0` (G K, *shape), each group a sample of its own; `log_z` (G,) of the groups; `size` the smallest
-    effective size on the way, as a share of a group, averaged over groups.
+    effective size on the way, as a share of a group, averaged over groups. The error is as much wider for few
+    groups as Student's t asks; it is `unsure` of itself where the groups differ by more than `APART` nats.
     """
 
     log_evidence: float
@@ -27,6 +31,11 @@ class Evidence:
     size: float
     log_z: Tensor
     x_0: Tensor
+
+    @property
+    def unsure(self) -> bool:
+        """Whether groups differ so much that most of Z may have been missed: more often than not it is more."""
+        return float(self.log_z.std()) > APART
 
 
 @torch.no_grad()
@@ -61,6 +70,12 @@ def evidence(
         clouds.append(cloud)
     log_z = torch.cat([cloud.log_z for cloud in clouds])
     size = torch.cat([cloud.size for cloud in clouds]).mean() / particles
+    return Evidence(*pooled(log_z), float(size), log_z, torch.cat(done))
+
+
+def pooled(log_z: Tensor) -> tuple[float, float]:
+    """log of the mean Z of groups (G,), and its standard error."""
+    groups = len(log_z)
     mean = log_z.logsumexp(0) - math.log(groups)
     share = (log_z - mean).exp()
-    return Evidence(float(mean), float(share.std() / math.sqrt(groups)), float(size), log_z, torch.cat(done))
+    return float(mean), float(share.std()) / math.sqrt(groups) * student(groups)
