@@ -4,8 +4,8 @@
 
 The second is Tweedie's formula of the second order, exact for a perfect denoiser (Boys et al. 2023; Rozet et
 al. 2024). `Tweedie` asks the network for it: C v is a product with its Jacobian, and for examples of few
-values all of C (see `covariance`). `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2), as
-if the data were white of variance v (Song et al. 2023).
+values all of C (see `covariance`). `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2),
+as if the data were white of variance v (Song et al. 2023).
 """
 
 from abc import ABC, abstractmethod

@@ -8,7 +8,7 @@ C as it is for normal data:
 
 - slopes are those of secants as long as the noise is wide, so that ripples average out;
 - they are asked for no later than where the signal-to-noise ratio is `FAINT`, and C is carried on from there
-  as that of normal data is, C_t^-1 = C_s^-1 - (SNR_s - SNR_t), at the x_s that the noise in x_t leads back to;
+  as that of normal data is, C_t^-1 = C_s^-1 - (SNR_s - SNR_t), at the x_s that x_t's noise leads back to;
 - its eigenvalues are those that data can have.
 """
 

@@ -78,7 +78,7 @@ class Matched(Product):
     def _turned(
         self, base: Distribution, belief: Belief, s: Tensor
     ) -> tuple[Correlated, Callable[[], Tensor]]:
-        """p(x_s) r_s(x_s), and log E[r]: at x_s the belief has the covariance of this and, on average, its mean."""
+        """p(x_s) r_s(x_s), and log E[r]: at x_s the belief is as wide as this, and on average there."""
         assert belief.matrix is not None
         alpha, sigma = self.chain.alpha_sigma(s)
         k, own = rows(alpha / sigma.square(), belief.matrix, 3), variance(base)

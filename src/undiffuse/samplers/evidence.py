@@ -34,7 +34,7 @@ class Evidence:
 
     @property
     def unsure(self) -> bool:
-        """Whether groups differ so much that most of Z may have been missed: more often than not it is more."""
+        """Whether groups differ so much that most of Z may have been missed: it is likely more."""
         return float(self.log_z.std()) > APART
 
 
