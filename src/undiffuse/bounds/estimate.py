@@ -4,7 +4,6 @@ Examples are computed in blocks of fixed size, each with its own noise stream, s
 depends on the seed and on i alone. Memory grows neither with the chain nor with the data.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
