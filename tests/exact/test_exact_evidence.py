@@ -5,6 +5,7 @@ plain averages over its draws. The networks are perfect ones put out of tune, an
 """
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,7 @@ from undiffuse.parameterizations import X0, Eps
 from undiffuse.posteriors import Flat, Known, Matched, Noisy, Product
 from undiffuse.posteriors.covariance import covariance
 from undiffuse.random import Streams, keyed
+from undiffuse.recipes.posterior import Way, draw
 from undiffuse.samplers import Evidence, Particles, evidence, last, reverse, start
 from undiffuse.samplers.evidence import pooled
 from undiffuse.schedules import Betas, Linear, LogLinear, grids
@@ -152,6 +154,14 @@ def test_a_table_is_asked_at_its_own_times():
     assert 0 < asked[0] < 20 and asked[0] == pytest.approx(round(asked[0]), abs=1e-9)
 
 
+@pytest.mark.parametrize("betas", [[0.5], [0.999], [1.0], [0.3, 1.0]])
+def test_tables_without_a_clear_time_are_taken_for_white(betas: list[float]):
+    kernel = Gaussian(Betas(betas))
+    model = Denoiser(GaussianDenoiser(kernel, f64(0.1, 0.2), f64(0.4, 2.5)), kernel, X0())
+    values = torch.linalg.eigvalsh(covariance(model, kernel, normals(3, 2), f64(1.0), normals(3, 2)))
+    assert bool((values > 0.2).all()) and bool((values < 3).all()), values
+
+
 def test_a_trained_network():
     """Two numbers of the mixture above, learned in seconds: the evidence is that of what was learned."""
     torch.manual_seed(0)
@@ -205,6 +215,22 @@ def test_an_observation_of_correlated_steps_is_worth_its_marginal():
     found = Known(value, torch.tensor([False, True])).normaliser(p)
     exact = torch.distributions.Normal(p.loc[:, 1], f64(1.0)).log_prob(value[1])
     torch.testing.assert_close(found - found[0], exact - exact[0], rtol=0, atol=1e-9)  # up to a constant
+
+
+def test_few_particles_at_work_are_said():
+    """By the same draws that print them: a rule that fits has no doubt, one that does not says why."""
+    factor, said = Noisy(f64(0.7, -1.0), 0.05), {}
+    for method in ("matched", "constant"):
+        for groups in (None, 3):
+            way = Way(method, particles=64, groups=groups)
+            found = draw(mixture(None), lambda _, __: factor, 1, 4, (2,), seed=0, grid=GRID, way=way)
+            said[method, groups] = found.doubt
+    assert said["matched", None] is None and said["matched", 3] is None, said
+    for groups in (None, 3):
+        assert re.search(
+            r"\d of 64 particles carry the weight.*raise --particles", said["constant", groups] or ""
+        )
+    assert "groups differ by" in str(said["constant", 3])
 
 
 def test_groups_that_differ_are_unsure():

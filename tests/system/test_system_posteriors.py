@@ -1,6 +1,7 @@
 """undiffuse inpaint, denoise, restore and impute: files, sameness, what is known stays, refusals."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from shell import good, train
 
 import undiffuse as library
 from undiffuse import posteriors
-from undiffuse.recipes import Way, load_data
+from undiffuse.cli.posterior import summary
+from undiffuse.recipes import Posterior, Way, load_data
 
 ENDS = (".npy", "-mean.npy", "-std.npy")
 PICTURES = (".png", "-mean.png", "-std.png", "-sheet.png")
@@ -193,6 +195,14 @@ def test_evidence(all_runs: dict[str, Path], kind: str, words: str):
     assert found is not None, out
     nats, se, in_bits, _ = map(float, found.groups())
     assert np.isfinite(nats) and se >= 0 and in_bits == pytest.approx(nats / np.log(2), abs=1e-3)
+
+
+def test_doubt_is_printed_beside_the_numbers():
+    found = Posterior(torch.zeros(1, 4, 2), "flat", 0.1, -1.0, 0.2, "6.4 of 64 particles carry the weight")
+    lines = summary(found, 64)
+    assert lines[1] == "effective sample size: 6.4 of 64 at the least"
+    assert lines[-1] == "warning: 6.4 of 64 particles carry the weight"
+    assert not any("warning" in line for line in summary(replace(found, doubt=None), 64))
 
 
 def test_evidence_is_a_density_in_raw_units(runs: Path):

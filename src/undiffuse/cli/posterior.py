@@ -164,7 +164,7 @@ def report(
     """Print what was done, then write all files, and print where they are."""
     from undiffuse.recipes import has_picture, save_posterior
 
-    for line in _summary(found, options.way.settled(run.model, run.shape).group):
+    for line in summary(found, options.way.settled(run.model, run.shape).group):
         typer.echo(line)
     if not has_picture(run) or run.shape == (2,):
         show(_elements(found, seen))
@@ -196,7 +196,7 @@ def _stem(run: "Run", name: str, out: str | None) -> Path:
     return Path(out) / name if Path(out).is_dir() else Path(out)
 
 
-def _summary(found: "Posterior", group: int | None) -> list[str]:
+def summary(found: "Posterior", group: int | None) -> list[str]:
     """Method, how even the weights were, the evidence."""
     import math
 

@@ -35,12 +35,15 @@ def covariance(model: ReverseProcess, kernel: Gaussian, x_t: Tensor, t: Tensor, 
     (alpha_t, sigma_t), (alpha, sigma) = kernel.alpha_sigma(t), kernel.alpha_sigma(at)
     noise = (x_t - like(alpha_t, x_t) * mean) * like(sigma / sigma_t, x_t)
     x = torch.where(like(at < t, x_t).to(x_t.device).bool(), like(alpha, x_t) * mean + noise, x_t)
-    matrix = rows(sigma.square() / alpha, x, 3) * _slopes(model, x, at, like(sigma, x))
+    found = rows(sigma.square() / alpha, x, 3) * _slopes(model, x, at, like(sigma, x))
+    unit = torch.eye(found.shape[-1], dtype=found.dtype, device=found.device)
+    heard = alpha.square() > 0.5 * FAINT * sigma.square()  # a table of a step or two may have no such time
+    matrix = torch.where(rows(heard, x, 3).bool(), found, rows(sigma.square(), x, 3) * unit)
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
     past = rows(kernel.schedule.logsnr(at).exp() - kernel.schedule.logsnr(t).exp(), x, 2)
     values = values.maximum(rows(NARROW * sigma.square(), x, 2)).minimum(1 / (past + 1 / WIDE))
-    found: Tensor = vectors * (values / (1 - past * values)).unsqueeze(-2) @ vectors.mT
-    return found
+    matrix = vectors * (values / (1 - past * values)).unsqueeze(-2) @ vectors.mT
+    return matrix
 
 
 def forward(matrix: Tensor, more: Tensor) -> Tensor:
