@@ -42,8 +42,8 @@ def covariance(model: ReverseProcess, kernel: Gaussian, x_t: Tensor, t: Tensor, 
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
     past = rows(kernel.schedule.logsnr(at).exp() - kernel.schedule.logsnr(t).exp(), x, 2)
     values = values.maximum(rows(NARROW * sigma.square(), x, 2)).minimum(1 / (past + 1 / WIDE))
-    matrix = vectors * (values / (1 - past * values)).unsqueeze(-2) @ vectors.mT
-    return matrix
+    faint: Tensor = vectors * (values / (1 - past * values)).unsqueeze(-2) @ vectors.mT
+    return faint
 
 
 def forward(matrix: Tensor, more: Tensor) -> Tensor:
