@@ -19,7 +19,7 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.networks import MLP
 from undiffuse.parameterizations import X0, Eps
 from undiffuse.posteriors import Flat, Known, Matched, Noisy, Product
-from undiffuse.posteriors.covariance import covariance
+from undiffuse.posteriors.moments import moments as both
 from undiffuse.random import Streams, keyed
 from undiffuse.recipes.posterior import Way, draw
 from undiffuse.samplers import Evidence, Particles, evidence, last, reverse, start
@@ -136,7 +136,7 @@ def test_the_covariance_does_not_grow_with_what_the_network_is_off():
     for off in OFF.values():
         model = mixture(off)
         for t in f64(0.5, 0.8, 0.95, 1.0):
-            values = torch.linalg.eigvalsh(covariance(model, CHAIN, x, t, model.predict(x, t)))
+            values = torch.linalg.eigvalsh(both(model, CHAIN, x, t, model.predict(x, t))[1])
             assert float(values.min()) > 0.02 and float(values.max()) < 6, (off, t, values.aminmax())
 
 
@@ -150,7 +150,7 @@ def test_a_table_is_asked_at_its_own_times():
             return super().forward(x_t, t)
 
     model = Denoiser(Own(kernel, f64(0.1, 0.2), f64(0.4, 2.5)), kernel, X0())
-    covariance(model, kernel, normals(3, 2), f64(1.0), normals(3, 2))
+    both(model, kernel, normals(3, 2), f64(1.0), normals(3, 2))
     assert 0 < asked[0] < 20 and asked[0] == pytest.approx(round(asked[0]), abs=1e-9)
 
 
@@ -158,7 +158,7 @@ def test_a_table_is_asked_at_its_own_times():
 def test_tables_without_a_clear_time_are_taken_for_white(betas: list[float]):
     kernel = Gaussian(Betas(betas))
     model = Denoiser(GaussianDenoiser(kernel, f64(0.1, 0.2), f64(0.4, 2.5)), kernel, X0())
-    values = torch.linalg.eigvalsh(covariance(model, kernel, normals(3, 2), f64(1.0), normals(3, 2)))
+    values = torch.linalg.eigvalsh(both(model, kernel, normals(3, 2), f64(1.0), normals(3, 2))[1])
     assert bool((values > 0.2).all()) and bool((values < 3).all()), values
 
 

@@ -4,7 +4,7 @@
 
 The second is Tweedie's formula of the second order, exact for a perfect denoiser (Boys et al. 2023; Rozet et
 al. 2024). `Tweedie` asks the network for it: C v is a product with its Jacobian, and for examples of few
-values all of C (see `covariance`). `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2),
+values all of C (see `moments`). `Flat` spares the Jacobian: C = sigma_t^2 v / (alpha_t^2 v + sigma_t^2),
 as if the data were white of variance v (Song et al. 2023).
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
-from undiffuse.posteriors.covariance import covariance
+from undiffuse.posteriors.moments import clear, moments
 from undiffuse.tensors import dims, like
 
 DENSE = 32  # values of an example up to which C is a matrix
@@ -64,7 +64,7 @@ class Spread(ABC):
 
 
 class Flat(Spread):
-    """As if the data were white of this variance; costs nothing."""
+    """As if the data were white of this variance; costs next to nothing."""
 
     def __init__(self, var: float = 1.0) -> None:
         if not 0 < var < float("inf"):
@@ -77,8 +77,11 @@ class Flat(Spread):
         """x_0-hat, and one number."""
         mean, beside = look(x_t)
         var = white(model, t, mean, self.var)
-        few = dims(x_t.shape[1:]) <= DENSE
-        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double()) if few else None
+        if dims(x_t.shape[1:]) > DENSE:
+            return Belief(mean, lambda v: var * v, var, 30), beside
+        assert isinstance(model.kernel, Gaussian)
+        mean = clear(model, model.kernel, x_t, t, mean)
+        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double())
         return Belief(mean, lambda v: var * v, var, 30, matrix), beside
 
 
@@ -98,8 +101,9 @@ class Tweedie(Spread):
         if dims(x_t.shape[1:]) > DENSE:
             return self._products(model, model.kernel, x_t, t, look)
         mean, beside = look(x_t)
-        mean, var = mean.detach(), white(model, t, x_t, 1.0)
-        return Belief(mean, lambda v: var * v, var, 1, covariance(model, model.kernel, x_t, t, mean)), beside
+        mean, matrix = moments(model, model.kernel, x_t, t, mean.detach())
+        var = white(model, t, x_t, 1.0)
+        return Belief(mean, lambda v: var * v, var, 1, matrix), beside
 
     def _products(
         self,

@@ -21,7 +21,7 @@ from undiffuse.distributions import Correlated, Distribution
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
-from undiffuse.posteriors.covariance import forward
+from undiffuse.posteriors.moments import forward
 from undiffuse.posteriors.normals import inverse, rows, shifted, stable_root, variance
 from undiffuse.product import Factor, Look, Product
 from undiffuse.tensors import ONE, like
