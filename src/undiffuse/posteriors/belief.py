@@ -76,12 +76,10 @@ class Flat(Spread):
     ) -> tuple[Belief, Beside]:
         """x_0-hat, and one number."""
         mean, beside = look(x_t)
-        var = white(model, t, mean, self.var)
-        if dims(x_t.shape[1:]) > DENSE:
-            return Belief(mean, lambda v: var * v, var, 30), beside
         assert isinstance(model.kernel, Gaussian)
-        mean = clear(model, model.kernel, x_t, t, mean)
-        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double())
+        mean, var = clear(model, model.kernel, x_t, t, mean), white(model, t, mean, self.var)
+        few = dims(x_t.shape[1:]) <= DENSE
+        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double()) if few else None
         return Belief(mean, lambda v: var * v, var, 30, matrix), beside
 
 
@@ -125,7 +123,8 @@ class Tweedie(Spread):
             (found,) = torch.autograd.grad(said, x, v, retain_graph=True, allow_unused=True)
             return torch.zeros_like(x) if found is None else (ratio * found).detach()
 
-        return Belief(said.detach(), spread, white(model, t, x_t, 1.0), self.iterations), beside
+        mean = clear(model, kernel, x_t, t, said.detach())
+        return Belief(mean, spread, white(model, t, x_t, 1.0), self.iterations), beside
 
 
 def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:

@@ -1,14 +1,14 @@
-"""E[x_0 | x_t] and C = Cov(x_0 | x_t) of examples of few values, as a trained network knows them.
+"""E[x_0 | x_t], and of examples of few values C = Cov(x_0 | x_t), as a trained network knows them.
 
     C_t = sigma_t^2 / alpha_t  d E[x_0 | x_t] / d x_t
 
 is exact for a perfect denoiser. A trained one is off a little everywhere, and the formula multiplies what its
 slopes are off by sigma_t^2 / alpha_t, without limit as x_t loses x_0; what it predicts itself is off by
-sigma_t / alpha_t times its error of the noise. Three things keep that small, and leave both moments as they are
-for normal data:
+sigma_t / alpha_t times its error of the noise. Three things keep that small, and leave both moments as they
+are for normal data:
 
 - slopes are those of secants as long as the noise is wide, so that ripples average out;
-- the network is asked no later than where the signal-to-noise ratio is `FAINT`, at the mean of q(x_s | x_t, x_0)
+- the network is asked no later than where the signal-to-noise ratio is `FAINT`, at q(x_s | x_t, x_0)'s mean
   there: E[x_0 | x_t] is the average of E[x_0 | x_s] about it, and C_t^-1 = C_s^-1 - (SNR_s - SNR_t);
 - the eigenvalues of C are those that data can have.
 """
