@@ -71,9 +71,9 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 def files(run: Path) -> set[str]:
-    """All but checkpoints, of which a signal asks for more."""
+    """All but checkpoints, of which a signal asks for more, and the figures that `conftest` leaves out."""
     names = {path.relative_to(run).as_posix() for path in run.rglob("*")}
-    return {name for name in names if not name.startswith("checkpoints/")}
+    return {name for name in names if not name.startswith(("checkpoints/", "curves", "schedule"))}
 
 
 def same(a: Path, b: Path) -> None:
