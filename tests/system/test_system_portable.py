@@ -10,7 +10,7 @@ import pytest
 from shell import CHAIN, POINTS
 
 TAKEN = """
-import fcntl, json, mmap, os, signal, sys
+import fcntl, json, mmap, os, shutil, signal, sys
 import matplotlib.pyplot, multiprocessing.popen_spawn_posix, numpy, PIL.Image, pydantic, rich.progress, torch
 import torch.distributed, torch.utils.data, typer.rich_utils
 
@@ -49,6 +49,7 @@ if sys.argv.pop(1) == "Windows":
     take(os, FOLDERS)
     take(signal, SIGNALS)
     take(mmap, "MADV_RANDOM")
+    shutil._use_fd_functions = False
     os.open, os.fsync, os.supports_dir_fd, os.O_BINARY = opened, flushed, set(), 1 << 30
 
 from undiffuse import *

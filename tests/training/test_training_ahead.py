@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from undiffuse.data import Images
-from undiffuse.signals import LEAVE
+from undiffuse.signals import LEAVE, Left, Signals
 from undiffuse.training import Batches
 
 COUNT, SIZE, STEPS = 23, 5, 7
@@ -96,3 +97,18 @@ def test_a_dead_worker_ends_the_run_in_ten_seconds(folder: Path):
     with pytest.raises(RuntimeError, match=r"reads data ahead has died .*fewer data\.workers"):
         list(events)
     assert time.monotonic() - began < 10
+
+
+def test_a_signal_while_the_workers_start_is_obeyed_at_once(folder: Path):
+    """The first batch is left, the workers, which have heard nothing, are ended before they could read it."""
+    batches, killed = batches_of(folder, 2), time.monotonic() + 0.3
+    send = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
+    with Signals() as signals:
+        send.start()
+        with pytest.raises(Left), signals.leaving():
+            batches(0)
+        workers = batches._ahead._batches._workers
+        assert len(workers) == 2
+        batches._ahead.close()
+    assert not any(worker.is_alive() for worker in workers)
+    assert time.monotonic() - killed < 2.5  # and not the seconds that it takes them to import PyTorch

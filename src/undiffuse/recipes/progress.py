@@ -35,17 +35,18 @@ MONITORS = {"loss": "loss", "gradient norm": "grad_norm", "learning rate": "lr",
 States = dict[float, Tensor]  # x_t by t, from 1 to 0
 
 
-def save_progress(run: Run, state: State, raw: Examples, leaving: Leaving) -> list[Path]:
-    """Draw everything but the monitors as it is after a step; returns the files.
+def save_samples(run: Run, state: State, raw: Examples, leaving: Leaving) -> list[Path]:
+    """Draw samples of all kinds, as they are after a step, inside `leaving`; returns the files.
 
-    `raw` are test examples (N, *shape). Samples, which take long, are drawn inside `leaving`, and last: who
-    goes on after that was left draws them again, but has no gradients.
+    `raw` are test examples (N, *shape).
     """
-    folder = run.folder / "figures" / f"step-{state.step:08d}"
-    files = _save_weights(run, state.step, folder)
     run.model.eval()
     with state.ema.applied(), leaving():
-        return [*files, *_save_samples(run, raw[: POINTS if _planar(run) else SHOWN], state, folder)]
+        return _save_samples(run, raw[: POINTS if _planar(run) else SHOWN], state, _folder(run, state.step))
+
+
+def _folder(run: Run, step: int) -> Path:
+    return run.folder / "figures" / f"step-{step:08d}"
 
 
 @torch.no_grad()
@@ -107,7 +108,9 @@ def _planar(run: Run) -> bool:
     return run.shape == (2,) and run.levels is None
 
 
-def _save_weights(run: Run, step: int, folder: Path) -> list[Path]:
+def save_weights(run: Run, step: int) -> list[Path]:
+    """Draw parameters, gradients (of a run that has just taken the step) and filters; returns the files."""
+    folder = _folder(run, step)
     files = [folder / "parameters.png"]
     named = {
         name.removeprefix("network.").removesuffix(".weight"): p for name, p in run.model.named_parameters()

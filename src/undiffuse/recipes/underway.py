@@ -18,7 +18,7 @@ from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
 from undiffuse.recipes.measuring import Leaving, due, measured, noted, recalled
-from undiffuse.recipes.progress import save_monitors, save_progress
+from undiffuse.recipes.progress import save_monitors, save_samples, save_weights
 from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.run import Run
 from undiffuse.trackers import TRACKERS, Tracker
@@ -161,12 +161,15 @@ class Underway:
             alone = together = nullcontext
         run = replace(self.run, processes=self.processes.stoppable(together))
         self.owed = noted(progress)
+        files: list[Path] = []
+        drawn = due(progress.step, self.settings.figures_every) and self.processes.leads
+        if drawn:
+            files += save_weights(self.run, progress.step)  # first: who goes on has no gradients
         event = measured(run, self.state, self.splits, progress, alone)
-        if due(progress.step, self.settings.figures_every) and self.processes.leads:
-            files = save_progress(self.run, self.state, self.splits.test, alone)
-            event = event.with_files(*files)
+        if drawn:
+            files += save_samples(self.run, self.state, self.splits.test, alone)
         self.owed = None
-        return event
+        return event.with_files(*files)
 
     def _list_skipped(self) -> None:
         """What any process could not read, as of a checkpoint."""
