@@ -207,3 +207,11 @@ def test_what_is_half_written_is_left_alone_until_its_writer_is_gone(tmp_path: P
         writer.communicate()
     files.sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_an_enclosed_one_that_is_not_there_yet(tmp_path: Path):
+    """Both are made, as by `reproduce --out` for its first row."""
+    enclosure.enclose(tmp_path / "table")
+    with enclosure.place(tmp_path / "table" / "row", make=True) as here:
+        assert here.names() == []
+    assert (tmp_path / "table" / "row").is_dir()

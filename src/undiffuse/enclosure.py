@@ -208,7 +208,7 @@ def place(path: Path, make: bool = False) -> Iterator[Place]:
     Raises FileNotFoundError, LinkError for a link below an enclosed folder, MovedError.
     """
     root, names = _split(path)
-    if make and not names and _check_of(root) is None:
+    if make and _check_of(root) is None:
         root.mkdir(parents=True, exist_ok=True)
     here = _root(root, strict=_encloses(root))
     try:

@@ -96,16 +96,21 @@ def interrupted(pictures: Path, tmp_path: Path) -> Path:
     return run
 
 
+def events(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.parametrize("change", [exchange, modify])
 def test_changed_files_are_named_and_accepted_only_when_told(pictures: Path, interrupted: Path, change):
     run, what = interrupted, change(pictures)
     assert what in refused("train", "--resume", run)
     result = undiffuse("train", "--resume", run, "--allow-data-change")
     assert result.code == 0, result.err
-    (event,) = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    recipe, _, event = noted = events(run)  # the second: the rate of a cosine falls otherwise now
+    assert recipe["changed"] == ["train.steps=6, was 3"]
     assert event["step"] == 3 and event["text"] == f"the data have changed since the run began: {what}"
     good("train", "--resume", run)  # the change is known now
-    assert len((run / "events.jsonl").read_text().splitlines()) == 1
+    assert not [each for each in events(run)[len(noted) :] if "data" in each.get("text", "")]
     (pictures / "4.png").write_bytes((pictures / "5.png").read_bytes())
     assert "began with: 4.png was changed; restore" in refused("train", "--resume", run)
 
@@ -144,7 +149,9 @@ def test_a_run_goes_on_with_its_data_read_otherwise(pictures: Path, interrupted:
     assert f"  {key}" in lines
     (interrupted / "recipe.yaml").write_text("\n".join(lines))
     good("train", "--resume", interrupted)
-    assert not (interrupted / "events.jsonl").exists()
+    event = events(interrupted)[0]
+    changed = {each.partition("=")[0] for each in event["changed"]}
+    assert event["event"] == "recipe" and changed == {"train.steps", f"data.{name}"}
 
 
 def test_an_interrupted_start_begins_again(made: Path, tmp_path: Path):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from shell import CHAIN, POINTS, refused, tree, undiffuse
 
+from oracles import normals
 from undiffuse.cli.console import failed, printable
 
 ARRAY = ["swiss-roll", "data.kind=array", "network.hidden=8"]
@@ -117,7 +118,7 @@ def test_a_damaged_checkpoint(verb: list[str], copy: Callable[[str], Path]):
 def test_data_that_are_no_longer_the_same(copy: Callable[[str], Path]):
     run = copy("vectors")
     recipe = run / "recipe.yaml"
-    for name, array in {"wide": np.zeros((60, 4), "f4"), "less": np.zeros((50, 3), "f4")}.items():
+    for name, array in {"wide": normals(60, 4).float(), "less": normals(50, 3).float()}.items():
         np.save(f"{name}.npy", array)
         text = recipe.read_text().splitlines()
         text = [f"  path: {name}.npy" if line.startswith("  path:") else line for line in text]
