@@ -32,7 +32,7 @@ def refused_late(*arguments: object, code: int = 2) -> str:
 @pytest.fixture(autouse=True)
 def quick_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fewer examples than a real one."""
-    monkeypatch.setattr("undiffuse.codec.files.PLANNED", 2**12)
+    monkeypatch.setattr("undiffuse.codec.files.PLANNED", 2**11)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_plans_are_of_the_run_and_found_once(copy: Callable[[str], Path], tmp_pa
     splits = load_data(loaded.recipe)
     trade = codec.choose(loaded.model, splits.train, new=splits.test, grid=loaded.grid)
     assert [each["bits"] for each in told["options"]] == [each.bits for each in trade.options]
-    assert told["held"] == trade.held == 64
+    assert told["held"] == trade.held == 32
     stamps = [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))]
     again = good("compress", run, "noise.npy", "-o", "b.und", "--no-bound")
     assert [path.stat().st_mtime_ns for path in sorted(run.glob("plan-*"))] == stamps
