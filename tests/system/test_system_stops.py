@@ -35,7 +35,9 @@ def undrawn() -> Iterator[None]:
     """Figures are empty files, quickly."""
 
     def touch(*words: object, **_: object) -> None:
-        next(word for word in words if isinstance(word, Path)).touch()
+        path = next(word for word in words if isinstance(word, Path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("histograms", "trajectories", "monitors", "training", "schedules"):
