@@ -106,7 +106,7 @@ def test_changed_files_are_named_and_accepted_only_when_told(pictures: Path, int
     assert what in refused("train", "--resume", run)
     result = undiffuse("train", "--resume", run, "--allow-data-change")
     assert result.code == 0, result.err
-    recipe, _, event = noted = events(run)  # the second: the rate of a cosine falls otherwise now
+    recipe, event, _ = noted = events(run)  # the third: the rate of a cosine falls otherwise now
     assert recipe["changed"] == ["train.steps=6, was 3"]
     assert event["step"] == 3 and event["text"] == f"the data have changed since the run began: {what}"
     good("train", "--resume", run)  # the change is known now
