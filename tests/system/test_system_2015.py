@@ -127,6 +127,9 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     assert loaded.levels is None and set(FIXED) <= set(rows(run, "-50-examples"))
     data = load_data(loaded.recipe).train
     assert data.dtype == torch.float32 and data.min() >= 0 and 16 < data.max() < 17
+    for ask in (loaded.bits, loaded.evaluate):  # a density at a level bounds no probability
+        with pytest.raises(ValueError, match=r"raw of uint8: .* give it raw \+ u"):
+            ask(data[:3].to(torch.uint8))
     assert loaded.space.encode(data).std().item() == pytest.approx(1, abs=1e-3)
     good("sample", run, "-n", 4, "--steps", 3, "--out", "some.png")
     with Image.open("some.png") as image:

@@ -233,7 +233,7 @@ class Run:
         fewer the noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which
         takes as many network calls. `tick` is called after each.
         """
-        self.check(raw)
+        self.check_density(raw)
         terms = self.recipe["evaluate_terms"] if terms is None else terms
         if terms is not None and terms < 0:
             raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
@@ -263,7 +263,7 @@ class Run:
 
         `resume` are `partial` and `kept` of `bounds.evaluate`.
         """
-        self.check(raw)
+        self.check_density(raw)
         return bounds.evaluate(
             self.model,
             raw,
@@ -317,6 +317,18 @@ class Run:
         """Raise ValueError unless raw (B, *shape) has examples of the run's shape."""
         if tuple(raw.shape[1:]) != self.shape:
             raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {self.shape}")
+
+    def check_density(self, raw: Tensor) -> None:
+        """Raise ValueError unless a density at these raw examples means what a run of levels says it does.
+
+        At a level itself it bounds nothing: it may be higher than the average over the level's interval.
+        """
+        self.check(raw)
+        if self.recipe["dequantize"] and not raw.is_floating_point():
+            raise ValueError(
+                f"raw of {str(raw.dtype).removeprefix('torch.')}: this run is of levels with noise "
+                "(dequantize=true); give it raw + u, with u uniform in [0, 1)"
+            )
 
 
 def check_range(n: int, first: int) -> None:
