@@ -24,7 +24,7 @@ def test_vectors(tmp_path):
 
 
 @pytest.mark.parametrize("order", "CF")
-@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "|u1", ">u2"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "|u1", ">u2"])
 def test_byte_and_memory_order_do_not_matter(tmp_path, dtype, order):
     values = RNG.integers(0, 99, (6, 4, 5)) if "u" in dtype else RNG.normal(size=(6, 4, 5))
     x = np.asarray(values, dtype=dtype, order=order)
@@ -191,6 +191,7 @@ def test_ready_made_floats_of_two_types(tmp_path):
 )
 def test_levels_that_would_do_are_told(tmp_path, top, dtype, levels):
     x = np.linspace(0, top, 3000).round().astype(dtype).reshape(300, 10)
+    x[:, -1] = top  # whichever rows are for training
     (told,) = load(tmp_path, x).advice
     assert f"values 0 to {top:,}, of {np.iinfo(dtype).max + 1:,} levels: set data.levels={levels} " in told
     assert load(tmp_path, x, levels=levels).advice == ()

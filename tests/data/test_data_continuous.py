@@ -187,7 +187,8 @@ def test_whole_numbers_with_a_spacing(tmp_path):
         ({"spacing": []}, "spacing="),
         ({"spacing": [1, 1, 1]}, r"spacing: 3 numbers, for examples of shape \(2,\)"),
         ({"spacing": 1, "levels": 2}, "give one"),
-        ({"spacing": 1e-9}, "goes in steps of 1|repeats"),  # noise that no model could see
+        ({"spacing": 1e-9}, "goes in steps of 1"),  # noise that no model could see
+        ({"spacing": [1, 1e-9]}, r"column 1 goes in steps of 1; .*spacing=\[0, 1\]"),
     ],
 )
 def test_bad_spacings(tmp_path, options, message):

@@ -30,7 +30,7 @@ def array_of(tmp_path: Path, array: np.ndarray, **options) -> tuple:
         ("i8", (30, 7), {"levels": 3}),
         ("<f4", (30, 2, 6), {}),
         (">f8", (30, 6), {}),
-        ("<f2", (30, 2, 6), {"channels_last": True}),
+        ("<f4", (30, 2, 6), {"channels_last": True}),
     ],
 )
 def test_a_mapped_array_is_the_same_as_one_in_memory(tmp_path, dtype, shape, options, order):

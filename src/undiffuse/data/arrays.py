@@ -85,9 +85,9 @@ class Array(Source):
         splits, where = self._found(), str(self.path)
         if splits.levels is not None:
             return _kept(replace(splits, advice=_advice(splits.train, splits.levels, where)), self.memory)
-        splits = splits if self.width is None else dithered(splits, self.width)
-        check_continuous(splits.train, where)
-        return _kept(splits, self.memory)
+        noisy = splits if self.width is None else dithered(splits, self.width)
+        check_continuous(splits.train, where, self.width)
+        return _kept(noisy, self.memory)
 
     def _found(self) -> Splits:
         """Training and test data as the file has them."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from undiffuse.data.rows import Examples, sample_of
 
@@ -41,15 +42,20 @@ class Grain:
     constant: bool = False
 
 
-def check_continuous(examples: Examples, where: str) -> None:
+def check_continuous(examples: Examples, where: str, noise: Tensor | None = None) -> None:
     """Refuse values that repeat or are steps apart: vectors column by column, of images and sequences all.
+
+    Of columns that will get `noise` of this width (0-d, or one a column), only those are looked at where no
+    model could see it.
 
     Raises:
         ValueError: naming the columns, and `data.levels` and `data.spacing` to set.
     """
     columns = sample_of(examples, SAMPLE).numpy()
     columns = columns if columns.ndim == 2 else columns.reshape(-1, 1)
-    grains = [_grain(np.sort(column)) for column in columns.T]
+    widths = np.broadcast_to(0.0 if noise is None else noise.numpy(), columns.shape[1])
+    seen = widths > FINE * columns.std(0)
+    grains = [None if well else _grain(np.sort(column)) for column, well in zip(columns.T, seen, strict=True)]
     if any(grains):
         raise ValueError(f"{where} has no density: {_said(grains)}; {_remedy(grains, columns)}")
 
@@ -58,7 +64,7 @@ def _grain(found: NDArray[Any]) -> Grain | None:
     """What is wrong with these sorted values of their type; None if nothing is."""
     values = found.astype(np.float64)
     distinct, counts = np.unique(values, return_counts=True)
-    ulp, std = np.spacing(np.abs(distinct.astype(found.dtype))).astype(np.float64), float(values.std())
+    ulp, std = _resolution(distinct, found.dtype), float(values.std())
     if len(values) <= FEW:
         return None
     if len(distinct) == 1 or not std:
@@ -71,6 +77,17 @@ def _grain(found: NDArray[Any]) -> Grain | None:
         return None
     share, most = again.sum() / len(values), distinct[again.argmax()]
     return Grain(f"repeats {share:.2%} of its values, such as {most:g}", float(f"{std / 100:.0e}"))
+
+
+def _resolution(distinct: Column, dtype: np.dtype[Any]) -> Column:
+    """How far apart neighbours of each value may be: those of its type, or of the larger ones of the column.
+
+    What arithmetic makes is as coarse as the larger numbers in it: uniform floats are multiples of 2^-24.
+    """
+    size = np.abs(distinct).astype(dtype)
+    own: Column = np.spacing(size).astype(np.float64)
+    usual = float(np.spacing(np.quantile(size, 0.9).astype(dtype)))
+    return np.maximum(own, usual).astype(np.float64, copy=False)
 
 
 def _repeated(
