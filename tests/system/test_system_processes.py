@@ -34,6 +34,7 @@ def nobody_stays() -> Iterator[None]:
     for process in STARTED:
         if process.poll() is None:
             process.kill()
+            process.communicate()
     STARTED.clear()
 
 
@@ -264,7 +265,13 @@ def test_an_interrupted_start_of_workers(tmp_path: Path):
     for i in range(9):
         Image.fromarray(np.full((8, 8, 3), i, dtype=np.uint8)).save(pictures / f"{i}.png")
     words = ["images", f"data.path={pictures}", "data.workers=2", "data.memory=0", "train.steps=1000000"]
-    small = ["network={kind: mlp, hidden: 8, layers: 1}", "train.batch=4", "train.flips=false", *ADAM[:-1]]
+    small = [
+        "network={kind: mlp, hidden: 8, layers: 1}",
+        "train.batch=4",
+        "train.flips=false",
+        "train.evaluate_every=0",
+        *ADAM[:-1],
+    ]
     process = start("train", *words, *small, "--out", tmp_path / "run")
     orphans = started(process.pid, "spawn_main", 2)
     os.killpg(process.pid, signal.SIGINT)
