@@ -252,8 +252,8 @@ def test_a_start_that_is_interrupted_leaves_nobody(tmp_path: Path, number: signa
     process = start(*WORDS, "--out", tmp_path / "run", "--processes", 2)
     orphans = started(process.pid)
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
     gone(orphans)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     assert err in ("", "undiffuse: interrupted\n")
 
@@ -275,8 +275,8 @@ def test_an_interrupted_start_of_workers(tmp_path: Path):
     process = start("train", *words, *small, "--out", tmp_path / "run")
     orphans = started(process.pid, "spawn_main", 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
     gone(orphans)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err, err
     assert "SIGINT: saving, then stopping; once more to end at once" in err
     assert "SIGINT after step" in err
