@@ -34,6 +34,7 @@ def nobody_stays() -> Iterator[None]:
     for process in STARTED:
         if process.poll() is None:
             process.kill()
+            process.communicate()
     STARTED.clear()
 
 
@@ -251,8 +252,8 @@ def test_a_start_that_is_interrupted_leaves_nobody(tmp_path: Path, number: signa
     process = start(*WORDS, "--out", tmp_path / "run", "--processes", 2)
     orphans = started(process.pid)
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
     gone(orphans)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     assert err in ("", "undiffuse: interrupted\n")
 
@@ -264,12 +265,18 @@ def test_an_interrupted_start_of_workers(tmp_path: Path):
     for i in range(9):
         Image.fromarray(np.full((8, 8, 3), i, dtype=np.uint8)).save(pictures / f"{i}.png")
     words = ["images", f"data.path={pictures}", "data.workers=2", "data.memory=0", "train.steps=1000000"]
-    small = ["network={kind: mlp, hidden: 8, layers: 1}", "train.batch=4", "train.flips=false", *ADAM[:-1]]
+    small = [
+        "network={kind: mlp, hidden: 8, layers: 1}",
+        "train.batch=4",
+        "train.flips=false",
+        "train.evaluate_every=0",
+        *ADAM[:-1],
+    ]
     process = start("train", *words, *small, "--out", tmp_path / "run")
     orphans = started(process.pid, "spawn_main", 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
     gone(orphans)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err, err
     assert "SIGINT: saving, then stopping; once more to end at once" in err
     assert "SIGINT after step" in err
