@@ -97,18 +97,20 @@ threads.os.cpu_count = lambda: 4
 threads.prepare(processors.Moment(), ["train"])
 import os
 print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("OMP_WAIT_POLICY"))
+threads.divide(2)
+print(os.environ["OMP_NUM_THREADS"])
 """
 
 
 @pytest.mark.parametrize(
     ("cores", "taken", "given", "expected"),
     [
-        (4, 0.2, {}, "None passive"),
-        (4, 1.1, {}, "3 passive"),
-        (4, 6.0, {}, "1 passive"),
-        (2, 0.0, {}, "2 passive"),
-        (4, 1.1, {"OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "active"}, "4 active"),
-        (4, 0.0, {"GOMP_SPINCOUNT": "100"}, "None None"),
+        (4, 0.2, {}, "None passive\n2"),
+        (4, 0.9, {}, "3 passive\n1"),
+        (4, 6.0, {}, "1 passive\n1"),
+        (2, 0.0, {}, "2 passive\n1"),
+        (4, 1.1, {"OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "active"}, "4 active\n4"),
+        (4, 0.0, {"GOMP_SPINCOUNT": "100"}, "None None\n2"),
     ],
 )
 def test_as_many_threads_as_are_free(cores: int, taken: float, given: dict[str, str], expected: str):

@@ -15,8 +15,7 @@ from types import FrameType
 
 import typer
 
-from undiffuse.cli.threads import THREADS
-from undiffuse.processors import available
+from undiffuse.cli.threads import divide
 from undiffuse.signals import LEAVE, SAVE, deferred, unblock
 
 LAUNCHER = "UNDIFFUSE_LAUNCHER"  # number of the process that started this one
@@ -34,7 +33,7 @@ def launch(count: int) -> int:
     """
     from torch import distributed
 
-    os.environ.setdefault(THREADS, str(max(1, available() // count)))
+    divide(count)
     store = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     group = _Group()
     group.listen()

@@ -15,6 +15,7 @@ from undiffuse.processors import Moment, available, busy
 
 THREADS, WAITING = "OMP_NUM_THREADS", "OMP_WAIT_POLICY"
 HELP = {"-h", "--help", "--version"}
+_ours: list[int] = []  # the number that was set here, if it was
 
 
 def prepare(begun: Moment, arguments: Sequence[str]) -> None:
@@ -27,5 +28,12 @@ def prepare(begun: Moment, arguments: Sequence[str]) -> None:
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault(WAITING, "passive")
     cores, taken = available(), round(busy(begun))
-    if taken or cores < (os.cpu_count() or 1):
-        os.environ.setdefault(THREADS, str(max(1, cores - taken)))
+    if THREADS not in os.environ and (taken or cores < (os.cpu_count() or 1)):
+        _ours[:] = [max(1, cores - taken)]
+        os.environ[THREADS] = str(_ours[0])
+
+
+def divide(count: int) -> None:
+    """Let each of so many processes have its part of the threads, unless the environment says how many."""
+    if _ours or THREADS not in os.environ:
+        os.environ[THREADS] = str(max(1, (_ours or [available()])[0] // count))
