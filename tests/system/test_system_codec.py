@@ -231,11 +231,18 @@ def plan_of(path: str) -> codec.Plan:
     return unpack(Path(path).read_bytes())[0].plan
 
 
+def without_plans(run: Path) -> Path:
+    """The run as if no test before had compressed anything."""
+    for plan in run.glob("plan-*"):
+        plan.unlink()
+    return run
+
+
 def test_plans_are_of_the_run_and_found_once(copy: Callable[[str], Path], tmp_path: Path):
     """Whatever is compressed, one plan for a number of examples, kept for these weights; printed with its
     error.
     """
-    run = copy("digits")
+    run = without_plans(copy("digits"))
     levels = np.random.default_rng(0).integers(0, 17, (4, 1, 8, 8)).astype("u1")
     np.save("noise.npy", levels)
     said = good("compress", run, "--test", 4, "-o", "a.und", "--no-bound")
@@ -279,7 +286,7 @@ def test_the_smaller_method_is_taken(copy: Callable[[str], Path], lossy):
 
 
 def test_a_run_without_its_data_says_so(copy: Callable[[str], Path], drawn: list[Path]):
-    run = copy("pictures")
+    run = without_plans(copy("pictures"))
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(re.sub(r"path: .*", "path: /nowhere/at/all", recipe))
     result = undiffuse("compress", run, *drawn, "-o", "p.und", "--no-bound")

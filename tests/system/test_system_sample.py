@@ -155,7 +155,7 @@ def test_no_pictures_of_what_has_none(copy: Callable[[str], Path], option: str):
         ("--sampler dim", "sampler.kind='dim': no such name; did you mean 'ddim'?"),
         ("--sampler ancestral --eta 0.5", "sampler.eta=0.5: no such name"),
         ("--eta 2", "sampler: eta=2: from 0 (deterministic) to 1"),
-        ("--eta nan", "sampler: eta=nan"),
+        ("--eta nan", "sampler.eta=nan"),
         ("--out x.jpg", "--out x.jpg: samples are written as .png or .npy"),
         ("--out no/x.npy", "--out no/x.npy: the folder no does not exist"),
         ("--device gpu", "--device gpu: choose auto, cpu, cuda or cuda:N"),

@@ -73,7 +73,7 @@ def test_the_screen_says_what_happens(tmp_path: Path):
     assert "200 training and 40 test examples of shape 2, continuous; " in result.out
     assert "parameters -> mine\n" in result.out
     assert result.out.endswith("done: mine\n")
-    assert "3/3" in result.err
+    assert "3 of 3" in result.err
     assert "loss" in result.err
 
 
