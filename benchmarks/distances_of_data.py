@@ -21,7 +21,8 @@ def main() -> None:
     for extractor in (Pixels(), load_features(Path(sys.argv[1]))):
         samples, data = (extract(extractor, torch.split(x, 100)) for x in sets)
         kernel = kernel_distance(samples, data, generator=torch.Generator().manual_seed(0))
-        print(f"{type(extractor).__name__}: Frechet {frechet(samples, data):.4g}, ", end="")
+        gaussians = frechet(samples, data)
+        print(f"{type(extractor).__name__}: Frechet {gaussians.mean:.4g} +- {gaussians.se:.2g}, ", end="")
         print(f"kernel {kernel.mean:.1g} +- {kernel.se:.1g}, {neighbours(samples, data)}")
 
 

@@ -1,7 +1,7 @@
 """How good samples are, judged from the samples alone; knows no model."""
 
 from undiffuse.metrics.features import Classifier, Extractor, Inception, Pixels, extract, load_features
-from undiffuse.metrics.frechet import frechet, frechet_distance, frechet_of_moments
+from undiffuse.metrics.frechet import frechet, frechet_of_moments
 from undiffuse.metrics.kernel import kernel_distance, mmd2
 from undiffuse.metrics.neighbours import Neighbours, neighbours
 from undiffuse.metrics.parzen import WIDTHS, Parzen, choose_width, count_ticks, log_density, parzen
@@ -18,7 +18,6 @@ __all__ = [
     "count_ticks",
     "extract",
     "frechet",
-    "frechet_distance",
     "frechet_of_moments",
     "kernel_distance",
     "load_features",

@@ -37,10 +37,11 @@ from undiffuse.metrics.rows import CHUNK, feature_rows
 NOISE = 1e-10  # of the largest singular value: smaller ones are rounding errors
 
 
-def frechet(samples: Tensor, data: Tensor) -> float:
+def frechet(samples: Tensor, data: Tensor) -> Estimate:
     """d^2 of the Gaussians with the means and the unbiased covariances (N - 1) of the two sets.
 
-    Memory: float64 copies of both. Time grows with N D min(N, D).
+    With its standard error, both sets being random. Memory: float64 copies of both. Time grows with
+    N D min(N, D).
 
     Args:
         samples: features ``(N, D)``, N >= 2.
@@ -49,24 +50,8 @@ def frechet(samples: Tensor, data: Tensor) -> float:
     Raises:
         ValueError: too few rows, rows that are not finite floats, unequal D.
 
-    >>> frechet(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [3.0]]))
+    >>> frechet(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [3.0]])).mean
     1.0
-    """
-    (m_1, r_1), (m_2, r_2) = (_fit(x) for x in feature_rows(2, samples=samples, data=data))
-    return _distance(m_1, r_1, m_2, r_2, torch.linalg.svdvals(r_1 @ r_2.T))
-
-
-def frechet_distance(samples: Tensor, data: Tensor) -> Estimate:
-    """The same, and its standard error, both sets being random.
-
-    Memory: float64 copies of both. Time grows with N D min(N, D).
-
-    Args:
-        samples: features ``(N, D)``, N >= 2.
-        data: features ``(M, D)``, M >= 2.
-
-    Raises:
-        ValueError: too few rows, rows that are not finite floats, unequal D.
     """
     x, y = feature_rows(2, samples=samples, data=data)
     (m_1, r_1), (m_2, r_2) = _fit(x), _fit(y)

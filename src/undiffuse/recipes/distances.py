@@ -16,7 +16,7 @@ from torch import Tensor
 from undiffuse.bounds.estimate import Estimate
 from undiffuse.data import Splits, ends
 from undiffuse.files import write_json
-from undiffuse.metrics import Extractor, Neighbours, extract, frechet_distance, kernel_distance, neighbours
+from undiffuse.metrics import Extractor, Neighbours, extract, frechet, kernel_distance, neighbours
 from undiffuse.random import keyed
 from undiffuse.recipes.recipe import source_of
 from undiffuse.recipes.run import Run
@@ -163,7 +163,7 @@ def _batches(fixed: Contest, raw: Tensor, tick: Tick) -> Iterator[Tensor]:
 
 
 def _compare(features: Tensor, test: Tensor, seed: int, tick: Tick) -> Distances:
-    gaussians = frechet_distance(features, test)
+    gaussians = frechet(features, test)
     tick()
     kernel = kernel_distance(features, test, generator=keyed(seed, "distances", "subsets"))
     tick()
