@@ -215,3 +215,11 @@ def test_a_folder_in_an_enclosed_one_that_is_not_there_yet(tmp_path: Path):
     with enclosure.place(tmp_path / "table" / "row", make=True) as here:
         assert here.names() == []
     assert (tmp_path / "table" / "row").is_dir()
+
+
+def test_hidden_names_of_the_users_own_stay(tmp_path: Path):
+    mine = [".notes.tmp", ".del-mine", ".del-step-old", ".a.0123456.tmp"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    files.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)

@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows, which renames and removes no file that is open
     LOCKS = False
 
-LEFTOVER = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}\.tmp|\.del-.+")
+LEFTOVER = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}\.tmp|\.del-step-\d+")
 
 
 class WriteError(OSError):
