@@ -258,25 +258,25 @@ def test_a_start_that_is_interrupted_leaves_nobody(tmp_path: Path, number: signa
     assert err in ("", "undiffuse: interrupted\n")
 
 
-def test_an_interrupted_start_of_workers(tmp_path: Path):
-    """Ctrl-C goes to all of them: those that read data start up while it comes."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_start_of_workers(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C goes to all of them: those that read data start up while it comes, and leave with the training.
+
+    So they do if it is killed alone.
+    """
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for i in range(9):
         Image.fromarray(np.full((8, 8, 3), i, dtype=np.uint8)).save(pictures / f"{i}.png")
     words = ["images", f"data.path={pictures}", "data.workers=2", "data.memory=0", "train.steps=1000000"]
-    small = [
-        "network={kind: mlp, hidden: 8, layers: 1}",
-        "train.batch=4",
-        "train.flips=false",
-        "train.evaluate_every=0",
-        *ADAM[:-1],
-    ]
-    process = start("train", *words, *small, "--out", tmp_path / "run")
+    small = ["network={kind: mlp, hidden: 8, layers: 1}", "train.batch=4", "train.flips=false", *ADAM[:-1]]
+    process = start("train", *words, *small, "train.evaluate_every=0", "--out", tmp_path / "run")
     orphans = started(process.pid, "spawn_main", 2)
-    os.killpg(process.pid, signal.SIGINT)
+    (os.kill if number == signal.SIGKILL else os.killpg)(process.pid, number)
     gone(orphans)
     _, err = process.communicate(timeout=30)
+    if number == signal.SIGKILL:
+        return
     assert process.returncode == 130 and "Traceback" not in err, err
     assert "SIGINT: saving, then stopping; once more to end at once" in err
     assert "SIGINT after step" in err

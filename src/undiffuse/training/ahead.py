@@ -5,11 +5,14 @@ decides what is read: any number of them gives the same batches, and a resumed r
 The processes are spawned, not forked: they share no threads, locks or random state with the training.
 """
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from multiprocessing import resource_tracker
 from typing import Any, cast
 
 import torch
@@ -44,6 +47,7 @@ class Ahead:
         """
         if step != self._next:
             self.close()
+            _track()
             with deferred(), _own_signals():
                 self._batches = iter(self._loader(step))
         self._next = step + 1
@@ -87,6 +91,12 @@ def dead_worker(error: RuntimeError) -> RuntimeError:
     )
 
 
+def _track() -> None:
+    """Start what `multiprocessing` starts before its first process: it would unblock signals on the way."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()
+
+
 @contextmanager
 def _own_signals() -> Iterator[None]:
     """Keep the handler of SIGCHLD: PyTorch's raises wherever the program happens to be, even in a save.
@@ -103,11 +113,19 @@ def _stay(_: int) -> None:
     """In a worker: signals to all of a run's processes, such as Ctrl-C, are the training's to answer.
 
     Until now they were blocked. The training may need another batch before it saves; then it ends its
-    workers.
+    workers. One that cannot, killed while this one starts, is not missed by PyTorch.
     """
+    threading.Thread(target=_end_with_training, name="training", daemon=True).start()
     for number in (*LEAVE, *SAVE):
         signal.signal(number, signal.SIG_IGN)
     unblock()
+
+
+def _end_with_training() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _Steps:
