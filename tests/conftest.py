@@ -15,9 +15,7 @@ import network
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=25)
 settings.load_profile("fixed")
 network.refuse()
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in the background of a shell
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

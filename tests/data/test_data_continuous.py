@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from undiffuse.data import Affine, Array, Rows
+from undiffuse.data import Affine, Array, Rows, bare
 from undiffuse.data.continuous import FINE
 from undiffuse.data.dequantize import dithered
 from undiffuse.data.source import Splits
@@ -231,3 +231,21 @@ def test_steps_that_pass_are_too_fine_for_every_chain_that_is_shipped():
         if isinstance(kernel, Gaussian):
             alpha, sigma = (each.detach() for each in kernel.alpha_sigma(plan.grid(kernel)[:1]))
             assert float(sigma / alpha) > FINE, name
+
+
+@pytest.mark.parametrize("width", [[0.1], [0.1, 0, 7], [1.0]])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_without_their_noise_are_known(width, dtype):
+    width = torch.tensor(width, dtype=torch.float64)
+    g = torch.Generator().manual_seed(0)
+    steps = torch.randint(-9000, 9000, (40, 3), generator=g)
+    values = (steps * torch.where(width > 0, width, 0.123)).to(dtype)
+    assert bare(values, width)
+    for row in values[:, None]:
+        assert bare(row, width)
+    assert not bare(values[:0], width)
+    noise = torch.rand(40, 3, generator=g, dtype=torch.float64) - 0.5
+    with_noise = (values + width * noise).to(dtype)
+    assert not bare(with_noise, width)
+    assert not bare(torch.full((1, 3), torch.nan), width)
+    assert sum(bare(row, width) for row in with_noise[:, None]) == 0

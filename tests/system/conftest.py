@@ -1,12 +1,13 @@
 """Tiny runs, trained once for all tests; a test that changes one takes a copy."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from several import STARTED, WORDS, run
 from shell import POINTS, UNET, train
 
 from undiffuse import plots
@@ -54,6 +55,24 @@ def bits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("bits") / "run", [*words, "data.test=7"], *quiet)
 
 
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process of its own."""
+    folder = tmp_path_factory.mktemp("single") / "run"
+    run(*WORDS, "--out", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same command on two processes; they spoke once."""
+    folder = tmp_path_factory.mktemp("double") / "run"
+    out, err = run(*WORDS, "--out", folder, "--processes", 2)
+    assert "on 2 processes" in out
+    assert out.count("done: ") == 1 and err.count("step 20: bound") == 1
+    return folder
+
+
 @pytest.fixture
 def all_runs(runs: Path, bits: Path) -> dict[str, Path]:
     """Runs by the kind of their data."""
@@ -64,6 +83,17 @@ def all_runs(runs: Path, bits: Path) -> dict[str, Path]:
 def copy(runs: Path, tmp_path: Path) -> Callable[[str], Path]:
     """A run of one's own."""
     return lambda name: Path(shutil.copytree(runs / name, tmp_path / name))
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    """A test that fails leaves no process behind: the others end with the one that is killed here."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    STARTED.clear()
 
 
 @pytest.fixture(autouse=True)

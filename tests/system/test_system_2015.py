@@ -128,8 +128,9 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     data = load_data(loaded.recipe).train
     assert data.dtype == torch.float32 and data.min() >= 0 and 16 < data.max() < 17
     for ask in (loaded.bits, loaded.evaluate):  # a density at a level bounds no probability
-        with pytest.raises(ValueError, match=r"raw of uint8: .* give it raw \+ u"):
-            ask(data[:3].to(torch.uint8))
+        for levels in (data[:3].to(torch.uint8), data[:3].floor()):
+            with pytest.raises(ValueError, match=r"without its noise; .* give it raw \+ u"):
+                ask(levels)
     assert loaded.space.encode(data).std().item() == pytest.approx(1, abs=1e-3)
     good("sample", run, "-n", 4, "--steps", 3, "--out", "some.png")
     with Image.open("some.png") as image:
@@ -140,6 +141,21 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     away = (unit - levels / 16)[inner]
     assert abs(float(away.mean())) < 5 / (16 * math.sqrt(12 * len(away))) and away.abs().max() < 0.51 / 16
     assert torch.equal(fixed.test, load_data(loaded.recipe).test[:].floor() / 16)
+
+
+def test_rounded_values_are_densities_with_their_noise(tmp_path: Path):
+    r = np.random.default_rng(0)
+    steps = r.normal(0, 9, size=(90, 3))
+    steps[:, [0, 2]] = steps[:, [0, 2]].round(1)
+    np.save(tmp_path / "steps.npy", steps)
+    words = ["images", "data.kind=array", f"data.path={tmp_path / 'steps.npy'}", "data.spacing=[0.1, 0, 0.1]"]
+    mlp = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
+    run = library.load(train(tmp_path / "run", [*words, *mlp, "train.evaluate_every=0"]))
+    for ask in (run.bits, run.evaluate):
+        with pytest.raises(ValueError, match=r"without its noise; .*\[0\.1, 0, 0\.1\] \(u - 1/2\)"):
+            ask(torch.from_numpy(steps[:2]))
+    noise = torch.from_numpy(r.uniform(-0.05, 0.05, size=(2, 3)))
+    assert run.bits(torch.from_numpy(steps[:2]) + noise, terms=2).shape == (2,)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ raw values to x_0 and back. To add a data set, write one file with one `Source` 
 from undiffuse.data.arrays import Array
 from undiffuse.data.cifar10 import CIFAR10
 from undiffuse.data.dead_leaves import DeadLeaves
-from undiffuse.data.dequantize import dequantized
+from undiffuse.data.dequantize import bare, check_width, dequantized
 from undiffuse.data.digits import Digits
 from undiffuse.data.fingerprint import Fingerprint, changes, fingerprint_of, summary
 from undiffuse.data.heartbeat import Heartbeat
@@ -68,7 +68,9 @@ __all__ = [
     "SwissRoll",
     "Symbols",
     "Textures",
+    "bare",
     "changes",
+    "check_width",
     "chunks",
     "dequantized",
     "ends",

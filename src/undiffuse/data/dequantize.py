@@ -87,6 +87,17 @@ def check_width(spacing: float | Sequence[float]) -> Tensor:
     return width
 
 
+def bare(values: Tensor, width: Tensor) -> bool:
+    """Whether all of these values (B, ...) that should have noise of this width are still without it.
+
+    They are multiples of it, up to a rounding of them or of the quotient; where the width is 0 none is due.
+    """
+    eps = torch.finfo(values.dtype).eps if values.is_floating_point() else 0.0
+    steps = (values.double() / width)[(width > 0).expand(values.shape)]
+    near = (steps - steps.round()).abs() <= 2 * max(eps, 2**-52) * steps.abs()
+    return steps.numel() > 0 and bool(near.all())
+
+
 def _noisy(levels: Examples, seed: int, name: str) -> Examples:
     if isinstance(levels, Rows):
         return _Noisy(levels, seed, name, torch.float32, _sum)

@@ -1,5 +1,6 @@
 """Recipes: YAML that ships with the package, and what builds, trains, loads and evaluates a run of one."""
 
+from undiffuse.recipes.checks import check_range
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import (
@@ -73,7 +74,7 @@ from undiffuse.recipes.reproduce import (
     measuring,
     save_reproduced,
 )
-from undiffuse.recipes.run import Run, check_range
+from undiffuse.recipes.run import Run
 from undiffuse.recipes.sheet import save_posterior, save_sheet
 
 __all__ = [

@@ -21,7 +21,8 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 from undiffuse.processes import ALONE, Processes
-from undiffuse.recipes import observed
+from undiffuse.recipes import checks, observed
+from undiffuse.recipes.checks import check_range
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import thin
@@ -217,6 +218,7 @@ class Run:
 
     known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
     posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
+    check, check_density = checks.check, checks.check_density  # of what it is given
 
     def bits(
         self,
@@ -312,28 +314,3 @@ class Run:
         if steps is not None and not 1 <= steps <= len(grid):
             raise ValueError(f"steps={steps}: this run's chain can be thinned to 1 to {len(grid)} steps")
         return grid if steps is None else thin(grid, steps)
-
-    def check(self, raw: Tensor) -> None:
-        """Raise ValueError unless raw (B, *shape) has examples of the run's shape."""
-        if tuple(raw.shape[1:]) != self.shape:
-            raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {self.shape}")
-
-    def check_density(self, raw: Tensor) -> None:
-        """Raise ValueError unless a density at these raw examples means what a run of levels says it does.
-
-        At a level itself it bounds nothing: it may be higher than the average over the level's interval.
-        """
-        self.check(raw)
-        if self.recipe["dequantize"] and not raw.is_floating_point():
-            raise ValueError(
-                f"raw of {str(raw.dtype).removeprefix('torch.')}: this run is of levels with noise "
-                "(dequantize=true); give it raw + u, with u uniform in [0, 1)"
-            )
-
-
-def check_range(n: int, first: int) -> None:
-    """Raise ValueError unless there are samples first .. first + n - 1."""
-    if n < 1:
-        raise ValueError(f"n={n}: draw at least one sample")
-    if first < 0:
-        raise ValueError(f"first={first}: samples are numbered from 0")
