@@ -152,7 +152,7 @@ def test_rounded_values_are_densities_with_their_noise(tmp_path: Path):
     mlp = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
     run = library.load(train(tmp_path / "run", [*words, *mlp, "train.evaluate_every=0"]))
     for ask in (run.bits, run.evaluate):
-        with pytest.raises(ValueError, match=r"without its noise; .*\[0\.1, 0, 0\.1\] \(u - 1/2\)"):
+        with pytest.raises(ValueError, match=r"data.spacing=\[0\.1, 0\.0, 0\.1\]\): give it raw \+ spacing"):
             ask(torch.from_numpy(steps[:2]))
     noise = torch.from_numpy(r.uniform(-0.05, 0.05, size=(2, 3)))
     assert run.bits(torch.from_numpy(steps[:2]) + noise, terms=2).shape == (2,)

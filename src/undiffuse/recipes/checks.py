@@ -42,5 +42,5 @@ def check_density(run: "Run", raw: Tensor) -> None:
     if spacing is not None and bare(raw, check_width(spacing)):
         raise ValueError(
             f"raw: without its noise; this run is of steps with noise (data.spacing={spacing}): give it "
-            f"raw + {spacing} (u - 1/2), with u uniform in [0, 1)"
+            "raw + spacing * (u - 1/2), with u uniform in [0, 1)"
         )
