@@ -1,5 +1,8 @@
 """Every recipe that ships builds, and its full description is the same recipe."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import yaml
@@ -62,6 +65,19 @@ def test_it_builds_a_model_that_runs(name: str):
     assert plan["train"].build().steps > 100
     assert len(grid) >= 40
     assert plan["about"]
+
+
+def test_building_one_loads_no_compiler():
+    """PyTorch's takes seconds, whenever a run is looked at; here in a process that is new."""
+    built = {name: DATA[name] for name in DATA if name not in LARGE}
+    code = (
+        "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Plan\n"
+        f"for name, (shape, levels) in {built}.items():\n"
+        "    Plan(read(name)).denoiser(shape, levels, classes=10)\n"
+        "    assert 'torch._dynamo' not in sys.modules, name"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from undiffuse.networks.layers import numbers, placed
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -42,7 +44,7 @@ class TimeEmbedding(nn.Module):
         self.clock = clock or Clock()
         half = features // 2
         scale = -math.log(10_000) / (half - self.clock.shift)
-        self.register_buffer("frequencies", torch.exp(scale * torch.arange(half)), persistent=False)
+        self.register_buffer("frequencies", placed(torch.exp(scale * numbers(half))), persistent=False)
         self.dense = nn.Sequential(nn.Linear(features, width), activation(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:

@@ -15,6 +15,16 @@ def zeroed(layer: Layer) -> Layer:
     return layer
 
 
+def numbers(count: int) -> Tensor:
+    """0, 1, ..., count - 1 on the CPU, to compute constants of a network with: see `placed`."""
+    return torch.arange(count, device="cpu")
+
+
+def placed(constants: Tensor) -> Tensor:
+    """Them on the default device. Were they computed there, the first would take seconds on "meta"."""
+    return constants.to(torch.get_default_device())
+
+
 def group_norm(channels: int, groups: int = 8, eps: float = 1e-5) -> nn.GroupNorm:
     """GroupNorm with the largest number of groups up to `groups` that divides the channels."""
     count = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)

@@ -27,7 +27,7 @@ class RBF(nn.Module):
             raise ValueError(f"units={units}: a network of radial basis functions needs at least one")
         size = dims(shape)
         self.shape = (outputs * shape[0], *shape[1:])
-        self.centres = nn.Parameter(1.5 * torch.randn(units, size))
+        self.centres = nn.Parameter(torch.empty(units, size).normal_(std=1.5))
         # |x - c|^2 differs by about sqrt(size) from unit to unit: such widths let every unit take part
         self.log_widths = nn.Parameter(torch.full((units,), math.log(size) / 4))
         self.readout = PerStep(units, size * outputs, steps, network="rbf")

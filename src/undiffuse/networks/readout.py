@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from undiffuse.networks.layers import numbers, placed
+
 OFF = 1e-3  # how far from a whole number t T may be: float32 is that good up to T = 8000
 
 
@@ -70,9 +72,9 @@ class Bumps(nn.Module):
         if count < 1 or not width > 0:
             raise ValueError(f"count={count}, width={width:g}: there is at least one bump, of positive width")
         spacing = 1 / max(count - 1, 1) if ends else 1 / count
-        centres = torch.arange(count) * spacing if ends else (torch.arange(count) + 0.5) * spacing
+        centres = numbers(count) * spacing if ends else (numbers(count) + 0.5) * spacing
         self.width = width * spacing
-        self.register_buffer("centres", centres, persistent=False)
+        self.register_buffer("centres", placed(centres), persistent=False)
 
     def weights(self, t: Tensor) -> Tensor:
         """g_j(t) for t (B,): (B, J)."""

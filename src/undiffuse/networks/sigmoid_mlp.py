@@ -54,5 +54,5 @@ def _sigmoidal(layer: nn.Linear, mean: float) -> nn.Linear:
     # layer to layer. The bias takes away the inputs' mean (a sigmoid's is 1/2), which would saturate them.
     nn.init.xavier_uniform_(layer.weight, gain=4.0)
     with torch.no_grad():
-        layer.bias.copy_(-mean * layer.weight.sum(1))
+        layer.bias.copy_(layer.weight.sum(1)).mul_(-mean)
     return layer
