@@ -15,8 +15,9 @@ import network
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=25)
 settings.load_profile("fixed")
 network.refuse()
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as in the background of a shell, or under nohup
+        signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,14 +17,6 @@ with Signals() as signals:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 400_000_000)  # minutes in C, in which no handler is called
 """
-
-
-@pytest.fixture(autouse=True)
-def foreground() -> Iterator[None]:
-    """SIGINT as at a terminal: jobs in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from undiffuse.posteriors import Flat, Known, Matched, Noisy, Product
 from undiffuse.posteriors.moments import moments as both
 from undiffuse.random import Streams, keyed
 from undiffuse.recipes.posterior import Way, draw
-from undiffuse.samplers import Evidence, Particles, evidence, last, reverse, start
+from undiffuse.samplers import Evidence, Particles, evidence, last, reverse, start, trajectory
 from undiffuse.samplers.evidence import pooled
 from undiffuse.schedules import Betas, Linear, LogLinear, grids
 
@@ -138,6 +138,25 @@ def test_the_covariance_does_not_grow_with_what_the_network_is_off():
         for t in f64(0.5, 0.8, 0.95, 1.0):
             values = torch.linalg.eigvalsh(both(model, CHAIN, x, t, model.predict(x, t))[1])
             assert float(values.min()) > 0.02 and float(values.max()) < 6, (off, t, values.aminmax())
+
+
+class Turned(Mixture):
+    """Out of tune in what it says of a number's neighbours: its slopes are no covariance."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        alpha, sigma = CHAIN.alpha_sigma(t[0].double())
+        assert self.off is not None
+        _, size, ripples = self.off
+        return Mixture(None)(x, t) + size * sigma / alpha * torch.sin(ripples * x.roll(1, -1) + x.roll(3, -1))
+
+
+@pytest.mark.parametrize(("size", "ripples"), [(0.1, 4.0), (0.2, 3.0)])
+def test_no_path_goes_astray(size: float, ripples: float):
+    """Of many numbers every second is known, of independent ones: the others stay where they are without."""
+    model = Denoiser(Turned(("eps", size, ripples)), CHAIN, X0())
+    known = Known(CENTRES.repeat(10), torch.arange(40) % 2 == 0)
+    for _, x_t in trajectory(model * known, (256, 40), grid=GRID, generator=keyed(0)):
+        assert float(x_t.abs().max()) < 6  # 4.6 of noise alone
 
 
 def test_a_table_is_asked_at_its_own_times():

@@ -112,7 +112,7 @@ def test_shapes_that_do_not_fit_are_refused():
 def _belief(mean: Tensor):
     from undiffuse.posteriors.belief import Belief
 
-    return Belief(mean, lambda v: v, torch.ones(()), 5)
+    return Belief(mean, lambda v: v, torch.ones(()), torch.ones(()), 5)
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,22 @@ def test_conjugate_gradients_solve():
     root, b = normals(4, 6, 6), normals(4, 6, seed=1)
     matrix = root @ root.mT + 0.1 * torch.eye(6)
     b[1] = 0
-    found = conjugate_gradients(lambda v: ((matrix @ v.unsqueeze(-1)).squeeze(-1), v), b, 40)
-    torch.testing.assert_close(found, torch.linalg.solve(matrix, b), rtol=1e-5, atol=1e-5)
+    most = torch.linalg.eigvalsh(matrix)[:, -1]  # a bound that binds nowhere
+    for limit in (most, f64(torch.inf)):
+        found = conjugate_gradients(lambda v: 2 * [(matrix @ v.unsqueeze(-1)).squeeze(-1)], b, 40, limit)
+        torch.testing.assert_close(found, b, rtol=1e-5, atol=1e-5)  # C V^-1 b, and V is C
     assert found[1].abs().max() == 0
     flat = torch.diag(f64(1.0, 2.0, 0.0))
-    found = conjugate_gradients(lambda v: (v @ flat, v), f64([[1.0, 1.0, 0.0]]), 9)
-    torch.testing.assert_close(found, f64([[1.0, 0.5, 0.0]]))
-    assert conjugate_gradients(lambda v: (0 * v, v), f64([[1.0, 1.0]]), 9).abs().max() == 0
+    found = conjugate_gradients(lambda v: (v @ flat, v @ flat), f64([[1.0, 1.0, 0.0]]), 9, f64(2.0))
+    torch.testing.assert_close(found, f64([[1.0, 1.0, 0.0]]))
+    assert conjugate_gradients(lambda v: (0 * v, v), f64([[1.0, 1.0]]), 9, f64(2.0)).abs().max() == 0
+
+
+def test_what_is_no_covariance_leads_no_farther_than_one_could():
+    """w' C w is 1e-9 though |C w| is 2: of eigenvalues up to 3 it would be at least 4/3."""
+    matrix = f64([[1e-9, 2.0], [2.0, 0.0]])
+    found = conjugate_gradients(lambda v: 2 * [v @ matrix.mT], f64([[1.0, 0.0]]), 1, f64(3.0))
+    torch.testing.assert_close(found, f64([[0.0, 1.5]]), rtol=0, atol=1e-8)
 
 
 def test_roots_of_singular_matrices():

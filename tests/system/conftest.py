@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from several import STARTED, WORDS, run
+from several import QUIET, STARTED, WORDS, run
 from shell import POINTS, UNET, train
 
 from undiffuse import plots
 
 MLP = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
-QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ CHAIN = ["grid.steps=20", "train.batch=15", "train.warmup=2", "train.checkpoint_
 DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_examples=9", "train.sample_every=10"]
 ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
 WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *ADAM]
+QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 STARTED: list[subprocess.Popen[str]] = []
 

@@ -132,15 +132,6 @@ def test_a_run_in_use(runs: Path, copy: Callable[[str], Path]):
     good("train", "--resume", run)
 
 
-@pytest.fixture
-def foreground():
-    """SIGINT as at a terminal: jobs in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int):
     real = module.train

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
-from undiffuse.posteriors.moments import clear, moments
+from undiffuse.posteriors.moments import WIDE, clear, moments
 from undiffuse.tensors import dims, like
 
 DENSE = 32  # values of an example up to which C is a matrix
@@ -28,11 +28,15 @@ FAINT = 1e-5  # alpha_t below which x_t says nothing of x_0, and a product with 
 
 @dataclass(frozen=True)
 class Belief:
-    """N(mean, C): `mean` (B, *shape), C as v -> C v or a `matrix` (B, n, n); `var` were the data white."""
+    """N(mean, C): `mean` (B, *shape), C as v -> C v or a `matrix` (B, n, n); `var` were the data white.
+
+    No eigenvalue of C is above `most`.
+    """
 
     mean: Tensor
     along: Callable[[Tensor], Tensor]
     var: Tensor
+    most: Tensor
     iterations: int
     matrix: Tensor | None = None
 
@@ -80,7 +84,7 @@ class Flat(Spread):
         mean, var = clear(model, model.kernel, x_t, t, mean), white(model, t, mean, self.var)
         few = dims(x_t.shape[1:]) <= DENSE
         matrix = torch.diag_embed((var + 0 * mean).flatten(1).double()) if few else None
-        return Belief(mean, lambda v: var * v, var, 30, matrix), beside
+        return Belief(mean, lambda v: var * v, var, var, 30, matrix), beside
 
 
 class Tweedie(Spread):
@@ -101,7 +105,7 @@ class Tweedie(Spread):
         mean, beside = look(x_t)
         mean, matrix = moments(model, model.kernel, x_t, t, mean.detach())
         var = white(model, t, x_t, 1.0)
-        return Belief(mean, lambda v: var * v, var, 1, matrix), beside
+        return Belief(mean, lambda v: var * v, var, var, 1, matrix), beside
 
     def _products(
         self,
@@ -124,7 +128,8 @@ class Tweedie(Spread):
             return torch.zeros_like(x) if found is None else (ratio * found).detach()
 
         mean = clear(model, kernel, x_t, t, said.detach())
-        return Belief(mean, spread, white(model, t, x_t, 1.0), self.iterations), beside
+        var, most = (white(model, t, x_t, data) for data in (1.0, WIDE))
+        return Belief(mean, spread, var, most, self.iterations), beside
 
 
 def white(model: ReverseProcess, t: Tensor, x: Tensor, var: float) -> Tensor:

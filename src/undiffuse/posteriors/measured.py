@@ -22,6 +22,7 @@ from undiffuse.posteriors.observation import Observation, check_finite, check_fi
 from undiffuse.posteriors.operators import Function, Operator
 from undiffuse.tensors import ONE, dims, like, total
 
+NO_LIMIT = torch.tensor(math.inf)
 LEAST = 1e-30  # a power of r that is as good as none
 
 
@@ -79,7 +80,7 @@ class Measured(Observation):
             return self.operator(carried) + self._var(w) * w, carried
 
         def gain(y: Tensor) -> Tensor:  # C A' V^-1 y
-            return conjugate_gradients(product, y, belief.iterations)
+            return conjugate_gradients(product, y, belief.iterations, belief.most)
 
         def narrowed(v: Tensor) -> Tensor:
             across = belief.spread(v)
@@ -139,7 +140,7 @@ def _belief(p: Distribution) -> Belief:
     Raises ValueError for other distributions.
     """
     if isinstance(p, Correlated):
-        return Belief(p.loc, lambda v: v, p.loc, 1, (p.root @ p.root.mT).double())
+        return Belief(p.loc, lambda v: v, p.loc, NO_LIMIT, 1, (p.root @ p.root.mT).double())
     if not isinstance(p, Normal | Discretized):
         raise ValueError(
             f"normal noise on a {type(p).__name__}: for Gaussian kernels; for symbols use Known or Odds"
@@ -147,4 +148,4 @@ def _belief(p: Distribution) -> Belief:
     var = (p.var if isinstance(p, Normal) else p.std.square()).to(p.loc)
     few = isinstance(p, Normal) and dims(p.shape[1:]) <= DENSE
     matrix = torch.diag_embed(var.expand(p.shape).flatten(1)).double() if few else None
-    return Belief(p.loc, lambda v: var * v, var.mean(), 30, matrix)
+    return Belief(p.loc, lambda v: var * v, var.mean(), var.amax(), 30, matrix)

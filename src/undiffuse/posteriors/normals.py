@@ -17,11 +17,16 @@ def shifted(p: Distribution, by: Tensor) -> Distribution:
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], tuple[Tensor, Tensor]], b: Tensor, iterations: int
+    product: Callable[[Tensor], tuple[Tensor, Tensor]],
+    b: Tensor,
+    iterations: int,
+    most: Tensor,
 ) -> Tensor:
-    """G x with V x = b, row by row, for a symmetric V >= 0; a row stops where it cannot go on.
+    """C A' x with V x = b, V = A C A' + std^2, row by row; a row stops where it cannot go on.
 
-    `product` gives V w and G w of w, and is asked once an iteration.
+    `product` gives V w and C A' w of w, and is asked once an iteration. C is symmetric, with eigenvalues from
+    0 to `most`, a number or one a row, so that w' V w >= |C A' w|^2 / most. What a network says of C may be
+    otherwise, and without that bound a w' V w that is nearly 0 by chance leads anywhere.
     """
     rest, way, left = b, b, _dot(b, b)
     least = 1e-12 * left + torch.finfo(b.dtype).tiny
@@ -32,8 +37,9 @@ def conjugate_gradients(
         seen, carried = product(way)
         curved = _dot(way, seen)
         go = (curved > 0) & (left > least)
+        curved = curved.maximum(_rows(_dot(carried, carried), way) / _rows(most.to(way), way))
         pace = torch.where(go, left / curved.masked_fill(~go, 1), 0)
-        more = pace.flatten().view(-1, *[1] * (carried.ndim - 1)) * carried
+        more = _rows(pace, carried) * carried
         found, rest = more if found is None else found + more, rest - pace * seen
         new = _dot(rest, rest)
         way, left = rest + new / left.clamp(min=torch.finfo(b.dtype).tiny) * way, new
@@ -86,4 +92,9 @@ def rows(coefficient: Tensor, like: Tensor, ndim: int) -> Tensor:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Row by row, to broadcast against a."""
-    return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
+    return _rows((a * b).flatten(1).sum(1), a)
+
+
+def _rows(numbers: Tensor, of: Tensor) -> Tensor:
+    """One number, or one a row, to broadcast against `of`."""
+    return numbers.reshape(-1, *[1] * (of.ndim - 1))
