@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(BIN)/undiffuse evaluate $(RUN)
 
 test: $(VENV)/.tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check src tests tools benchmarks docs

@@ -106,6 +106,7 @@ def _warm(folder: Path) -> None:
     """Import all that a training imports, here, once; but no gradient, after which torch may not fork."""
     recipe, *changes = WORDS
     Experiment.create(folder, override(read(recipe), changes))
+    importlib.import_module("torch._dynamo")  # by the first optimizer
     importlib.import_module("rich.progress")
     importlib.import_module("rich.live")
 

@@ -57,12 +57,14 @@ class Matrices(torch.optim.Optimizer):
 class Muon:
     """Muon on the module's wide layers, AdamW on vectors, tables and narrow ends.
 
-    `dtype` is what matrices are made orthogonal in: whichever is fast here.
+    Of a network with convolutions their filters alone: its matrices take time and labels in, and to make them
+    orthogonal costs more than all filters. `dtype` is what that is done in: whichever is fast here.
     """
 
     def __init__(self, module: nn.Module, settings: Settings, dtype: torch.dtype = torch.float32) -> None:
         tables = {layer.weight for layer in module.modules() if isinstance(layer, nn.Embedding)}
-        weights = [p for p in module.parameters() if p not in tables and _wide(p)]
+        axes = 3 if any(p.ndim > 2 for p in module.parameters()) else 2
+        weights = [p for p in module.parameters() if p not in tables and p.ndim >= axes and _wide(p)]
         chosen = set(weights)
         others = [p for p in module.parameters() if p not in chosen]
         lr, decay = settings.lr, settings.weight_decay
