@@ -98,7 +98,7 @@ def test_parzen_windows_are_those_of_the_samples(
 ):
     run = copy("digits")
     good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3)
-    found = json.loads((run / "parzen.json").read_text())
+    found = json.loads((run / "parzen-20-samples-3-steps.json").read_text())
     loaded = library.load(run)
     data, drawn = load_data(loaded.recipe), loaded.sample(20, steps=3, block=100)
     begin = len(data.train) * 5 // 6
@@ -110,7 +110,7 @@ def test_parzen_windows_are_those_of_the_samples(
     assert (found["samples"], found["examples"], found["width"]) == (20, 300, exact.width)
     assert found["first"] == 0
     good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3, "--stop", 0.5)
-    early = json.loads((run / "parzen.json").read_text())
+    early = json.loads((run / "parzen-20-samples-3-steps-stop-0.5.json").read_text())
     assert early["first"] == 0.5 and early["nats"] != found["nats"]
     assert "--samples 0: draw" in refused("evaluate", run, "--parzen", "--samples", 0)
     for more in (["--entropy"], ["--examples", 5], ["--terms", 2], ["--split", "train"]):

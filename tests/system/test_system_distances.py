@@ -32,7 +32,7 @@ def test_distances_are_those_of_the_samples(copy: Copy):
     run = copy("digits")
     out = good("evaluate", run, "--samples", 120, "--steps", 3)
     assert "Fréchet distance, pixels" in out and "training data" in out and "FID" not in out
-    found, loaded = written(run, "pixels"), library.load(run)
+    found, loaded = written(run, "pixels-120-samples-3-steps"), library.load(run)
     x = loaded.sample(120, steps=3, block=100).flatten(1) / 16
     y = load_data(loaded.recipe).test.flatten(1) / 16
     exact = frechet(x, y)
@@ -45,6 +45,8 @@ def test_distances_are_those_of_the_samples(copy: Copy):
     assert (found["samples"]["examples"], found["training"]["examples"]) == (120, 120)
     assert (found["test_examples"], found["steps"], found["sampler"]) == (len(y), 3, "Ancestral")
     assert not (run / "evaluation-test.json").exists()
+    good("evaluate", run, "--samples", 20, "--steps", 3)  # replaces no better one
+    assert written(run, "pixels-120-samples-3-steps") == found
 
 
 def test_the_yardstick_is_training_data_of_the_seed(copy: Copy):
@@ -71,7 +73,7 @@ def test_features_and_samplers_are_named(copy: Copy, tmp_path: Path):
     words = ["--steps", 3, "--features", tmp_path / "mine.safetensors", "--sampler", "ddim"]
     out = good("evaluate", run, "--samples", 30, *words)
     assert "classifier" in out and "mine.safetensors" in out and "FID" not in out and "DDIM, 3 steps" in out
-    found, loaded = written(run, "classifier"), library.load(run)
+    found, loaded = written(run, "classifier-30-samples-3-steps-ddim"), library.load(run)
     assert found["frechet"] == "Fréchet distance, classifier mine.safetensors" and found["sampler"] == "DDIM"
     extractor = load_features(tmp_path / "mine.safetensors")
     drawn = loaded.sample(30, steps=3, block=100, sampler=library.samplers.DDIM())
@@ -83,11 +85,13 @@ def test_every_kind_of_data_has_distances(copy: Copy, tmp_path: Path):
     for name, title in (("points", "values"), ("vectors", "values"), ("levels", "values")):
         run = copy(name)
         assert f"Fréchet distance, {title}" in good("evaluate", run, "--samples", 20, "--steps", 3)
-        assert written(run, title)["samples"]["examples"] == 20
+        assert written(run, f"{title}-20-samples-3-steps")["samples"]["examples"] == 20
     run = tmp_path / "points"
     loaded = library.load(run)
     exact = frechet(loaded.sample(20, steps=3), load_data(loaded.recipe).test).mean
-    assert written(run, "values")["samples"]["frechet"]["mean"] == pytest.approx(exact, rel=1e-6)  # raw units
+    assert written(run, "values-20-samples-3-steps")["samples"]["frechet"]["mean"] == pytest.approx(
+        exact, rel=1e-6
+    )  # raw units
 
 
 def test_noisy_levels_are_compared_as_levels(tmp_path: Path):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_parzen(trained: "Run", count: int, seed: int, steps: int | None, results: Results) -> None:
     """The score of samples under the protocol of the 2015 paper."""
-    from undiffuse.recipes import note_of, parzen_of, plan_ticks, protocol, save_parzen
+    from undiffuse.recipes import drawn_of, note_of, parzen_of, plan_ticks, protocol, save_parzen
 
     trained.thinned(steps)
     fixed = protocol(trained)
@@ -39,7 +39,8 @@ def print_parzen(trained: "Run", count: int, seed: int, steps: int | None, resul
     show(rows)
     edge = ": an end of the list, another may be better" if found.at_edge else ""
     typer.echo(f"width {found.width:.4f}{edge}; {found.samples:,} samples, {found.examples:,} test examples")
-    results.write(lambda folder: [save_parzen(found, folder, trained.first)])
+    drawn = drawn_of(trained, count, steps)
+    results.write(lambda folder: [save_parzen(found, folder, drawn, trained.first)])
 
 
 def print_distances(
@@ -52,7 +53,7 @@ def print_distances(
     results: Results,
 ) -> None:
     """The distances of samples from the test data, beside those of as many training examples."""
-    from undiffuse.recipes import contest, distances_of, note_of, save_distances
+    from undiffuse.recipes import contest, distances_of, drawn_of, note_of, save_distances
 
     chain, walk = len(trained.thinned(steps)), _sampler(trained, sampler)
     fixed = contest(trained, _extractor(trained, features), count, seed)
@@ -81,7 +82,8 @@ def print_distances(
     )
     facts = {"seed": seed, "steps": chain, "first": trained.first, "sampler": type(walk).__name__}
     facts |= {"overlapping": trained.overlapping}
-    results.write(lambda folder: [save_distances(found, folder, **facts)])
+    drawn = drawn_of(trained, count, steps, sampler)
+    results.write(lambda folder: [save_distances(found, folder, drawn, **facts)])
 
 
 def _sampler(trained: "Run", name: str | None) -> "Sampler":

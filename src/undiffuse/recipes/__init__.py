@@ -5,6 +5,7 @@ from undiffuse.recipes.distances import Comparison, contest, distances_of, save_
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import (
     Evaluation,
+    drawn_of,
     evaluate,
     note_of,
     part_of,
@@ -107,6 +108,7 @@ __all__ = [
     "count_draws",
     "distances_of",
     "draw_shards",
+    "drawn_of",
     "entropy_stretches",
     "evaluate",
     "export_run",

@@ -131,9 +131,9 @@ def distances_of(
     return Comparison(fixed.extractor.distances, fixed.extractor.title, len(test), *found)
 
 
-def save_distances(found: Comparison, folder: Path, **facts: object) -> Path:
-    """distances-EXTRACTOR.json in the folder; `facts` are written too."""
-    path = folder / f"distances-{found.title.partition(' ')[0].lower()}.json"
+def save_distances(found: Comparison, folder: Path, drawn: str, **facts: object) -> Path:
+    """distances-EXTRACTOR-DRAWN.json in the folder (`drawn_of` has DRAWN); `facts` are written too."""
+    path = folder / f"distances-{found.title.partition(' ')[0].lower()}-{drawn}.json"
     head = {"features": found.title, "frechet": found.names[0], "kernel": found.names[1], "k": K}
     both = {name: asdict(each) for name, each in (("samples", found.samples), ("training", found.training))}
     write_json(path, {**head, "test_examples": found.test, **facts, **both})

@@ -142,10 +142,20 @@ def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int |
     """
     every, chain = read_facts(run.folder)["examples"][split], len(run.thinned(steps))
     usual = run.recipe["evaluate_terms"] or chain - 1
-    parts = {f"{examples}-examples": examples < every, f"{steps}-steps": steps not in (None, len(run.grid))}
+    parts = {f"{examples}-examples": examples < every, **_shortened(run, steps)}
     parts |= {f"{terms}-terms": terms is not None and terms < min(usual, chain - 1)}
-    parts |= {f"stop-{run.first:g}": run.first > 0}
     return "-".join([split, *(name for name, less in parts.items() if less)])
+
+
+def drawn_of(run: Run, samples: int, steps: int | None, sampler: str | None = None) -> str:
+    """What the files about samples are called by: their number, and what they were not drawn by as usual."""
+    parts = {f"{samples}-samples": True, **_shortened(run, steps), f"{sampler}": sampler is not None}
+    return "-".join(name for name, there in parts.items() if there)
+
+
+def _shortened(run: Run, steps: int | None) -> dict[str, bool]:
+    """What may be less of the run's chain than the whole, and whether it is."""
+    return {f"{steps}-steps": steps not in (None, len(run.grid)), f"stop-{run.first:g}": run.first > 0}
 
 
 def save_evaluation(result: Evaluation, folder: Path, split: str) -> list[Path]:

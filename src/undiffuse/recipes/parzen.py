@@ -73,9 +73,9 @@ def plan_ticks(fixed: Protocol, count: int) -> int:
     return count_ticks(count, len(fixed.validation), len(fixed.test))
 
 
-def save_parzen(found: Parzen, folder: Path, first: float) -> Path:
-    """parzen.json in the folder; `first` is where the samples' chain stopped."""
-    path = folder / "parzen.json"
+def save_parzen(found: Parzen, folder: Path, drawn: str, first: float) -> Path:
+    """parzen-DRAWN.json in the folder (`drawn_of` has DRAWN); `first` is where the samples' chain stopped."""
+    path = folder / f"parzen-{drawn}.json"
     names = {"nats": found.nats, "bits": found.bits}
     numbers = {name: {"mean": e.mean, "standard_error": e.se} for name, e in names.items()}
     facts = {"width": found.width, "samples": found.samples, "examples": found.examples, "first": first}
