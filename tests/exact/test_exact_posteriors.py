@@ -71,8 +71,8 @@ def test_the_chain_leads_to_the_posterior(model: ReverseProcess, name: str, step
     same(law_of(model * factor, 2, grid), tuple(exact))
 
 
-@pytest.mark.parametrize("name", ["noisy", "known"])
-def test_a_thousand_steps_lead_there_too(name: str):
+def test_a_thousand_steps_lead_there_too():
+    name = "known"
     kernel = Gaussian(LinearSchedule(steps=1000))  # keeps 4e-5
     model, grid = CorrelatedReverse(kernel, MEAN, COV), grids.uniform(1000)
     factor, *exact, _ = right(name, *law_of(model, 2, grid))

@@ -131,10 +131,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait(folder: Path) -> None:
-    """Until a few steps are done."""
+def wait(folder: Path, done: int = 0) -> None:
+    """Until a few steps more than those are done."""
     for _ in range(2400):
-        if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= 2:
+        if (folder / "metrics.jsonl").exists() and len(rows(folder)) >= done + 2:
             return
         time.sleep(0.05)
     raise AssertionError("no step within two minutes")

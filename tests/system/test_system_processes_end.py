@@ -1,48 +1,15 @@
-"""Several processes end together: signals, the death of one or of the one that started them; and go on."""
+"""Several processes end with the one that started them, or at a signal to it, from their first moment on."""
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from several import ADAM, QUIET, WORDS, equal, gone, rows, run, start, started, wait, workers
+from several import ADAM, QUIET, WORDS, gone, start, started, wait, workers
 
 from undiffuse.training import Lock
-
-
-def test_a_signal_to_one_of_them_saves_everywhere(double: Path, tmp_path: Path):
-    """Sent twice, as a launcher and a cluster would."""
-    folder = tmp_path / "run"
-    process = start(*WORDS, *QUIET, "--out", folder, "--processes", 2)
-    wait(folder)
-    for _ in range(2):
-        os.kill(workers(process.pid)[1], signal.SIGTERM)
-        time.sleep(0.01)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143, err
-    assert "saved; go on with" in err and "gone" not in err
-    run("train", "--resume", folder, "--processes", 2)
-    assert equal(double, folder)
-
-
-def test_a_dead_process_ends_the_run_and_the_next_start_goes_on(double: Path, tmp_path: Path):
-    folder = tmp_path / "run"
-    process = start(*WORDS, *QUIET, "--out", folder, "--processes", 2)
-    wait(folder)
-    victim = workers(process.pid)[1]
-    os.kill(victim, signal.SIGKILL)
-    began = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 30
-    assert process.returncode == 75, err
-    assert "process 1 was killed by signal 9" in err
-    assert f"go on with: undiffuse train --resume {folder}" in err
-    assert "Traceback" not in err
-    run("train", "--resume", folder, "--processes", 2)
-    assert equal(double, folder)
 
 
 def test_a_signal_to_the_launcher_saves_everywhere(tmp_path: Path):
@@ -53,33 +20,6 @@ def test_a_signal_to_the_launcher_saves_everywhere(tmp_path: Path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert "saved; go on with" in err and "Traceback" not in err
-
-
-def test_a_test_bound_is_left_by_all(double: Path, tmp_path: Path):
-    """A signal to one of them, while it works on the bound after step 10."""
-    folder = tmp_path / "run"
-    (tmp_path / "sitecustomize.py").write_text(BOUND)
-    env = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    _, err = run(*WORDS, "--out", folder, "--processes", 2, code=143, env=env)
-    assert "SIGTERM after step 10: saved; go on with" in err
-    assert [row["step"] for row in rows(folder)] == list(range(1, 10))
-    run("train", "--resume", folder, "--processes", 2)
-    assert equal(double, folder)
-    bounds = [[row.get("test_bits") for row in rows(each)] for each in (folder, double)]
-    assert bounds[0] == bounds[1]
-
-
-BOUND = """
-import os, signal, sys, time
-if os.environ.get("RANK") == "1":
-    import undiffuse.bounds
-    evaluate = sys.modules["undiffuse.bounds.evaluate"]
-    def slow(*words, **named):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
-        raise AssertionError("it was not left")
-    evaluate.nelbo = slow
-"""
 
 
 def test_they_end_with_the_launcher_and_save(tmp_path: Path):

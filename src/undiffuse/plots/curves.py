@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from undiffuse.plots.arrays import Floats
 from undiffuse.plots.style import BLUE, GREEN, MUTED, RED, TICK, Target, figure, note, panel, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Row = Mapping[str, Any]
 SPAN = 10.0  # a loss that falls by more than this factor is drawn on a log scale
@@ -80,7 +82,7 @@ def smooth(values: Floats) -> Floats:
     return values
 
 
-def _noisy(axes: Axes, curve: Curve, shade: str) -> None:
+def _noisy(axes: "Axes", curve: Curve, shade: str) -> None:
     """The raw values faint, their running average on top."""
     if _empty(axes, curve):
         return
@@ -102,7 +104,7 @@ def _view(values: Floats) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _plain(axes: Axes, curve: Curve) -> None:
+def _plain(axes: "Axes", curve: Curve) -> None:
     if _empty(axes, curve):
         return
     marker = "o" if len(curve.step) == 1 else None
@@ -111,7 +113,7 @@ def _plain(axes: Axes, curve: Curve) -> None:
     axes.yaxis.set_major_formatter(_rates)
 
 
-def _tested(axes: Axes, bits: Curve, error: Curve) -> None:
+def _tested(axes: "Axes", bits: Curve, error: Curve) -> None:
     """Bits over the steps, with bars of one standard error either side, and the last in figures."""
     if _empty(axes, bits):
         return
@@ -124,7 +126,7 @@ def _tested(axes: Axes, bits: Curve, error: Curve) -> None:
     axes.set_title(text, loc="right", fontsize=TICK, color=RED)
 
 
-def _empty(axes: Axes, curve: Curve) -> bool:
+def _empty(axes: "Axes", curve: Curve) -> bool:
     """Say what is missing; true if there is nothing to draw."""
     if curve.lost:
         axes.set_title(f"{curve.lost} not finite", loc="right", fontsize=TICK, color=RED)

@@ -8,11 +8,15 @@ Both bounds are known without a model. Entropies of continuous steps are differe
 and the lower bound is minus infinity at a step that ends in the data itself.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
 
 from undiffuse.plots.arrays import Array, Floats, Values, line
 from undiffuse.plots.style import BLUE, INK, LABEL, RED, SKY, TICK, Target, figure, note, panel, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SPAN = 30.0  # positive entropies that span more than this factor are drawn on a log scale
 BEYOND = 0.6  # widths of the band by which a model leaves it at most in the figure
@@ -66,7 +70,7 @@ def _clean(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _band(axes: Axes, t: Floats, low: Floats, high: Floats, mean: Floats, error: Floats) -> None:
+def _band(axes: "Axes", t: Floats, low: Floats, high: Floats, mean: Floats, error: Floats) -> None:
     """Bounds and model; on a log scale where all are positive, or zero, and far apart."""
     together = np.concatenate([low, high, mean])
     together = together[np.isfinite(together)]
@@ -90,7 +94,7 @@ def _band(axes: Axes, t: Floats, low: Floats, high: Floats, mean: Floats, error:
     axes.legend(loc="best", frameon=False, fontsize=LABEL, labelcolor=INK)
 
 
-def _gap(axes: Axes, t: Floats, gap: Floats) -> None:
+def _gap(axes: "Axes", t: Floats, gap: Floats) -> None:
     """The width of the band on a log scale, where it is positive."""
     drawn = gap > 0
     if _nothing(axes, drawn):
@@ -103,7 +107,7 @@ def _gap(axes: Axes, t: Floats, gap: Floats) -> None:
         axes.set_xlabel(f"{(~drawn).sum()} of {len(t)} steps without a finite gap", fontsize=TICK)
 
 
-def _place(axes: Axes, t: Floats, above: Floats, gap: Floats, slack: Floats) -> None:
+def _place(axes: "Axes", t: Floats, above: Floats, gap: Floats, slack: Floats) -> None:
     """(model - lower) / (upper - lower): the band is the same at every step.
 
     A step is outside if it is so by more than `slack`, its rounding and two standard errors.
@@ -122,7 +126,7 @@ def _place(axes: Axes, t: Floats, above: Floats, gap: Floats, slack: Floats) -> 
         axes.set_xlabel(f"t  ({outside} of {drawn.sum()} outside the bounds)", color=RED)
 
 
-def _nothing(axes: Axes, drawn: Array) -> bool:
+def _nothing(axes: "Axes", drawn: Array) -> bool:
     """Whether there is nothing to draw, which the panel then says."""
     if drawn.any():
         return False

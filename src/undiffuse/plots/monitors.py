@@ -1,15 +1,17 @@
 """Any named numbers over the training steps: weight norms, gradient norms, layer by layer."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from undiffuse.plots.arrays import Floats, Values, line
 from undiffuse.plots.curves import SPAN
 from undiffuse.plots.small import small
 from undiffuse.plots.style import BLUE, RED, TICK, Target, note, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def save_monitors(series: Mapping[str, tuple[Values, Values]], path: Target, title: str = "") -> None:
@@ -25,6 +27,8 @@ def save_monitors(series: Mapping[str, tuple[Values, Values]], path: Target, tit
     """
     if not series:
         raise ValueError("series is empty; give at least one, {'grad_norm': (steps, values)}")
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     read = {name: _read(name, *pair) for name, pair in series.items()}
     first, last = _range([step for step, _ in read.values()])
     board, cells = small(list(read), title)
@@ -57,7 +61,7 @@ def _range(steps: list[Floats]) -> tuple[float, float]:
     return float(first - margin), float(last + margin)
 
 
-def _draw(axes: Axes, step: Floats, value: Floats) -> None:
+def _draw(axes: "Axes", step: Floats, value: Floats) -> None:
     good = np.isfinite(value)
     if not good.all():
         axes.set_xlabel(f"{(~good).sum()} of {len(value)} not finite", fontsize=TICK, color=RED)
@@ -71,4 +75,6 @@ def _draw(axes: Axes, step: Floats, value: Floats) -> None:
     if value.min() > 0 and value.max() > SPAN * value.min():
         axes.set_yscale("log")
     else:
+        from matplotlib.ticker import MaxNLocator
+
         axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -5,9 +5,9 @@ those received so far are worth.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 
 from undiffuse.files import atomic
@@ -15,6 +15,9 @@ from undiffuse.plots.arrays import Bytes, Floats, Values, line, pictures
 from undiffuse.plots.grid import GAP, enlarge, fit, tile
 from undiffuse.plots.style import BLUE, GREEN, MUTED, RED, TICK, Target, figure, note, panel, save, suffix
 from undiffuse.plots.words import pad, stack, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMALLEST = 15  # pixels to the em
 
@@ -95,7 +98,7 @@ def save_received(
         Image.fromarray(picture).save(file, format="PNG")
 
 
-def _curve(axes: Axes, x: Floats, y: Floats, error: Floats, shade: str) -> None:
+def _curve(axes: "Axes", x: Floats, y: Floats, error: Floats, shade: str) -> None:
     """A line with a band of one standard error either side, from zero up."""
     drawn = np.isfinite(x) & np.isfinite(y)
     if not drawn.any():
@@ -109,7 +112,7 @@ def _curve(axes: Axes, x: Floats, y: Floats, error: Floats, shade: str) -> None:
     axes.set_ylim(min(0.0, float(y.min())), (float(y.max()) or 1.0) * 1.06)
 
 
-def _end(axes: Axes, lossless: float) -> None:
+def _end(axes: "Axes", lossless: float) -> None:
     """The rate at which nothing is lost any more."""
     axes.plot([lossless], [0.0], "o", color=MUTED, markersize=6, clip_on=False, zorder=3)
     axes.annotate(

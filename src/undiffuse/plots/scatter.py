@@ -1,10 +1,9 @@
 """Two-dimensional data on its way to noise and back: figure 1 of Sohl-Dickstein et al. (2015)."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 
 from undiffuse.plots.arrays import Floats, Values, line, points
 from undiffuse.plots.style import (
@@ -21,6 +20,10 @@ from undiffuse.plots.style import (
     note,
     save,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
 
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 Drift = tuple[Values, Sequence[Values]]
@@ -85,7 +88,7 @@ def bounds(clouds: Sequence[Floats]) -> Extent:
     return left, left + 2 * half, bottom, bottom + 2 * half
 
 
-def cloud(axes: Axes, x: Floats, shade: str) -> PathCollection:
+def cloud(axes: "Axes", x: Floats, shade: str) -> "PathCollection":
     """Points ``(N, 2)``, smaller and fainter the more there are."""
     size = float(np.clip(4000 / max(len(x), 1), 1.5, 12))
     faint = float(np.clip(25 / np.sqrt(max(len(x), 1)), 0.5, 0.85))
@@ -111,7 +114,7 @@ def _field(drift: Drift, column: int, length: int) -> tuple[Floats, Floats]:
     return foot[both], arrow[both]
 
 
-def _arrows(axes: Axes, feet: Floats, arrows: Floats) -> None:
+def _arrows(axes: "Axes", feet: Floats, arrows: Floats) -> None:
     """Arrows whose longest spans the typical distance between feet."""
     if len(feet) == 0:
         note(axes, "no finite arrow")

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from undiffuse.plots.arrays import Floats, Values, line
 from undiffuse.plots.style import INK, LABEL, Target, color, figure, panel, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FAR = 20.0  # nats; further out, less than one part in 10^8 is noise or signal
 
@@ -51,6 +53,6 @@ def _read(arrays: Mapping[str, Values], name: str, key: str, length: int) -> Flo
     return line(arrays[key], f"schedules[{name!r}][{key!r}]", length)
 
 
-def _draw(axes: Axes, t: Floats, values: Floats, name: str, index: int) -> None:
+def _draw(axes: "Axes", t: Floats, values: Floats, name: str, index: int) -> None:
     shade, dash = color(index)
     axes.plot(t, values, color=shade, linestyle=dash, linewidth=1.9, label=name)

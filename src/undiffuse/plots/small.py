@@ -1,17 +1,19 @@
 """Many small panels in one figure."""
 
 import math
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from undiffuse.plots.style import INK, TICK, TITLE, figure, panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ACROSS = 4  # panels a row: four still read at 800 pixels
 LETTERS = 24  # of a name fit above a panel
 
 
-def small(names: list[str], title: str, note: str = "", height: float = 1.75) -> tuple[Figure, list[Axes]]:
+def small(names: list[str], title: str, note: str = "", height: float = 1.75) -> "tuple[Figure, list[Axes]]":
     """A figure with one panel a name, in reading order, each `height` inches tall.
 
     Args:

@@ -8,13 +8,16 @@ stays readable when a README shows it at 800.
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from undiffuse.files import atomic
 from undiffuse.plots.arrays import Bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): told apart with any common colour blindness. Darkest, most distinct first.
 BLUE, RED, GREEN, PINK, AMBER, SKY = COLORS = (
@@ -33,12 +36,14 @@ TITLE, LABEL, TICK = 11.5, 10.5, 9.5  # points
 Target = str | os.PathLike[str]
 
 
-def figure(width: float, height: float) -> Figure:
+def figure(width: float, height: float) -> "Figure":
     """An empty figure of this size in inches that makes room for its own labels."""
+    from matplotlib.figure import Figure  # half a second, which only those wait for who draw
+
     return Figure((width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
 
 
-def panel(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = True) -> Axes:
+def panel(axes: "Axes", title: str = "", x: str = "", y: str = "", grid: bool = True) -> "Axes":
     """Give axes the common look: title at the left, two thin spines, pale grid lines."""
     axes.set_title(title, loc="left", fontsize=TITLE, color=INK, fontweight="bold")
     axes.set_xlabel(x, fontsize=LABEL, color=MUTED)
@@ -53,7 +58,7 @@ def panel(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = Tr
     return axes
 
 
-def cell(axes: Axes, extent: tuple[float, float, float, float]) -> Axes:
+def cell(axes: "Axes", extent: tuple[float, float, float, float]) -> "Axes":
     """Give axes the look of a picture: a hairline frame, no ticks, equal units on both sides."""
     axes.set_facecolor(PAPER)
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
@@ -62,7 +67,7 @@ def cell(axes: Axes, extent: tuple[float, float, float, float]) -> Axes:
     return axes
 
 
-def note(axes: Axes, text: str, x: float = 0.5, y: float = 0.5) -> None:
+def note(axes: "Axes", text: str, x: float = 0.5, y: float = 0.5) -> None:
     """Write a muted remark at this place of the axes, in fractions of their size."""
     axes.text(x, y, text, transform=axes.transAxes, ha="center", va="center", fontsize=TICK, color=MUTED)
 
@@ -73,14 +78,14 @@ def color(index: int) -> tuple[str, str]:
     return COLORS[place], DASHES[lap % len(DASHES)]
 
 
-def save(figure: Figure, path: Target) -> None:
+def save(figure: "Figure", path: Target) -> None:
     """Write a figure as .png, or as .svg or .pdf if the path ends so."""
     kind = suffix(path, ".png", ".svg", ".pdf")[1:]
     with atomic(path) as file:
         figure.savefig(file, format=kind, dpi=DPI, facecolor=PAPER)
 
 
-def pixels(figure: Figure) -> Bytes:
+def pixels(figure: "Figure") -> Bytes:
     """The figure drawn: uint8 ``(H, W, 3)``."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="rgba", dpi=DPI, facecolor=PAPER)

@@ -1,7 +1,8 @@
 """Where the bits of a bound go."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
 
 from undiffuse.plots.arrays import Floats, Values, line
 from undiffuse.plots.style import (
@@ -18,6 +19,9 @@ from undiffuse.plots.style import (
     panel,
     save,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PRIOR, STEPS, DECODE = AMBER, BLUE, GREEN
 
@@ -57,7 +61,7 @@ def save_terms(
     save(board, path)
 
 
-def _each(axes: Axes, t: Floats, cost: Floats, error: Floats) -> None:
+def _each(axes: "Axes", t: Floats, cost: Floats, error: Floats) -> None:
     """Every step on a log scale, with a band of one standard error either side."""
     drawn = np.isfinite(cost) & (cost > 0)
     axes.set_xlim(1.02, -0.02)
@@ -76,7 +80,7 @@ def _each(axes: Axes, t: Floats, cost: Floats, error: Floats) -> None:
     axes.fill_between(t, np.maximum(cost - error, cost / 1e3), cost + error, color=STEPS, alpha=0.2)
 
 
-def _sum(axes: Axes, t: Floats, cost: Floats, prior: float, decode: float) -> None:
+def _sum(axes: "Axes", t: Floats, cost: Floats, prior: float, decode: float) -> None:
     """What has been paid once x_t is left; the decoder pays the rest at 0."""
     paid = prior + np.concatenate([[0.0], np.cumsum(cost)])
     paid = np.where(np.isfinite(paid), paid, np.nan)
@@ -90,7 +94,7 @@ def _sum(axes: Axes, t: Floats, cost: Floats, prior: float, decode: float) -> No
         note(axes, "the sum is not finite")
 
 
-def _split(axes: Axes, prior: float, steps: float, decode: float, unit: str) -> None:
+def _split(axes: "Axes", prior: float, steps: float, decode: float, unit: str) -> None:
     """One bar of the three parts; parts below zero lie left of it."""
     parts = (("prior", prior, PRIOR), ("steps", steps, STEPS), ("decoder", decode, DECODE))
     ends = {True: 0.0, False: 0.0}

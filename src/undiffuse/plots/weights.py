@@ -1,10 +1,9 @@
 """What is inside a network: histograms of its tensors, and its filters as pictures."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from PIL import Image
 
 from undiffuse.files import atomic
@@ -13,6 +12,9 @@ from undiffuse.plots.grid import fit, sheet
 from undiffuse.plots.small import small
 from undiffuse.plots.style import BLUE, HAIR, MUTED, RED, TICK, Target, note, save, suffix
 from undiffuse.plots.words import stack, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST = 24  # panels in one figure
 BINS = 41  # odd: one is centred where a symmetric tensor has its peak
@@ -67,8 +69,10 @@ def save_fields(weights: Values, path: Target, title: str) -> None:
         Image.fromarray(stack([*head, body], gap=4)).save(file, format="PNG")
 
 
-def _histogram(axes: Axes, values: Floats) -> None:
+def _histogram(axes: "Axes", values: Floats) -> None:
     """The bars of one tensor, or the reason why there are none."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     finite = values[np.isfinite(values)]
     lost = values.size - finite.size
     shape = "×".join(map(str, values.shape)) or "1"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -42,4 +41,6 @@ def stack(parts: Sequence[Bytes], gap: int = 0) -> Bytes:
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """The typeface of the figures."""
+    import matplotlib
+
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
