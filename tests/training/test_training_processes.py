@@ -13,7 +13,7 @@ from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Batch, normal, uniform
 from undiffuse.schedules import Learned, LearnedBetas, grids
 from undiffuse.training import Batches, LabelBatches
-from undiffuse.training.parallel import placed, whole
+from undiffuse.training.parallel import check_shard, placed, whole
 
 GRID = grids.uniform(20)
 OBJECTIVES = [
@@ -144,3 +144,17 @@ def test_too_many_processes_are_refused():
     with pytest.raises(ValueError, match=r"train\.figures_every=5.*train\.shard"):
         settings(shard=True, figures_every=5).check_processes(2)
     settings(shard=True, figures_every=5).check_processes(1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "optimizer", "message"),
+    [
+        (Simple(), "muon", "Muon needs whole matrices; use train.optimizer=adamw"),
+        (Variational(grid=GRID), "adamw", "as often as its terms need"),
+    ],
+)
+def test_weights_that_cannot_be_split_are_not(objective, optimizer, message):
+    model = new_state().model
+    check_shard(model, Simple(), "adamw")
+    with pytest.raises(ValueError, match=message):
+        check_shard(model, objective, optimizer)

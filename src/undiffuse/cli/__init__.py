@@ -83,7 +83,7 @@ def main() -> None:
     except SystemExit as leaving:  # typer makes one of Ctrl-C
         if leaving.code == 130:
             failed("interrupted", 130)
-        raise
+        leave(int(leaving.code or 0))
     except (ValueError, OSError, ImportError, ArithmeticError, RuntimeError, MemoryError) as error:
         if debug:
             raise

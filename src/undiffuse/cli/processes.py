@@ -32,7 +32,10 @@ LONG = timedelta(days=1)  # that processes wait for one which draws a shard more
 
 
 def leave(code: int) -> NoReturn:
-    """End this process; at once if it is one of several: after an error their connections end in disorder."""
+    """End this process; at once if it is one of several.
+
+    After an error their connections end in disorder; after none PyTorch's threads may, by SIGABRT.
+    """
     if "WORLD_SIZE" in os.environ:
         _end(code)
     sys.exit(code)
