@@ -72,12 +72,13 @@ def test_the_chain_leads_to_the_posterior(model: ReverseProcess, name: str, step
 
 
 def test_a_thousand_steps_lead_there_too():
-    name = "known"
     kernel = Gaussian(LinearSchedule(steps=1000))  # keeps 4e-5
     model, grid = CorrelatedReverse(kernel, MEAN, COV), grids.uniform(1000)
-    factor, *exact, _ = right(name, *law_of(model, 2, grid))
-    same(law_of(model * factor, 2, grid), tuple(exact))
-    same(tuple(exact), right(name, MEAN, COV)[1:3], 1e-4)  # the data's own, but for what keeps
+    law = law_of(model, 2, grid)
+    for name in ("noisy", "known"):
+        factor, *exact, _ = right(name, *law)
+        same(law_of(model * factor, 2, grid), tuple(exact))
+        same(tuple(exact), right(name, MEAN, COV)[1:3], 1e-4)  # the data's own, but for what keeps
 
 
 @MODEL

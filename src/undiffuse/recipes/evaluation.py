@@ -149,8 +149,8 @@ def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int |
 
 def drawn_of(run: Run, samples: int, steps: int | None, sampler: str | None = None) -> str:
     """What the files about samples are called by: their number, and what they were not drawn by as usual."""
-    parts = {f"{samples}-samples": True, **_shortened(run, steps), f"{sampler}": sampler is not None}
-    return "-".join(name for name, there in parts.items() if there)
+    less = [name for name, there in _shortened(run, steps).items() if there]
+    return "-".join([f"{samples}-samples", *less, *([sampler] if sampler else [])])
 
 
 def _shortened(run: Run, steps: int | None) -> dict[str, bool]:
