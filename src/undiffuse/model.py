@@ -13,17 +13,21 @@ from copy import copy
 import torch
 from torch import Tensor, nn
 
+from undiffuse.bases import Base, NumberBase
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel
 from undiffuse.parameterizations import (
     Decoder,
+    LearnedDecoder,
     Logit,
     NormalDecoder,
     Parameterization,
     Posterior,
+    ResidualVariance,
     SymbolDecoder,
     V,
     Variance,
+    beginning_at,
 )
 
 
@@ -95,12 +99,31 @@ class Denoiser(ReverseProcess):
         self.condition: Tensor | None = None
         self.kernel = kernel
         self.parameterization = parameterization or (Logit() if symbols else V())
+        self.base = self.parameterization.base  # here too: it is saved and moved with the model
         self.variance = variance or Posterior()
         self.decoder = decoder or (SymbolDecoder() if symbols else NormalDecoder())
         for part in (self.parameterization, self.variance, self.decoder):
             part.check(kernel)
         if self.decoder.learned and not self.variance.last:
-            raise ValueError("decoder=learned needs a variance that has a step to t = 0: free or sigmoid")
+            raise ValueError(
+                "decoder=learned needs a variance that has a step to t = 0: free, sigmoid or residual"
+            )
+
+    @classmethod
+    def on(cls, base: Base, network: nn.Module, kernel: Kernel, *, learned: bool = True) -> "Denoiser":
+        """A model that begins at a base: one whose network gives zeros is the base.
+
+        Of numbers the variance is `learned`, which takes twice as many channels of output; of symbols there
+        is none.
+        """
+        said = beginning_at(base)
+        if not isinstance(base, NumberBase):
+            return cls(network, kernel, said)
+        return cls(network, kernel, said, ResidualVariance(base, learned), LearnedDecoder())
+
+    def prior(self, like: Tensor) -> Distribution:
+        """The kernel's pi; of a model on a base what the base says of x_1, where something of x_0 is left."""
+        return self.kernel.prior(like) if self.base is None else self.base.prior(like, self.kernel)
 
     def given(self, condition: Tensor | int) -> "Denoiser":
         """The model of examples with these labels: one for all, or int64 (B,), one a row; -1 for none.
@@ -132,7 +155,7 @@ class Denoiser(ReverseProcess):
 
     def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
-        x = self.kernel.features(x_t)
+        x = self.parameterization.features(x_t, t, self.kernel)
         given = () if self.condition is None else (self.condition.to(x.device).expand(len(x)),)
         out = self.network(x, t.to(x.device, x.dtype).expand(len(x)), *given).to(x.dtype)
         if not self.variance.learned:
@@ -171,8 +194,10 @@ class Denoiser(ReverseProcess):
     def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around the x_0-hat that this output of the network means, in float64."""
         x_t = x_t.double()
-        var = self.variance.last_step(self.kernel, raw, x_t, t) if self.decoder.learned else None
-        return self.decoder(self.predict_from(out.double(), x_t, t), x_t, t, self.kernel, var)
+        x_0 = self.predict_from(out.double(), x_t, t)
+        if self.decoder.learned:
+            return self.variance.last_step(self.kernel, x_0, raw, x_t, t)
+        return self.decoder(x_0, x_t, t, self.kernel)
 
 
 def _checked(out: Tensor, x_t: Tensor, halves: int) -> Tensor:

@@ -13,6 +13,7 @@ from undiffuse import (
     samplers,
     schedules,
 )
+from undiffuse.bases import Frequencies, GaussianBase
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Normal
 from undiffuse.kernels import Binomial, Gaussian, Universal
 from undiffuse.model import Denoiser
@@ -51,6 +52,8 @@ KERNELS = GAUSSIAN | {
     "universal": [Universal(Linear()), Universal(Learned()), Universal(Betas([0.3, 0.4, 1.0]))],
     "absorbing": [kernels.Absorbing(s, 3) for s in (ConstantFraction(), Betas([0.3, 0.4, 1.0]))],
 }
+NORMAL_BASE = GaussianBase(torch.tensor([0.2]), torch.tensor([0.5]))  # of vectors of any length
+BIT_BASE = Frequencies(torch.tensor([[0.3, 0.7]]).double())
 PARAMETERIZATIONS = {
     "eps": [parameterizations.Eps()],
     "x0": [parameterizations.X0()],
@@ -60,8 +63,11 @@ PARAMETERIZATIONS = {
     "score": [parameterizations.Score()],
     "logit": [parameterizations.Logit()],
     "clipped": [parameterizations.Clipped(parameterizations.V(), -9e9, 9e9)],
+    "residual": [parameterizations.Residual(NORMAL_BASE)],
 }
-AFFINE = {name: parts for name, parts in PARAMETERIZATIONS.items() if name != "logit"}
+AFFINE = {name: parts for name, parts in PARAMETERIZATIONS.items() if "logit" not in name}
+AFFINE.pop("residual")
+PARAMETERIZATIONS["residual-logit"] = [parameterizations.ResidualLogit(BIT_BASE)]
 VARIANCES = {
     "posterior": [parameterizations.Posterior()],
     "forward": [parameterizations.Forward()],
@@ -69,6 +75,7 @@ VARIANCES = {
     "free": [parameterizations.Free()],
     "sigmoid": [parameterizations.Sigmoid(), parameterizations.Sigmoid(0.2)],
     "table": [parameterizations.Table([0.01 * i for i in range(1, 21)])],
+    "residual": [parameterizations.ResidualVariance(NORMAL_BASE)],
 }
 DECODERS = {
     "normal": [parameterizations.NormalDecoder(), parameterizations.NormalDecoder(std=0.3)],

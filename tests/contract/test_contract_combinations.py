@@ -18,7 +18,7 @@ from undiffuse import objectives
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import OBJECTIVES, Times
-from undiffuse.parameterizations import Affine, Free, Interpolated, Parameterization, Sigmoid, Table, Variance
+from undiffuse.parameterizations import Numbers, Parameterization, Table, Variance
 from undiffuse.samplers import DDIM, Langevin, Sampler, reverse
 from undiffuse.schedules import LogLinear, grids
 
@@ -30,11 +30,14 @@ EXACT = GaussianReverse(KERNEL, f64(M), f64(C))
 class Says(nn.Module):
     """E[x_0 | x_t] in the words of a parameterization; then RAW, where there is a second output."""
 
-    def __init__(self, said: Affine, outputs: int) -> None:
+    def __init__(self, said: Numbers, outputs: int) -> None:
         super().__init__()
         self.said, self.outputs = said, outputs
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        if self.said.base is not None:  # which shows its own features: back to x_t
+            keep = KERNEL.schedule.keep(t[0])
+            x_t = 5 * torch.atanh(x_t / 5) * (keep * 0.5 + 1 - keep).sqrt() + keep.sqrt() * 0.2
         out = self.said.target(EXACT.predict(x_t, t[0]), x_t, t, KERNEL)
         return torch.cat([out, torch.full_like(out, RAW)][: self.outputs], 1)
 
@@ -69,7 +72,14 @@ def width(variance: Variance, s: Tensor, t: Tensor) -> float:
         "Interpolated": low ** (1 - (RAW + 1) / 2) * beta ** ((RAW + 1) / 2) if low else 0.0,
         "Free": beta * math.exp(RAW),
         "Sigmoid": 1 / (1 + math.exp(-raw) * (1 - beta) / beta),
+        "ResidualVariance": low + ks * (beta / (1 - kt)) ** 2 * math.exp(raw) * 0.5 * (1 - kt) / (1 - kt / 2),
     }[type(variance).__name__]
+
+
+def start(said: Numbers) -> tuple[float, float]:
+    """Mean and variance of x_1: the base's, if there is one."""
+    end = keeps(f64(0.0), GRID[-1])[1]
+    return (0.0, 1.0) if said.base is None else (end**0.5 * 0.2, end * 0.5 + 1 - end)
 
 
 def recursion(sampler: Sampler, variance: Variance) -> tuple[float, float]:
@@ -109,17 +119,19 @@ def sampled(model: Denoiser, sampler: Sampler) -> tuple[float, float]:
     return float(origin) - M, float(weights.square().sum())
 
 
-def expected_loss(kind: str, said: Affine, variance: Variance) -> float:
+def expected_loss(kind: str, said: Numbers, variance: Variance) -> float:
     """The objective's mean at the time number INDEX."""
     s, t = GRID[INDEX - 1], GRID[INDEX]
     ks, kt = keeps(s, t)
     left = C * (1 - kt) / (kt * C + 1 - kt)  # Var[x_0 | x_t]
-    simple = left / float(said.coefficients(t, KERNEL)[1]) ** 2
+    simple = left / float(said.gain(f64([[0.0]]), t, KERNEL)) ** 2
     a = ks**0.5 * (1 - kt / ks) / (1 - kt)
     low, p = (1 - kt / ks) * (1 - ks) / (1 - kt), width(variance, s, t)
     kl = 0.5 * (low / p - 1 - math.log(low / p) + a**2 * left / p) / math.log(2)
     end = keeps(s, GRID[-1])[1]
-    prior = 0.5 * (end * (C + M**2) - end - math.log(1 - end)) / math.log(2)
+    centre, spread = start(said)
+    away = end * C + (end**0.5 * M - centre) ** 2
+    prior = 0.5 * ((1 - end + away) / spread - 1 - math.log((1 - end) / spread)) / math.log(2)
     if kind in ("simple", "hybrid"):
         return simple + (0.25 * T * kl if kind == "hybrid" else 0.0)
     if kind == "variational":
@@ -140,9 +152,9 @@ def objective_of(kind: str) -> objectives.Objective:
 
 def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None:
     """What must be said of a combination that is none."""
-    if not isinstance(said, Affine):
-        return "parameterization=logit is for symbols"
-    learned = isinstance(variance, Interpolated | Free | Sigmoid)
+    if not isinstance(said, Numbers):
+        return "is for symbols|frequencies of 2 symbols"
+    learned = variance.learned
     if kind == "simple" and learned:
         return "does not train a learned variance"
     if kind == "hybrid" and not learned:

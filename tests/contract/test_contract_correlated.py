@@ -75,7 +75,7 @@ def test_what_is_no_normal_is_refused():
     with pytest.raises(ValueError, match=r"weight=9.*nearer to 1"):
         Q.blend(P, 9.0)
     for method in (P.kl, lambda q: P.patch(MASK, q), lambda q: P.blend(q, 0.5)):
-        with pytest.raises(TypeError, match="of a Correlated"):
+        with pytest.raises(TypeError, match="known of normal distributions alone"):
             method(Bernoulli(half, half))
 
 

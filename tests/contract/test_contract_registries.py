@@ -5,7 +5,7 @@ import inspect
 import pytest
 from examples import DISTRIBUTIONS, GROUPS
 
-from undiffuse.distributions import Correlated, Distribution, Smoothed, Uniform
+from undiffuse.distributions import Correlated, Distribution, Rotated, Smoothed, Uniform
 
 PRESETS = {"ddpm-cifar10", "ddpm-256"}  # a U-Net with a paper's arguments: tested by size and by its weights
 
@@ -25,7 +25,7 @@ def test_examples_are_of_the_registered_class(group):
 
 
 def test_every_distribution_has_an_example():
-    joint = {Correlated}  # not element by element: test_contract_correlated
+    joint = {Correlated, Rotated}  # not element by element: test_contract_correlated, test_contract_rotated
     alone = {Uniform, Smoothed}  # of no family: test_contract_uniform
     assert {type(p) for p in DISTRIBUTIONS} == concrete(Distribution) - joint - alone
 

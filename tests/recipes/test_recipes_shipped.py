@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from undiffuse.bases import Base, fit
 from undiffuse.posteriors import Known
 from undiffuse.random import keyed
 from undiffuse.recipes import Plan, override, read, shipped
@@ -38,6 +39,9 @@ DATA = {
     "mnist-fast": ((1, 28, 28), 256),
     "cifar10-2015": ((3, 32, 32), None),
     "imagenet-2015": ((3, 32, 32), None),
+    "vectors": ((5,), None),
+    "bits": ((12,), 2),
+    "symbols": ((6,), 4),
 }
 
 
@@ -48,6 +52,15 @@ def plan_of(name: str) -> Plan:
     return Plan(override(read(name), ["network.channels=32"] if name in LARGE else []))
 
 
+def base_of(plan: Plan, shape: tuple[int, ...]) -> Base | None:
+    """What the recipe's model begins at, of data that say little."""
+    if plan.base_kind(shape) == "none":
+        return None
+    kernel = plan["kernel"].build()
+    data = torch.arange(20).view(-1, *[1] * len(shape)).expand(20, *shape) % (kernel.symbols or 20)
+    return fit([data if kernel.symbols else data.double()], kernel)
+
+
 def test_every_recipe_is_here():
     assert shipped() == sorted(DATA)
 
@@ -55,8 +68,9 @@ def test_every_recipe_is_here():
 @pytest.mark.parametrize("name", DATA)
 def test_it_builds_a_model_that_runs(name: str):
     plan, (shape, levels) = plan_of(name), DATA[name]
-    model, (x_t, t) = plan.denoiser(shape, levels, classes=10), (torch.zeros(2, *shape), torch.tensor(0.5))
-    assert model.predict(x_t, t).shape == x_t.shape
+    model = plan.denoiser(shape, levels, classes=10, base=base_of(plan, shape))
+    x_t, t = torch.zeros(2, *shape), torch.tensor(0.5)
+    assert model.predict(x_t, t).shape[: x_t.ndim] == x_t.shape  # of symbols, probabilities
     assert model.decode(x_t, t).mean.shape == x_t.shape
     grid = check_grid(plan.grid(model.kernel))
     loss = plan.objective(model.kernel)(model, x_t, torch.Generator())
@@ -69,7 +83,8 @@ def test_it_builds_a_model_that_runs(name: str):
 
 def test_building_one_loads_no_compiler():
     """PyTorch's takes seconds, whenever a run is looked at; here in a process that is new."""
-    built = {name: DATA[name] for name in DATA if name not in LARGE}
+    plain = {name for name in DATA if plan_of(name).base_kind(DATA[name][0]) == "none"}
+    built = {name: DATA[name] for name in DATA if name in plain - set(LARGE)}
     code = (
         "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Plan\n"
         f"for name, (shape, levels) in {built}.items():\n"
@@ -109,7 +124,8 @@ def test_the_description_builds_the_same_model(name: str):
     for plan in (plan_of(name), Plan(plan_of(name).describe())):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            models.append(plan.denoiser(*DATA[name], classes=10))
+            base = base_of(plan, DATA[name][0])
+            models.append(plan.denoiser(*DATA[name], classes=10, base=base))
     assert str(models[0]) == str(models[1])
     a, b = (model.state_dict() for model in models)
     assert all(torch.equal(a[key], b[key]) for key in a | b)
@@ -126,7 +142,7 @@ def test_building_leaves_the_global_generator_alone():
 def test_defaults_are_written_out():
     least = Plan({"data": "digits", "network": "mlp"})
     full = least.describe()
-    assert full["network"] == {"kind": "mlp", "hidden": 128, "layers": 4}
+    assert full["network"] == {"kind": "mlp", "hidden": None, "layers": 4, "dropout": None}
     assert full["objective"] == {"kind": "simple", "loss": "l2", "weight": None, "times": None}
     assert full["train"]["keep"] == 2
     assert full["decoder"] is None  # the data will say
@@ -141,7 +157,7 @@ def test_a_decoder_that_was_asked_for_stays():
 
 
 def test_the_decoder_follows_the_data():
-    plan = Plan({"data": "digits", "network": "mlp"})
+    plan = Plan({"data": "digits", "network": "mlp", "base": "none"})
     assert plan.denoiser((3,), 5).decoder.levels == 5
     assert type(plan.denoiser((3,), None).decoder).__name__ == "NormalDecoder"
 

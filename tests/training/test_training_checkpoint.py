@@ -15,11 +15,12 @@ from undiffuse.training.checkpoint import Checkpoint
 FILES = (
     "MANIFEST.json",
     "average.safetensors",
+    "best.safetensors",
     "optimizer.safetensors",
     "state.json",
     "weights.safetensors",
 )
-GROUPS = ("weights", "average", "optimizer")
+GROUPS = ("weights", "average", "optimizer", "best")
 
 
 def example(step: int = 3, **changes: dict[str, torch.Tensor]) -> Checkpoint:
@@ -47,8 +48,15 @@ def test_a_round_trip_is_exact(saved: Path):
         a, b = getattr(loaded, group), getattr(first, group)
         assert same(a, b)
         assert all(a[name].dtype == b[name].dtype for name in a)
-    assert same(checkpoint.load_average(saved), first.average)
+    assert same(checkpoint.load_best(saved)[0], first.average)
     assert torch.signbit(loaded.weights["a.b"][0])
+
+
+def test_the_best_weights_are_those_that_are_used(tmp_path: Path):
+    best = {"a.b": torch.tensor([1.0, -2.0])}
+    now = Checkpoint(9, best, best, {}, {"watch": {"best": 4}}, best={"a.b": torch.tensor([0.5, 0.25])})
+    weights, step = checkpoint.load_best(checkpoint.save(tmp_path, now, keep=1))
+    assert step == 4 and weights["a.b"].tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -88,7 +96,7 @@ def test_damage_is_found_and_named(saved: Path, name: str, how: str):
         checkpoint.load(saved)
     if name in ("average.safetensors", "state.json", "MANIFEST.json"):
         with pytest.raises(ValueError, match=name):
-            checkpoint.load_average(saved)
+            checkpoint.load_best(saved)
 
 
 def test_every_bit_of_the_manifest_counts(saved: Path):
@@ -123,13 +131,13 @@ def rewrite(path: Path, name: str, text: str) -> None:
     seal(path, files=files)
 
 
-@pytest.mark.parametrize("load", [checkpoint.load, checkpoint.load_average])
+@pytest.mark.parametrize("load", [checkpoint.load, checkpoint.load_best])
 def test_another_format_is_refused(saved: Path, load):
     seal(saved, format=99)
-    with pytest.raises(checkpoint.FormatError, match="format 99, this version reads 2"):
+    with pytest.raises(checkpoint.FormatError, match="format 99, this version reads 3"):
         load(saved)
     (saved / "MANIFEST.json").write_text('{"sha256": {"state.json": "a"}}')
-    with pytest.raises(checkpoint.FormatError, match="format 1, this version reads 2"):
+    with pytest.raises(checkpoint.FormatError, match="format 1, this version reads 3"):
         load(saved)
 
 
@@ -142,7 +150,7 @@ def test_a_manifest_that_agrees_does_not_make_a_weight_file(saved: Path):
 @pytest.mark.parametrize("text", ["[]", "{}", '{"seal": 3}', '{"files": {}}', "[" * 99_999])
 def test_a_manifest_must_be_one(saved: Path, text: str):
     (saved / "MANIFEST.json").write_text(text)
-    for load in (checkpoint.load, checkpoint.load_average):
+    for load in (checkpoint.load, checkpoint.load_best):
         with pytest.raises(ValueError, match="step-00000003"):
             load(saved)
 
@@ -152,7 +160,7 @@ def test_a_file_that_the_manifest_forgot(saved: Path, name: str):
     files = json.loads((saved / "MANIFEST.json").read_text())["files"]
     del files[name]
     seal(saved, files=files)
-    for load in (checkpoint.load, checkpoint.load_average):
+    for load in (checkpoint.load, checkpoint.load_best):
         with pytest.raises(ValueError, match="lists other files"):
             load(saved)
 

@@ -6,7 +6,7 @@ from toy import new_state, same, steps, tensors
 
 from undiffuse.objectives import Simple
 from undiffuse.training import NonFiniteError
-from undiffuse.training.gate import Watch
+from undiffuse.training.gate import Gate
 
 BAD = [torch.nan, torch.inf, -torch.inf]
 
@@ -15,7 +15,7 @@ BAD = [torch.nan, torch.inf, -torch.inf]
 @pytest.mark.parametrize("size", [3, 2**16])
 def test_one_bad_number_among_many_is_seen(value: float, size: int):
     many = [torch.ones(size), torch.ones(2, 3, 5, 5).to(memory_format=torch.channels_last), torch.ones(())]
-    watch = Watch(many)
+    watch = Gate(many)
     assert watch.finite()
     for t in many:
         before = t.view(-1)[-1].clone() if t.is_contiguous() else t[-1, -1, -1, -1].clone()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_example
 from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
+from undiffuse.random import Generator
 from undiffuse.tensors import dims, micro_batch
 
 
@@ -24,7 +26,8 @@ class Report:
     under the chain's prior alone, and `gain` how far `total` lies below it. `k` is the 2015 paper's bound on
     log2 p, with its fixed last step; `k_gain` = k + null is its K - L_null. `k_entropies` is k by the paper's
     eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1];
-    `terms` of these steps were computed for each example.
+    `terms` of these steps were computed for each example. `beside` has what other densities make of the same
+    examples, by name, and how far `total` lies above it, example by example.
     """
 
     examples: int
@@ -43,6 +46,16 @@ class Report:
     grid: Tensor  # (T,)
     per_step: Tensor  # (T - 1,)
     per_step_se: Tensor  # (T - 1,)
+    beside: dict[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
+
+
+class Beside(Protocol):
+    """Other densities, by name, of the examples that a model is evaluated on."""
+
+    names: list[str]
+
+    def __call__(self, x_0: Tensor, generator: Generator) -> Tensor:
+        """-log p of x_0 (B, *shape) by each of them, (B, names), in nats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +102,7 @@ def evaluate(
     partial: Partial | None = None,
     kept: Callable[[Partial], object] = lambda partial: None,
     processes: Processes = ALONE,
+    beside: Beside | None = None,
 ) -> Report:
     """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples.
 
@@ -102,20 +116,26 @@ def evaluate(
     def work(number: int) -> Tensor:
         given, x_0, _, streams = parts[number]
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
-        return torch.cat([torch.stack(_columns(model, x_0, part), 1), part.steps], 1) * scale
+        others = part.total.new_zeros(len(x_0), 0) if beside is None else beside(x_0, streams)
+        columns = [*_columns(model, x_0, part), *others.T, *(part.total - each for each in others.T)]
+        return torch.cat([torch.stack(columns, 1), part.steps], 1) * scale
 
+    names = [] if beside is None else beside.names
+    columns = len(COLUMNS) + 2 * len(names)
     for number, rows in enumerate(processes.spread(work, len(parts))):
         rows = rows[: parts.counted(number)]
-        now.scalars.add(rows[:, : len(COLUMNS)])
-        now.steps.add(rows[:, len(COLUMNS) :])
+        now.scalars.add(rows[:, :columns])
+        now.steps.add(rows[:, columns:])
         kept(now)
-    named, steps = dict(zip(COLUMNS, now.scalars.estimates(), strict=True)), now.steps
+    scalars, steps = now.scalars.estimates(), now.steps
+    named, others = dict(zip(COLUMNS, scalars, strict=False)), scalars[len(COLUMNS) :]
     return Report(
         examples=len(data),
         terms=calls(grid, terms) - 1,
         grid=grid,
         per_step=steps.mean,
         per_step_se=steps.se,
+        beside={name: (others[i], others[len(names) + i]) for i, name in enumerate(names)},
         **named,
     )
 

@@ -13,6 +13,7 @@ from undiffuse.cli import (
     datasets,
     decompress,
     denoise,
+    doctor,
     evaluate,
     export,
     import_,
@@ -43,7 +44,7 @@ app = typer.Typer(
 VERBS = (
     *(train, sample, inpaint, denoise, restore, impute, interpolate, evaluate),
     *(compress, decompress, inspect_, rate_distortion),
-    *(info, reproduce, recipes, datasets, import_, export),
+    *(info, doctor, reproduce, recipes, datasets, import_, export),
 )
 for command in VERBS:
     app.command(epilog=command.EXAMPLES)(command.command)

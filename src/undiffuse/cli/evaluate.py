@@ -198,7 +198,9 @@ def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
 
 
 def _print(result: "Evaluation", note: str | None) -> None:
-    """The bound in every unit that fits the data, and where along the chain it comes from."""
+    """The bound in every unit that fits the data, where it comes from, and what stands beside it."""
+    from undiffuse.recipes.evaluation import NAMED
+
     main = table("", ">mean", ">s.e.", "unit", title=note)
     for row in result.rows():
         main.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)
@@ -208,6 +210,11 @@ def _print(result: "Evaluation", note: str | None) -> None:
         stretches.add_row(f"{t:.3f}", f"{s:.3f}", f"{bits:.4f}")
     if len(result.report.grid) > 1:
         show(stretches)
+    if result.beside:
+        simple = table("", ">bits/dim", ">this less that", ">s.e.", title="Models in closed form, beside")
+        for name, (own, more) in result.beside.items():
+            simple.add_row(NAMED[name], f"{own.mean:.4f}", f"{more.mean:+.4f}", f"{more.se:.4f}")
+        show(simple)
     typer.echo(
         f"bits per dimension: {result.bits} "
         f"({result.report.examples:,} examples, chain of {len(result.report.grid)} steps)"

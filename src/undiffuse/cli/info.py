@@ -25,7 +25,8 @@ def command(run: RunFolder) -> None:
     rows.add_row("data", f"{facts['examples']['train']:,} train, {facts['examples']['test']:,} test")
     rows.add_row("example", f"{'x'.join(map(str, trained.shape))}, {_levels(trained.levels)}")
     rows.add_row("parameters", f"{size:,}")
-    rows.add_row("trained", f"{trained.step:,} steps")
+    best = f", its best after {trained.kept:,}" if trained.kept not in (None, trained.step) else ""
+    rows.add_row("trained", f"{trained.step:,} steps{best}")
     rows.add_row("chain", f"{len(trained.grid):,} steps")
     show(rows)
     typer.echo(printable_lines(yaml.safe_dump(trained.recipe.describe(), sort_keys=False)))

@@ -148,10 +148,19 @@ def _announce(experiment: "Experiment") -> None:
         typer.echo(f"on {run.processes.size} processes")
     for warning in experiment.warnings if experiment.processes.leads else ():
         typer.echo(f"warning: {printable(warning)}", err=True)
-    if run.step >= experiment.settings.steps:
+    if experiment.ended:
+        typer.echo(f"already trained: ended after {run.step:,} steps (train.patience)")
+    elif run.step >= experiment.settings.steps:
         typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")
     elif run.step:
         typer.echo(f"continuing after step {run.step:,}")
+
+
+def _watched(experiment: "Experiment", bits: float) -> str:
+    """The bits of the watched examples now, of the best weights so far, and of what the model began at."""
+    watch = experiment.state.watch
+    assert watch is not None
+    return f"watched {bits:.3f}, best {float(watch.bits.mean()):.3f} at {watch.best:,}"
 
 
 def _fewer() -> str:
@@ -188,6 +197,8 @@ def _follow(experiment: "Experiment") -> None:
                 continue
             loss = event.progress.loss
             average = loss if average is None else 0.98 * average + 0.02 * loss
+            if event.watched is not None:
+                bar.update(task, test=_watched(experiment, event.watched))
             if event.test:
                 bar.update(task, test=f"test {event.test.bits.mean:.3f}")
                 line = f"step {event.progress.step:,}: {event.test}"

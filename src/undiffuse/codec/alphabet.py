@@ -59,6 +59,7 @@ class Numbers(Alphabet):
 
     def _told(self, p: Distribution, rounding: Rounding, call: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation in steps, rounded."""
+        p = p.alone()
         assert isinstance(p, Normal | Discretized)
         std = p.var.sqrt() if isinstance(p, Normal) else p.std
         scale = self.fine / self.step

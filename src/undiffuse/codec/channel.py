@@ -49,7 +49,7 @@ class Channel(Progressive):
         self, chain: Chain, i: int, x: Tensor, x_0: Tensor, out: QueueWriter, rounding: Rounding, call: int
     ) -> Tensor:
         """A pick of the candidates for every block."""
-        p = chain.back(i, x)
+        p = chain.back(i, x).alone()
         q = chain.model.kernel.bridge(x_0, x, *chain.grid[i - 2 : i])
         assert isinstance(p, Normal) and isinstance(q, Normal)
         each = float(total(q.kl(p)).mean()) / math.log(2)  # bits an example
@@ -68,7 +68,7 @@ class Channel(Progressive):
         self, chain: Chain, i: int, x: Tensor, read: QueueReader, rounding: Rounding, call: int
     ) -> Tensor:
         """The same candidates."""
-        p = chain.back(i, x)
+        p = chain.back(i, x).alone()
         blocks, tenths = (int(number) for number in read.pop(_field(2)))
         if not 1 <= blocks <= x[0].numel():
             raise ValueError(f"{blocks} blocks of {x[0].numel()} elements")

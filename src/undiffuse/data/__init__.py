@@ -25,6 +25,7 @@ from undiffuse.data.source import Source, Splits
 from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
 from undiffuse.data.swiss_roll import SwissRoll
 from undiffuse.data.textures import Textures
+from undiffuse.data.watched import set_aside
 
 SOURCES: dict[str, type[Source]] = {
     "swiss-roll": SwissRoll,
@@ -80,6 +81,7 @@ __all__ = [
     "read_npy",
     "read_npz",
     "sample_of",
+    "set_aside",
     "space_from",
     "space_of",
     "summary",

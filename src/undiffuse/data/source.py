@@ -30,6 +30,8 @@ class Splits:
         test_labels: the same for the test examples.
         skipped: pictures that could not be read and were skipped, and why; it grows as they are met.
         advice: what would make a better model of these data, a sentence each.
+        watched: training examples that were set aside to be watched while training (`set_aside`).
+        watched_labels: their labels.
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
@@ -42,6 +44,8 @@ class Splits:
     test_labels: Tensor | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    watched: Tensor | None = None
+    watched_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):

@@ -6,6 +6,7 @@ from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.distributions.discretized import Discretized
 from undiffuse.distributions.normal import Normal
+from undiffuse.distributions.rotated import Rotated
 from undiffuse.distributions.uniform import Smoothed, Uniform
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Discretized",
     "Distribution",
     "Normal",
+    "Rotated",
     "Smoothed",
     "Uniform",
 ]

@@ -40,6 +40,18 @@ class Distribution(ABC):
     def kl(self, other: "Distribution") -> Tensor:
         """KL(self || other) = E_self[log self(x) - log other(x)]."""
 
+    def kl_from(self, first: "Distribution") -> Tensor:
+        """KL(first || self), for a `first` of another family. Raises TypeError where it is not known."""
+        raise TypeError(f"KL from a {type(first).__name__} is not known to {self!r}")
+
+    def alone(self) -> "Distribution":
+        """The law of every element alone, where the elements of an example are not independent."""
+        return self
+
+    def joint(self) -> "Distribution":
+        """The same law as a normal one of whole examples. Raises TypeError for what is no normal."""
+        raise TypeError(f"known of normal distributions alone, not of {self!r}")
+
     @abstractmethod
     def tilt(self, g: Tensor) -> "Distribution":
         """The distribution proportional to p(x) exp(g x)."""

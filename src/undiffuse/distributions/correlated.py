@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions.base import Distribution, picked
-from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, normal
 
 
@@ -57,12 +56,16 @@ class Correlated(Distribution):
 
     def kl(self, other: Distribution) -> Tensor:
         """KL(self || other), element by element."""
-        second = self._same(other, "KL is known")
+        second = joined(other)
         ratio = torch.linalg.solve_triangular(second.root, self.root, upper=False)
         away = _solve(second.root, self.loc - second.loc)
         spread = ratio.square().sum(-1) - 1 - 2 * ratio.diagonal(dim1=-2, dim2=-1).log()
         found: Tensor = 0.5 * (spread.view(-1, *self.shape[1:]) + away.square())
         return found
+
+    def kl_from(self, first: Distribution) -> Tensor:
+        """KL(first || self) for independent elements."""
+        return joined(first).kl(self)
 
     def tilt(self, g: Tensor) -> "Correlated":
         """N(loc + L L' g, L L')."""
@@ -70,7 +73,7 @@ class Correlated(Distribution):
 
     def blend(self, other: Distribution, weight: float) -> "Correlated":
         """Precision matrices and their products with the means, mixed."""
-        second = self._same(other, "it blends")
+        second = joined(other)
         own, its = (
             (weight * torch.cholesky_inverse(self.root)),
             (1 - weight) * torch.cholesky_inverse(second.root),
@@ -102,7 +105,7 @@ class Correlated(Distribution):
 
     def patch(self, mask: Tensor, other: Distribution) -> "Correlated":
         """The elements where the mask is True are the other's, and independent of the rest."""
-        second = self._same(other, "it is patched")
+        second = joined(other)
         mask = mask.to(self.loc.device).expand(self.shape)
         loc, line = torch.where(mask, second.loc, self.loc), mask.flatten(1)
         across = line.unsqueeze(-1) == line.unsqueeze(-2)
@@ -113,18 +116,16 @@ class Correlated(Distribution):
         widths = _regular(self.root).diagonal(dim1=-2, dim2=-1).log()
         return widths.view(-1, *self.shape[1:]).expand(self.shape)
 
-    def _same(self, other: Distribution, what: str) -> "Correlated":
-        if isinstance(other, Normal):
-            return joint(other)
-        if not isinstance(other, Correlated):
-            raise TypeError(f"of a Correlated {what} with another normal, not with {other!r}")
-        return other
+    def joint(self) -> "Correlated":
+        """Itself."""
+        return self
 
 
-def joint(p: Normal) -> Correlated:
-    """Independent elements as one law of whole examples."""
-    std = p.var.to(p.loc).sqrt().expand(p.shape)
-    return Correlated(p.loc, torch.diag_embed(std.flatten(1)))
+def joined(p: Distribution) -> Correlated:
+    """The law of whole examples that p is. Raises TypeError for what is no normal."""
+    found = p.joint()
+    assert isinstance(found, Correlated)
+    return found
 
 
 def _apply(matrix: Tensor, x: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import correlated
 from undiffuse.distributions.base import Distribution, picked
+from undiffuse.distributions.correlated import Correlated
 from undiffuse.random import Generator, normal
 
 
@@ -55,13 +55,16 @@ class Normal(Distribution):
 
     def kl(self, other: Distribution) -> Tensor:
         """KL(self || other) for another normal, its elements correlated or not."""
-        if isinstance(other, correlated.Correlated):
-            return correlated.joint(self).kl(other)
         if not isinstance(other, Normal):
-            raise TypeError(f"KL from a Normal is known to another Normal, not to {other!r}")
+            return other.kl_from(self)
         ratio = self.var / other.var
         excess = ratio - 1 - ratio.log()
         return 0.5 * (excess + (self.loc - other.loc).square() / other.var)
+
+    def joint(self) -> Correlated:
+        """Independent elements, as one law."""
+        std = self.var.to(self.loc).sqrt().expand(self.shape)
+        return Correlated(self.loc, torch.diag_embed(std.flatten(1)))
 
     def tilt(self, g: Tensor) -> "Normal":
         """N(loc + var g, var)."""

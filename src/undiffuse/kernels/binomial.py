@@ -56,9 +56,39 @@ class Binomial(Discrete):
         rate = self.rate.to(like.device, like.dtype).expand_as(like)
         return Bernoulli(rate, 1 - rate)
 
-    def soften(self, output: Tensor) -> Tensor:
+    def blurred(self, x_0: Tensor, t: Tensor) -> Bernoulli:
+        """As of a bit, between both."""
+        logsnr = self.schedule.logsnr(t)
+        return self.faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
+
+    def soften(self, output: Tensor, known: Tensor | None = None) -> Tensor:
         """The probability of a one, from its logit, cut at +-30."""
-        return output.clamp(-LARGEST, LARGEST).sigmoid()
+        logits = output if known is None else output + known.to(output)
+        return logits.clamp(-LARGEST, LARGEST).sigmoid()
+
+    def logits(self, log_probs: Tensor) -> Tensor:
+        """log p(1) - log p(0)."""
+        return log_probs[..., 1] - log_probs[..., 0]
+
+    def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log q(x_t | 1) - log q(x_t | 0), of x_t's shape and float64."""
+        logsnr = self.schedule.logsnr(t)
+        x, odds = x_t.double(), column(logsnr, x_t)  # of keep_t, to be multiplied by 1 / pi
+        one, zero = (torch.log1p(odds.exp() / rate.to(odds)) for rate in (self.rate, 1 - self.rate))
+        return torch.where(x > 0.5, one.to(x), -zero.to(x))
+
+    def sharpness(self, t: Tensor) -> Tensor:
+        """log(1 + odds / p0) + log(1 + odds / (1 - p0)), with the odds of a bit to have survived."""
+        odds, rate = self.schedule.logsnr(t).exp(), self.rate.mean()
+        return torch.log1p(odds / rate) + torch.log1p(odds / (1 - rate))
+
+    def from_probs(self, probs: Tensor) -> Tensor:
+        """That of a one."""
+        return probs[..., 1]
+
+    def channelled(self, soft: Tensor) -> Tensor:
+        """As it is."""
+        return soft
 
     def law(self, x_0: Tensor) -> Bernoulli:
         """B(x_0)."""

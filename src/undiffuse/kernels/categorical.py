@@ -41,8 +41,7 @@ class Redraw(Discrete):
         keep_t, lost_t = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_t, -logsnr_t))
         home, seen = self.home.to(x_t.device, x_t.dtype), self._hot(x_t)
         redrawn = home[x_t.long()].unsqueeze(-1)  # pi at x_t
-        soft = x_0 if x_0.ndim > x_t.ndim else self._hot(x_0)
-        soft = torch.where(redrawn > 0, soft, seen)
+        soft = self.settled(x_0 if x_0.ndim > x_t.ndim else self._hot(x_0), x_t)
         weight = soft / (keep_t * seen + lost_t * redrawn).clamp(min=torch.finfo(x_t.dtype).tiny)
         known = keep_s * weight + lost_s * home * weight.sum(-1, keepdim=True)
         return self._categorical((kept * seen + lost * redrawn) * known)
@@ -54,13 +53,49 @@ class Redraw(Discrete):
 
     def features(self, x_t: Tensor) -> Tensor:
         """One channel a state: (B, states * C, ...)."""
-        return self._hot(x_t).movedim(-1, 1).flatten(1, 2)
+        return self.channelled(self._hot(x_t))
 
-    def soften(self, output: Tensor) -> Tensor:
+    def blurred(self, x_0: Tensor, t: Tensor) -> distributions.Categorical:
+        """The symbols' probabilities, mixed with pi."""
+        logsnr = self.schedule.logsnr(t)
+        kept, lost = (self._coefficient(sign.sigmoid(), x_0[..., 0]) for sign in (logsnr, -logsnr))
+        return self._categorical(kept * x_0 + lost * self.home.to(x_0))
+
+    def soften(self, output: Tensor, known: Tensor | None = None) -> Tensor:
         """Softmax over the symbols of an output (B, states * C, ...): (B, C, ..., states)."""
-        logits = output.view(len(output), self.channels, -1, *output.shape[2:]).movedim(1, -1)
-        soft = logits[..., : self.symbols].softmax(-1)
-        return torch.nn.functional.pad(soft, (0, self.channels - self.symbols))
+        states = output.view(len(output), self.channels, -1, *output.shape[2:]).movedim(1, -1)
+        logits = states[..., : self.symbols]
+        soft = (logits if known is None else logits + known.to(logits)).softmax(-1)
+        return self.from_probs(soft)
+
+    def logits(self, log_probs: Tensor) -> Tensor:
+        """Themselves."""
+        return log_probs
+
+    def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log(1 + keep_t / ((1 - keep_t) pi_k)) for k = x_t, else 0; `settled` has what is certain."""
+        seen = self._hot(x_t)[..., : self.symbols].double()
+        odds = column(self.schedule.logsnr(t), x_t).exp().unsqueeze(-1)
+        home = self.home[: self.symbols].clamp(min=1e-30)
+        return seen * torch.log1p(odds / home).to(seen)
+
+    def sharpness(self, t: Tensor) -> Tensor:
+        """log(1 + odds K) where symbols are drawn anew, with the odds of one to have survived; of masks 0."""
+        odds = self.schedule.logsnr(t).exp()
+        return torch.log1p(odds * self.symbols) if self.channels == self.symbols else 0 * odds
+
+    def from_probs(self, probs: Tensor) -> Tensor:
+        """With 0 for a mask."""
+        return torch.nn.functional.pad(probs, (0, self.channels - self.symbols))
+
+    def channelled(self, soft: Tensor) -> Tensor:
+        """(B, states * C, ...)."""
+        return soft.movedim(-1, 1).flatten(1, 2)
+
+    def settled(self, x_0: Tensor, x_t: Tensor) -> Tensor:
+        """Where x_t cannot have been drawn anew it is x_0: what has survived of an absorbing chain."""
+        home = self.home.to(x_t.device, x_t.dtype)
+        return torch.where(home[x_t.long()].unsqueeze(-1) > 0, x_0, self._hot(x_t).to(x_0))
 
     def law(self, x_0: Tensor) -> distributions.Categorical:
         """The symbols with these probabilities."""

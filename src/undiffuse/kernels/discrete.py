@@ -31,8 +31,39 @@ class Discrete(Kernel):
         return self.faded(x_0, logsnr.sigmoid(), (-logsnr).sigmoid())
 
     @abstractmethod
-    def soften(self, output: Tensor) -> Tensor:
-        """The soft x_0 of a network's output, its logits."""
+    def blurred(self, x_0: Tensor, t: Tensor) -> Distribution:
+        """The law of x_t where x_0 is soft: q(x_t | x_0), mixed."""
+
+    @abstractmethod
+    def soften(self, output: Tensor, known: Tensor | None = None) -> Tensor:
+        """The soft x_0 of a network's output, its logits, with `known` logits added to them.
+
+        Those are of the layout of `logits` and `evidence`.
+        """
+
+    @abstractmethod
+    def logits(self, log_probs: Tensor) -> Tensor:
+        """Of log-probabilities (..., K): log p(1) - log p(0) for bits, themselves for symbols."""
+
+    @abstractmethod
+    def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """What x_t adds to the logits of x_0 by Bayes' rule: log q(x_t | x_0 = k), up to a constant."""
+
+    @abstractmethod
+    def sharpness(self, t: Tensor) -> Tensor:
+        """How far apart `evidence` puts two symbols, on average; float64 of t's shape."""
+
+    @abstractmethod
+    def from_probs(self, probs: Tensor) -> Tensor:
+        """The soft x_0 of probabilities (..., K)."""
+
+    @abstractmethod
+    def channelled(self, soft: Tensor) -> Tensor:
+        """A soft x_0 in the layout of `features`, whose means it holds."""
+
+    def settled(self, x_0: Tensor, x_t: Tensor) -> Tensor:
+        """A soft x_0, certain where x_t cannot but be x_0."""
+        return x_0
 
     @abstractmethod
     def law(self, x_0: Tensor) -> Distribution:

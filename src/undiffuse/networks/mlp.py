@@ -1,5 +1,7 @@
 """A time-conditioned multilayer perceptron, for vectors and anything small enough to be flattened."""
 
+import math
+
 from torch import Tensor, nn
 
 from undiffuse.networks.embed import TimeEmbedding
@@ -10,13 +12,27 @@ from undiffuse.tensors import dims
 class MLP(nn.Module):
     """(B, *shape), (B,) -> (B, outputs * shape[0], *shape[1:]): residual SiLU layers, shifted by time.
 
-    The last layer starts at zero. Raises ValueError unless hidden and layers are at least 1.
+    `hidden` and `dropout` not given are chosen by the number of training `examples` and of their values: wide
+    where there is much to learn from, and the less dropout. The last layer starts at zero. Raises ValueError
+    unless hidden and layers are at least 1, and dropout a share.
     """
 
-    def __init__(self, shape: tuple[int, ...], hidden: int = 128, layers: int = 4, outputs: int = 1) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        hidden: int | None = None,
+        layers: int = 4,
+        dropout: float | None = None,
+        outputs: int = 1,
+        examples: int = 1000,
+    ) -> None:
         super().__init__()
+        hidden = fitting_width(examples, dims(shape)) if hidden is None else hidden
+        dropout = fitting_dropout(examples) if dropout is None else dropout
         if hidden < 1 or layers < 1:
             raise ValueError(f"hidden={hidden}, layers={layers}: an MLP needs at least one of each")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: a share of the units, from 0 to below 1")
         size = dims(shape)
         self.shape = (outputs * shape[0], *shape[1:])
         self.embed = TimeEmbedding(max(4, min(hidden, 128) // 2 * 2))
@@ -24,6 +40,7 @@ class MLP(nn.Module):
         width = self.embed.frequencies.numel() * 2
         self.times = nn.Linear(width, hidden * layers)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
+        self.drop = nn.Dropout(dropout)
         self.last = zeroed(nn.Linear(hidden, size * outputs))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -31,6 +48,16 @@ class MLP(nn.Module):
         h = self.first(x_t.flatten(1))
         shifts = self.times(nn.functional.silu(self.embed(t))).chunk(len(self.layers), 1)
         for layer, shift in zip(self.layers, shifts, strict=True):
-            h = h + layer(nn.functional.silu(h + shift))
+            h = h + layer(self.drop(nn.functional.silu(h + shift)))
         out: Tensor = self.last(nn.functional.silu(h))
         return out.view(-1, *self.shape)
+
+
+def fitting_width(examples: int, values: int) -> int:
+    """Hidden units for so many examples: sqrt(examples values) as a power of two, 64 to 1024."""
+    return int(min(1024, max(64, 2 ** round(math.log2(max(examples * values, 1)) / 2))))
+
+
+def fitting_dropout(examples: int) -> float:
+    """The fewer examples the more: 0.2 below 2,000, 0.1 below 20,000."""
+    return 0.2 if examples < 2_000 else 0.1 if examples < 20_000 else 0.0

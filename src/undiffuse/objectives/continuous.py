@@ -18,7 +18,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
-from undiffuse.parameterizations import Affine
+from undiffuse.parameterizations import Numbers
 from undiffuse.schedules import Between, Learned, LogLinear
 from undiffuse.tensors import total
 
@@ -64,12 +64,11 @@ class Continuous(Objective):
     ) -> Tensor:
         """All the steps, in nats: (B,)."""
         kernel, said = model.kernel, model.parameterization
-        assert isinstance(kernel, Gaussian) and isinstance(said, Affine)
+        assert isinstance(kernel, Gaussian) and isinstance(said, Numbers)
         x_t = terms.noisy(model, x_0, t, generator)
         error = model.output(x_t, t)[0] - said.target(x_0, x_t, t, kernel)
-        c_out = said.coefficients(t, kernel)[1]
-        weight = -0.5 * schedule.slope(t) * schedule.logsnr(t).exp() * c_out.square() * (1 - self.first)
-        return weight.to(error.device) * total(error.square())
+        weight = -0.5 * schedule.slope(t) * schedule.logsnr(t).exp() * (1 - self.first)
+        return weight.to(error.device) * total((said.gain(x_t, t, kernel) * error).square())
 
 
 def _schedule(model: Denoiser) -> Learned | LogLinear:

@@ -18,7 +18,7 @@ from undiffuse.objectives.base import Objective
 from undiffuse.objectives.simple import Simple
 from undiffuse.objectives.times import Noise, Times
 from undiffuse.objectives.weights import Weight
-from undiffuse.parameterizations import Affine
+from undiffuse.parameterizations import Numbers
 from undiffuse.tensors import total
 
 
@@ -48,7 +48,7 @@ class Hybrid(Objective):
 
     def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) errors."""
-        if not (isinstance(model.parameterization, Affine) and model.variance.learned):
+        if not (isinstance(model.parameterization, Numbers) and model.variance.learned):
             raise ValueError(
                 "the hybrid objective trains a learned variance of a Gaussian chain: use "
                 "variance.kind=interpolated, or objective.kind=simple for a fixed one"

@@ -16,7 +16,7 @@ from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times, place
 from undiffuse.objectives.weights import Weight
-from undiffuse.parameterizations import Affine
+from undiffuse.parameterizations import Numbers
 from undiffuse.tensors import like
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "huber": functional.smooth_l1_loss}
@@ -46,7 +46,7 @@ class Simple(Objective):
     def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) mean errors over the dimensions."""
         kernel, said = model.kernel, model.parameterization
-        if not (isinstance(kernel, Gaussian) and isinstance(said, Affine)):
+        if not (isinstance(kernel, Gaussian) and isinstance(said, Numbers)):
             raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
         _check_fixed(model)
         u = self.times.draw(len(x_0), generator)
@@ -57,11 +57,10 @@ class Simple(Objective):
     def error(self, model: Denoiser, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The mean error of this output at x_t, weighted, (B,)."""
         kernel, said = model.kernel, model.parameterization
-        assert isinstance(kernel, Gaussian) and isinstance(said, Affine)
+        assert isinstance(kernel, Gaussian) and isinstance(said, Numbers)
         target = said.target(x_0, x_t, t, kernel)
         if self.weight is not None:
-            c_out = said.coefficients(t, kernel)[1]
-            scale = like((self.weight(kernel.schedule.logsnr(t)) * c_out.square()).sqrt(), x_0)
+            scale = like(self.weight(kernel.schedule.logsnr(t)).sqrt(), x_0) * said.gain(x_t, t, kernel)
             output, target = scale * output, scale * target
         return self.loss(output, target, reduction="none").flatten(1).mean(1)
 

@@ -7,6 +7,7 @@ from undiffuse.parameterizations.base import (
     Eps,
     Logit,
     Mean,
+    Numbers,
     Parameterization,
     Perturbed,
     Score,
@@ -21,6 +22,7 @@ from undiffuse.parameterizations.decoder import (
     NormalDecoder,
     SymbolDecoder,
 )
+from undiffuse.parameterizations.residual import Residual, ResidualLogit, ResidualVariance, beginning_at
 from undiffuse.parameterizations.variance import (
     Forward,
     Free,
@@ -40,6 +42,8 @@ PARAMETERIZATIONS: dict[str, type[Parameterization]] = {
     "perturbed": Perturbed,
     "logit": Logit,
     "clipped": Clipped,
+    "residual": Residual,
+    "residual-logit": ResidualLogit,
 }
 VARIANCES: dict[str, type[Variance]] = {
     "posterior": Posterior,
@@ -48,6 +52,7 @@ VARIANCES: dict[str, type[Variance]] = {
     "free": Free,
     "sigmoid": Sigmoid,
     "table": Table,
+    "residual": ResidualVariance,
 }
 DECODERS: dict[str, type[Decoder]] = {
     "normal": NormalDecoder,
@@ -78,13 +83,18 @@ __all__ = [
     "Logit",
     "Mean",
     "NormalDecoder",
+    "Numbers",
     "Parameterization",
     "Perturbed",
     "Posterior",
+    "Residual",
+    "ResidualLogit",
+    "ResidualVariance",
     "Score",
     "Sigmoid",
     "SymbolDecoder",
     "Table",
     "V",
     "Variance",
+    "beginning_at",
 ]

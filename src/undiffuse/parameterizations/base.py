@@ -21,12 +21,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.bases import Base
 from undiffuse.kernels import Discrete, Gaussian, Kernel
 from undiffuse.tensors import like
 
 
 class Parameterization(ABC):
     """Turns a network's output into E[x_0 | x_t]."""
+
+    base: Base | None = None  # a density of the data that the output changes
+
+    def features(self, x_t: Tensor, t: Tensor, kernel: Kernel) -> Tensor:
+        """What the network sees of x_t."""
+        return kernel.features(x_t)
 
     @abstractmethod
     def check(self, kernel: Kernel) -> None:
@@ -48,11 +55,23 @@ class Logit(Parameterization):
             )
 
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Tensor:
-        """Probabilities of the symbols."""
-        return kernel.soften(output)
+        """Probabilities of the symbols; of what has survived of an absorbing chain, that it is what it is."""
+        return kernel.settled(kernel.soften(output), x_t)
 
 
-class Affine(Parameterization):
+class Numbers(Parameterization):
+    """What has a target: an output that predicts x_0 exactly, of Gaussian kernels."""
+
+    @abstractmethod
+    def target(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """The output that predicts x_0 exactly."""
+
+    @abstractmethod
+    def gain(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """|d x_0-hat / d output|, to broadcast against x_t: what an error of the output is in x_0-hat."""
+
+
+class Affine(Numbers):
     """x_0-hat = c_x x_t + c_out output, for Gaussian kernels."""
 
     @abstractmethod
@@ -76,6 +95,10 @@ class Affine(Parameterization):
         """The output that predicts x_0 exactly."""
         c_x, c_out = self.coefficients(t, kernel)
         return (x_0 - like(c_x, x_t) * x_t) * like(1 / c_out, x_t)
+
+    def gain(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """|c_out|."""
+        return like(self.coefficients(t, kernel)[1].abs(), x_t)
 
 
 class X0(Affine):

@@ -18,17 +18,15 @@ from undiffuse.tensors import like
 class Decoder(ABC):
     """p(x_0 | x_t) around a prediction."""
 
-    learned = False  # whether it is given the width that the model's variance has for a step to t = 0
+    learned = False  # whether it is the step to t = 0 that the model's variance means
 
     @abstractmethod
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError for a kernel this is no last step of."""
 
     @abstractmethod
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any, var: Tensor | None = None
-    ) -> Distribution:
-        """The distribution of the data at x_t, where x_0 is predicted (and var, if it is learned)."""
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Distribution:
+        """The distribution of the data at x_t, where x_0 is predicted."""
 
 
 class SymbolDecoder(Decoder):
@@ -39,9 +37,7 @@ class SymbolDecoder(Decoder):
         if not isinstance(kernel, Discrete):
             raise ValueError("decoder=symbols is for symbols: use normal or discretized")
 
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete, var: Tensor | None = None
-    ) -> Distribution:
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Distribution:
         """The law that the prediction is."""
         return kernel.law(x_0)
 
@@ -58,15 +54,13 @@ class FixedDecoder(Decoder):
         if not kernel.reversible:
             raise ValueError("decoder=fixed: an absorbing chain cannot be run backwards; use symbols")
 
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel, var: Tensor | None = None
-    ) -> Distribution:
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel) -> Distribution:
         """T_pi from x_t."""
         return kernel.marginal(x_t, t)
 
 
 class LearnedDecoder(Decoder):
-    """A density as wide as the learned variance of a step to t = 0; with variance free or sigmoid."""
+    """A density as wide as the variance says a step to t = 0 is; with variance free, sigmoid or residual."""
 
     learned = True
 
@@ -75,12 +69,9 @@ class LearnedDecoder(Decoder):
         if not isinstance(kernel, Gaussian):
             raise ValueError("decoder=learned is a density: for symbols use decoder=symbols")
 
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
-    ) -> Normal:
-        """N(x_0-hat, var)."""
-        assert var is not None
-        return Normal(x_0, var)
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Distribution:
+        """The last step is the variance's."""
+        raise TypeError("a learned decoder has no width of its own: ask the model")
 
 
 class Around(Decoder):
@@ -111,9 +102,7 @@ class Around(Decoder):
 class NormalDecoder(Around):
     """A density, for continuous data."""
 
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
-    ) -> Normal:
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Normal:
         """N(x_0-hat, width^2)."""
         return Normal(x_0, self.width(x_0, t, kernel).square())
 
@@ -126,8 +115,6 @@ class DiscretizedDecoder(Around):
         check_levels(levels)
         self.levels = levels
 
-    def __call__(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, var: Tensor | None = None
-    ) -> Discretized:
+    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Discretized:
         """N(x_0-hat, width^2) rounded to the levels."""
         return Discretized(x_0, self.width(x_0, t, kernel), self.levels)

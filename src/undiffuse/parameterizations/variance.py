@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Distribution
+from undiffuse.distributions import Distribution, Normal
 from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
 from undiffuse.tensors import like
 
@@ -42,10 +42,10 @@ class Variance(ABC):
         found: Distribution = kernel.around(mean, self(bridge, raw, x_t, s, t), s, t)
         return found
 
-    def last_step(self, kernel: Any, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
-        """The variance of the step from t to 0, where there is one (`last`)."""
+    def last_step(self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
+        """p(x_0 | x_t) about the prediction, of the width of a step to 0, where there is one (`last`)."""
         zero = torch.zeros((), dtype=torch.float64)
-        return self(kernel.coefficients(zero, t), raw, x_t, zero, t)
+        return Normal(x_0, self(kernel.coefficients(zero, t), raw, x_t, zero, t))
 
     @abstractmethod
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ on it; symbols have the probability that the belief gave them.
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Correlated, Distribution
+from undiffuse.distributions import Correlated, Distribution, Rotated
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
@@ -67,7 +67,7 @@ class Known(Measured):
         check_fits(self.value, p.shape)
         if not bool((power > 0).any()):
             return p
-        if isinstance(p, Correlated):  # what is known tells of the rest
+        if isinstance(p, Correlated | Rotated):  # what is known tells of the rest
             p = super().times(p)
         return p.pin(self.mask, self.value)
 
@@ -81,7 +81,7 @@ class Known(Measured):
 
     def normaliser(self, p: Distribution) -> Tensor:
         """log p of what is known."""
-        if isinstance(p, Correlated):
+        if isinstance(p, Correlated | Rotated):
             return super().normaliser(p)
         gained = p.log_prob(self.value.to(p.mean))
         known = self.mask.to(gained.device).expand(gained.shape)

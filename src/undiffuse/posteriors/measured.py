@@ -14,10 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Correlated, Discretized, Distribution, Normal
+from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.belief import DENSE, Belief
-from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root
+from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root, variance
 from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
 from undiffuse.tensors import ONE, dims, like, total
@@ -139,8 +139,8 @@ def _belief(p: Distribution) -> Belief:
 
     Raises ValueError for other distributions.
     """
-    if isinstance(p, Correlated):
-        return Belief(p.loc, lambda v: v, p.loc, NO_LIMIT, 1, (p.root @ p.root.mT).double())
+    if isinstance(p, Correlated | Rotated):
+        return Belief(p.loc, lambda v: v, p.loc, NO_LIMIT, 1, variance(p))
     if not isinstance(p, Normal | Discretized):
         raise ValueError(
             f"normal noise on a {type(p).__name__}: for Gaussian kernels; for symbols use Known or Odds"

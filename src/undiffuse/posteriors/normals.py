@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from undiffuse.distributions import Correlated, Discretized, Distribution, Normal
+from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
 
 
 def shifted(p: Distribution, by: Tensor) -> Distribution:
     """p about another mean. Raises ValueError for what is no normal."""
-    if isinstance(p, Normal | Correlated | Discretized):
+    if isinstance(p, Normal | Correlated | Rotated | Discretized):
         return replace(p, loc=p.loc + by)
     raise ValueError(f"a {type(p).__name__} cannot be shifted: posteriors of numbers need a normal last step")
 
@@ -77,6 +77,9 @@ def inverse(var: Tensor) -> Tensor:
 
 def variance(p: Distribution) -> Tensor:
     """The covariance matrices (B, n, n), or (1, n, n), of normals, float64. Raises ValueError for others."""
+    if isinstance(p, Rotated):
+        dense = p.axes.dense(p.shape[1:], p.loc.double())
+        return dense * p.var.double().flatten(1).unsqueeze(-2) @ dense.mT
     if isinstance(p, Correlated):
         return (p.root @ p.root.mT).double()
     if isinstance(p, Normal):

@@ -2,6 +2,7 @@
 
 from undiffuse.recipes.checks import check_range
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
+from undiffuse.recipes.doctor import Diagnosis, examine
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import (
     Evaluation,
@@ -85,6 +86,7 @@ __all__ = [
     "Chosen",
     "Compared",
     "Comparison",
+    "Diagnosis",
     "Evaluation",
     "Event",
     "Experiment",
@@ -111,6 +113,7 @@ __all__ = [
     "drawn_of",
     "entropy_stretches",
     "evaluate",
+    "examine",
     "export_run",
     "finish",
     "fit_variance",

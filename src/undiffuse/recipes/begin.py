@@ -11,12 +11,14 @@ import torch
 import yaml
 
 from undiffuse import __version__
+from undiffuse.bases import Base
 from undiffuse.data import Space, Splits
 from undiffuse.enclosure import enclose, names
 from undiffuse.files import read_bytes, sweep, write_json, write_text
 from undiffuse.jsonfile import check
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
+from undiffuse.recipes.bases import FILE, MODEL, fit_bases, save_bases
 from undiffuse.recipes.datafiles import LIST, files_of, save_files
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
@@ -24,7 +26,7 @@ from undiffuse.recipes.reading import LARGEST, read
 from undiffuse.recipes.recipe import Plan, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
-from undiffuse.training import Batches, Lock, Settings, State, check_shard, placed, restore
+from undiffuse.training import Batches, Lock, Settings, State, check_shard, placed, restore, watch
 from undiffuse.training.checkpoint import Checkpoint
 
 NOTHING = object()
@@ -35,6 +37,7 @@ LIKE = {  # what a state.json must hold
     "losses": [0.0],
     "scaling": {"scale": 1.0, "clean": 1, "overflows": 1},
     **dict.fromkeys(("skips", "rewinds", "detour"), 1),
+    "watch": (watch.LIKE, None),
 }
 OWED = {  # and may hold, of a step that is still to be measured
     "step": 1,
@@ -51,6 +54,7 @@ FREE = (  # keys that do not change what is learned, up to rounding: a run may g
     *("train.evaluate_every", "train.evaluate_examples", "train.evaluate_terms", "train.non_finite"),
     *("train.skip_limit", "train.spike", "train.on_spike", "train.rewind_limit", "train.tracker"),
     "train.shard",
+    "train.patience",
 )
 
 
@@ -76,7 +80,9 @@ def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
     _check_unused(folder, plan)
     splits, files = load_data(plan), files_of(source_of(plan))
     space = plan.space(splits)  # first: what the data are decides what else fits
-    _check(plan, splits, space, processes)
+    kind, kernel = plan.base_kind(splits.shape), plan["kernel"].build()
+    bases = fit_bases(kind, splits, space, kernel, plan["seed"])
+    _check(plan, splits, space, processes, bases.get(MODEL))
     tracker = plan["train"].build().tracker
     if tracker is not None:
         TRACKERS[tracker].ready(folder)
@@ -85,7 +91,7 @@ def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
     if not begun(folder):  # another process may have been here since
         write_text(folder / "recipe.yaml", _text(plan))
         save_files(folder, files)
-        write_json(folder / "run.json", facts)
+        write_json(folder / "run.json", facts | {"bases": save_bases(folder, bases)})
     return lock
 
 
@@ -164,7 +170,7 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
     except ValueError as error:
         raise ValueError(f"state.json of step {saved.step:,}: damaged, {error}") from error
     shapes = {name: p.shape for name, p in state.model.named_parameters()}
-    for group in (saved.weights, saved.average):
+    for group in (saved.weights, saved.average, saved.best or saved.average):
         other = shapes.items() ^ {name: w.shape for name, w in group.items()}.items()
         if other:
             raise ValueError(f"the checkpoint is of another model: {min(other)[0]} differs")
@@ -173,7 +179,8 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
             parameter.copy_(placed(saved.weights[name], parameter))
             state.ema.average[name].copy_(placed(saved.average[name], parameter))
     restore(state.optimizer, state.model, saved.optimizer)
-    state.put_back(saved.step, saved.state)
+    kept = {name: placed(w, saved.weights[name]) for name, w in saved.best.items()}
+    state.put_back(saved.step, saved.state, kept)
     if saved.state["times"]:
         objective.times.restore(saved.state["times"])
 
@@ -204,7 +211,7 @@ def _check_unused(folder: Path, plan: Plan) -> None:
 
 def _own(file: Path, plan: Plan) -> bool:
     """Whether an interrupted start of this left the file."""
-    if file.name == LIST:  # written after the recipe
+    if file.name in (LIST, FILE):  # written after the recipe
         file = file.with_name("recipe.yaml")
     if file.name == "recipe.yaml":
         return _read(file) == _text(plan).encode()
@@ -221,7 +228,7 @@ def _read(file: Path) -> bytes | None:
         return None
 
 
-def _check(plan: Plan, splits: Splits, space: Space, processes: int) -> None:
+def _check(plan: Plan, splits: Splits, space: Space, processes: int, base: Base | None) -> None:
     """Build every part, and let one example through: what does not fit says so before anything is written."""
     settings: Settings = plan["train"].build()
     settings.check_processes(processes)
@@ -230,7 +237,7 @@ def _check(plan: Plan, splits: Splits, space: Space, processes: int) -> None:
             f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
             "there is 1; raise data.test, or set train.evaluate_every=0"
         )
-    model = plan.denoiser(splits.shape, splits.levels, splits.classes).eval()
+    model = plan.denoiser(splits.shape, splits.levels, splits.classes, base, len(splits.train)).eval()
     if 3 * len(list(model.parameters())) > TENSORS:
         raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
     plan["sampler"].build().check(model)

@@ -16,6 +16,12 @@ from undiffuse.recipes.run import Run
 from undiffuse.tensors import dims
 
 OVERLAP = "overlapping patches: errors as of independent examples, so too small"
+NAMED = {  # models in closed form, in words
+    "uniform": "equal chances",
+    "independent": "independent positions",
+    "normal": "one normal density",
+    "mixture": "a mixture of normal densities",
+}
 FEW, DRAWS = 30, 10  # examples, and draws of every step, below which an error may be too small
 
 
@@ -75,9 +81,25 @@ class Evaluation:
         for name, each in named.items():
             yield Row(name, each.mean * count, each.se * count, f"bits/{unit}")
 
+    @property
+    def beside(self) -> dict[str, tuple[Estimate, Estimate]]:
+        """What models in closed form make of the same examples, in raw units, and the bound less that."""
+        return {name: (bits - self.shift, more) for name, (bits, more) in self.report.beside.items()}
+
+    @property
+    def simplest(self) -> tuple[str, Estimate, Estimate] | None:
+        """The best of them: its name, its bits, and the bound less these."""
+        if not self.beside:
+            return None
+        name = min(self.beside, key=lambda name: self.beside[name][0].mean)
+        return name, *self.beside[name]
+
     def __str__(self) -> str:
-        """One line: the bound, and K - L_null where there is one."""
+        """One line: the bound, the best model in closed form, and K - L_null where there is one."""
         line, (count, unit) = f"bound {self.bits} bits/dim", self.group
+        if self.simplest is not None:
+            name, bits, _ = self.simplest
+            line += f" ({name} {bits.mean:.4f})"
         if self.has_k:
             line += f", K - L_null {self.report.k_gain * count} bits/{unit}"
         return line
@@ -85,7 +107,7 @@ class Evaluation:
     @property
     def warnings(self) -> list[str]:
         """What the numbers and their errors need and the data do not have."""
-        return scarce(self.report) + (unmet(self.report.excess) if self.has_k else [])
+        return scarce(self.report) + worse(self) + (unmet(self.report.excess) if self.has_k else [])
 
     @property
     def group(self) -> tuple[int, str]:
@@ -110,6 +132,7 @@ class Evaluation:
             "overlapping": self.overlapping,
             "first_time": float(self.report.grid[0]),
             "rows": [asdict(row) for row in self.rows()],
+            "beside": {name: [asdict(each) for each in pair] for name, pair in self.beside.items()},
         }
 
 
@@ -206,6 +229,20 @@ def scarce(report: Report) -> list[str]:
             "small; raise the number of examples or of terms (0: all)"
         )
     return found
+
+
+def worse(result: Evaluation) -> list[str]:
+    """A warning if a model in closed form is surely better, and what to try."""
+    if result.simplest is None:
+        return []
+    name, bits, more = result.simplest
+    if more.mean <= 2 * more.se:
+        return []
+    return [
+        f"a model of {NAMED[name]} has {bits.mean:.4f} bits/dim, {more.mean:.4f} +- {more.se:.4f} fewer than "
+        "this one: train longer (train.steps), begin at it (base=auto, no parameterization named), or "
+        "see where the bits go: undiffuse doctor RUN"
+    ]
 
 
 def unmet(excess: Estimate) -> list[str]:

@@ -15,6 +15,7 @@ from undiffuse.data import Fingerprint, Splits
 from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
+from undiffuse.recipes.bases import MODEL, read_bases
 from undiffuse.recipes.begin import (
     absolute,
     begin,
@@ -147,7 +148,10 @@ class Experiment(Underway):
         settings.check_processes(processes.size)
         with torch.random.fork_rng([]):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
-            model = plan.denoiser(splits.shape, splits.levels, splits.classes)
+            bases = read_bases(folder, facts)
+            model = plan.denoiser(
+                splits.shape, splits.levels, splits.classes, bases.get(MODEL), facts["examples"]["train"]
+            )
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)
         model.to(device)
@@ -158,7 +162,7 @@ class Experiment(Underway):
         state = State(model, settings, precision)
         if settings.compile:
             model.network.compile()
-        run = run_of(folder, plan, model, facts, saved.step if saved else 0)
+        run = run_of(folder, plan, model, facts, saved.step if saved else 0, bases)
         made = cls(replace(run, processes=processes), splits, state)
         made.warnings = warnings
         made.origin = {

@@ -1,5 +1,6 @@
 """A run from its folder: recipe.yaml, run.json and the newest checkpoint's averaged weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from undiffuse.data import space_from
 from undiffuse.model import Denoiser
+from undiffuse.recipes.bases import MODEL, Bases, read_bases
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
@@ -16,9 +18,10 @@ from undiffuse.training import checkpoint
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str | Path | None = None) -> Run:
-    """The run in this folder, with its averaged weights and ready to sample and evaluate.
+    """The run in this folder, ready to sample and evaluate.
 
-    The weights are the newest checkpoint's, or those `saved` in the folder of another.
+    The weights are the newest checkpoint's, or those `saved` in the folder of another: the averaged ones, or
+    where examples were watched while it trained the best ones seen, of step `kept`.
 
     Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
     """
@@ -26,36 +29,38 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str |
     facts = read_facts(folder)
     plan = Plan(read(str(folder / "recipe.yaml")))
     shape, levels = tuple(facts["shape"]), facts["levels"]
-    model = plan.denoiser(shape, levels, facts["classes"])
+    bases = read_bases(folder, facts)
+    examples = facts["examples"]["train"]
+    model = plan.denoiser(shape, levels, facts["classes"], bases.get(MODEL), examples)
     if saved is None:
-        newest, weights = _newest(folder / "checkpoints")
+        newest, (weights, kept) = _newest(folder / "checkpoints")
     else:
-        newest, weights = Path(saved), checkpoint.load_average(Path(saved))
+        newest, (weights, kept) = Path(saved), checkpoint.load_best(Path(saved))
     try:
         model.load_state_dict(weights | _buffers(model), strict=True)
     except RuntimeError as error:
         raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
     model.to(device).eval().requires_grad_(False)
     step = int(newest.name.removeprefix("step-"))
-    return run_of(folder, plan, model, facts, step)
+    return replace(run_of(folder, plan, model, facts, step, bases), kept=kept)
 
 
-def _newest(root: Path) -> tuple[Path, dict[str, Tensor]]:
-    """The newest checkpoint and its averaged weights; the next one's, if a training removed it meanwhile."""
+def _newest(root: Path) -> tuple[Path, tuple[dict[str, Tensor], int]]:
+    """The newest checkpoint and its weights; the next one's, if a training removed it meanwhile."""
     newest = checkpoint.latest(root)
     while True:
         try:
-            return newest, checkpoint.load_average(newest)
+            return newest, checkpoint.load_best(newest)
         except (ValueError, OSError):
             tried, newest = newest, checkpoint.latest(root)
             if newest == tried:
                 raise
 
 
-def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int) -> Run:
+def run_of(folder: Path, plan: Plan, model: Denoiser, facts: dict[str, Any], step: int, bases: Bases) -> Run:
     """The run of this model, with what run.json says of its data."""
-    shape, shades = tuple(facts["shape"]), tuple(facts["shades"])
-    return Run(folder, plan, model, space_from(facts["space"]), shape, facts["levels"], shades, step)
+    shape, shades, space = tuple(facts["shape"]), tuple(facts["shades"]), space_from(facts["space"])
+    return Run(folder, plan, model, space, shape, facts["levels"], shades, step, bases=bases)
 
 
 def _buffers(model: Denoiser) -> dict[str, Tensor]:

@@ -23,7 +23,8 @@ LIKE = {"step": 1, "loss": 0.0, "grad_norm": (0.0, None), "lr": 0.0, "seconds": 
 class Event:
     """One training step, and what was measured or written after it; or the step that the run went back to.
 
-    `notice` is what there is to say of how the run goes, such as that its steps are uneven.
+    `watched` are the bits per dimension of the examples that are watched, where they were looked at. `notice`
+    is what there is to say of how the run goes, such as that its steps are uneven, or that it ends.
     """
 
     progress: Progress
@@ -31,6 +32,7 @@ class Event:
     files: tuple[Path, ...] = ()
     rewound: int | None = None
     notice: str | None = None
+    watched: float | None = None
 
     def with_files(self, *files: Path) -> "Event":
         """The event, and these files."""
@@ -73,7 +75,7 @@ class Log:
         progress = event.progress
         if progress.taken:
             self.losses.append(progress.loss)
-        if not (due or event.test) or not self.losses:
+        if not (due or event.test or event.watched is not None) or not self.losses:
             return
         row = {name: getattr(progress, name) for name in ("step", "loss", "grad_norm", "lr", "seconds")}
         row |= {"loss": sum(self.losses) / len(self.losses)}
@@ -84,6 +86,8 @@ class Log:
         if event.test:
             bits = event.test.bits  # as it is printed, in raw units
             row |= {"test_bits": bits.mean, "test_bits_se": bits.se}
+        if event.watched is not None:
+            row["watched_bits"] = event.watched
         self.losses.clear()
         if not self.writes:
             return

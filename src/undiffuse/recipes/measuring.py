@@ -49,13 +49,13 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress, leaving
 def _evaluate(run: Run, state: State, splits: Splits, leaving: Leaving) -> Evaluation:
     count, labels = state.settings.evaluate_examples, splits.test_labels
     run = run.told(None if labels is None else labels[:count])
-    with _averaged(state), leaving():
+    with averaged(state), leaving():
         return evaluate(run, splits.test[:count], terms=state.settings.evaluate_terms)
 
 
 def _sample(run: Run, state: State, leaving: Leaving) -> list[Path]:
     """The file, of the process that writes."""
-    with _averaged(state), leaving():
+    with averaged(state), leaving():
         steps = min(state.settings.sample_steps, len(run.grid))
         raw = run.sample(SHOWN, seed=run.recipe["seed"], steps=steps)
     if not run.processes.leads:
@@ -65,7 +65,8 @@ def _sample(run: Run, state: State, leaving: Leaving) -> list[Path]:
 
 
 @contextmanager
-def _averaged(state: State) -> Iterator[None]:
+def averaged(state: State) -> Iterator[None]:
+    """Inside, the model evaluates with the averaged weights."""
     state.model.eval()
     with state.ema.applied():
         yield

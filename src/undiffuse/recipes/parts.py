@@ -49,8 +49,9 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Sampler: SAMPLERS,
 }
 CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
-    nn.Module: ("shape", "outputs", "steps", "classes"),
-    Parameterization: ("steps",),
+    nn.Module: ("shape", "outputs", "steps", "classes", "examples"),
+    Parameterization: ("steps", "base"),
+    Variance: ("base",),
     Decoder: ("levels",),
     Objective: ("grid",),
     grids.Grid: ("schedule",),

@@ -16,7 +16,6 @@ DEEPEST = 8  # mappings and lists in one another
 DEFAULTS: dict[str, Any] = {
     "kernel": {"kind": "gaussian", "schedule": {"kind": "cosine"}},
     "grid": {"kind": "uniform"},
-    "variance": {"kind": "posterior"},
     "objective": {"kind": "simple"},
     "sampler": {"kind": "ancestral"},
     "train": {},

@@ -2,17 +2,25 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from undiffuse.ambient import single
-from undiffuse.data import Source, Space, Splits, dequantized, space_of
-from undiffuse.kernels import Kernel
+from undiffuse.bases import Base, NumberBase
+from undiffuse.data import Source, Space, Splits, dequantized, set_aside, space_of
+from undiffuse.kernels import Kernel, Universal
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
-from undiffuse.parameterizations import Decoder, Parameterization, Variance
+from undiffuse.parameterizations import (
+    Decoder,
+    Parameterization,
+    Posterior,
+    ResidualVariance,
+    Variance,
+    beginning_at,
+)
 from undiffuse.recipes.parts import Part, RecipeError, parse
 from undiffuse.recipes.reading import DEFAULTS
 from undiffuse.recipes.size import check_size
@@ -21,6 +29,7 @@ from undiffuse.schedules.grids import Grid
 from undiffuse.training import Settings
 
 LONGEST = 2**20  # latent times of a chain
+TRAINS_WIDTHS = ("variational", "hybrid")  # objectives that a learned variance is for
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,13 @@ class Recipe:
     """The parts of a run; `about` says what it is for, `seed` keys everything random in training.
 
     `grid` is the chain that the bound is trained and evaluated on; `sampler` walks it back.
-    Without a `parameterization` the network predicts v, or the logits of symbols. Without a `decoder` the
-    data decide: discretised for levels, a density for continuous values, probabilities for symbols.
+    `base` is the density in closed form that the model begins at: by default (auto) the frequencies of
+    symbols, and for vectors, or an MLP, a normal density or a mixture of them; none for pictures, and
+    wherever a `parameterization`, a `variance` or a `decoder` is named that knows of none.
+    Without a `parameterization` the network predicts what the base leaves open; without a base v, or the
+    logits of symbols. Without a `variance` a step is as wide as the base says, or the bridge. Without a
+    `decoder` the data decide: discretised for levels, a density for continuous values, probabilities for
+    symbols.
     `data` is null in runs that were imported without any. `conditional` trains the network on the data's
     labels, for networks that know classes. `dequantize` adds uniform noise as wide as a level to the
     data, which makes them continuous.
@@ -40,11 +54,12 @@ class Recipe:
     network: nn.Module
     kernel: Kernel
     grid: Grid
-    variance: Variance
     objective: Objective
     sampler: Sampler
     train: Settings
+    base: Literal["auto", "none", "frequencies", "gaussian", "mixture"] = "auto"
     parameterization: Parameterization | None = None
+    variance: Variance | None = None
     decoder: Decoder | None = None
     conditional: bool = False
     dequantize: bool = False
@@ -70,22 +85,87 @@ class Plan:
         return {"about": "", "data": {}} | self._part.describe()
 
     @single()
-    def denoiser(self, shape: tuple[int, ...], levels: int | None, classes: int = 0) -> Denoiser:
-        """The model for data of this shape and number of levels (None: continuous) and of classes."""
+    def denoiser(
+        self,
+        shape: tuple[int, ...],
+        levels: int | None,
+        classes: int = 0,
+        base: Base | None = None,
+        examples: int = 1000,
+    ) -> Denoiser:
+        """The model for data of this shape and number of levels (None: continuous) and of classes.
+
+        `base` is that which `base_kind` asks for, if any, fitted to the data. Of how many `examples` there
+        are to learn from networks take their size, unless it is named.
+        """
         kernel: Kernel = self["kernel"].build()
         kernel.check(shape)
-        variance: Variance = self["variance"].build()
+        if base is None and self.base_kind(shape) != "none":
+            raise ValueError("base: this recipe's model begins at one, fitted to the data, and none is given")
+        parameterization, variance, decoder = self._around(kernel, levels, base)
         context = {
             "shape": (kernel.channels * shape[0], *shape[1:]),
             "outputs": 2 if variance.learned else 1,
             "steps": len(self.grid(kernel)),
+            "examples": examples,
         }
         check_size(self["network"], **context | self._classes(classes))
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
             network = self["network"].build(**context | self._classes(classes))
-        said: Part | None = self["parameterization"]
-        parameterization = said.build(steps=context["steps"]) if said else None
-        return Denoiser(network, kernel, parameterization, variance, self._decoder(kernel, levels))
+        return Denoiser(network, kernel, parameterization, variance, decoder)
+
+    def base_kind(self, shape: tuple[int, ...]) -> str:
+        """What base the model of data of this shape begins at: none, frequencies, gaussian, mixture or auto.
+
+        Raises RecipeError for one that does not fit the kernel.
+        """
+        said: str = self["base"]
+        kernel: Kernel = self["kernel"].build()
+        fitting = ("frequencies",) if kernel.symbols is not None else ("gaussian", "mixture")
+        if said == "auto":
+            if not self._knows_bases() or isinstance(kernel, Universal):
+                return "none"
+            flat = kernel.symbols is not None or len(shape) == 1 or self["network"].kind == "mlp"
+            return (*fitting, "auto")[-1] if flat else "none"
+        if said != "none" and said not in fitting:
+            raise RecipeError(f"base={said}: this kernel goes with {' or '.join(fitting)}, auto or none")
+        return said
+
+    def _knows_bases(self) -> bool:
+        """Whether nothing is named that knows of no base."""
+        parameterization: Part | None = self["parameterization"]
+        named = [self[key] for key in ("parameterization", "variance", "decoder")]
+        if parameterization is not None and str(parameterization.kind).startswith("residual"):
+            return True
+        return all(part is None for part in named)
+
+    def _around(
+        self, kernel: Kernel, levels: int | None, base: Base | None
+    ) -> tuple[Parameterization | None, Variance, Decoder]:
+        """What stands around the network."""
+        steps, said = len(self.grid(kernel)), self["parameterization"]
+        wide: Part | None = self["variance"]
+        context = {"steps": steps} | ({} if base is None else {"base": base})
+        for part in (said, wide):
+            if base is None and part is not None and str(part.kind).startswith("residual"):
+                raise RecipeError(
+                    f"{part.path}={part.kind}: needs a base, this recipe has none; set base=auto"
+                )
+        if said is not None:
+            parameterization = said.build(**context)
+        else:
+            parameterization = None if base is None else beginning_at(base)
+        if wide is not None:
+            variance: Variance = wide.build(**context)
+        elif isinstance(base, NumberBase):
+            variance = ResidualVariance(base, learned=self["objective"].kind in TRAINS_WIDTHS)
+        else:
+            variance = Posterior()
+        return (
+            parameterization,
+            variance,
+            self._decoder(kernel, levels, isinstance(variance, ResidualVariance)),
+        )
 
     def _classes(self, classes: int) -> dict[str, int]:
         """What the network is told of labels."""
@@ -118,9 +198,9 @@ class Plan:
             raise RecipeError("grid: one latent time is no chain; use at least two, such as grid.steps=100")
         return grid
 
-    def _decoder(self, kernel: Kernel, levels: int | None) -> Decoder:
+    def _decoder(self, kernel: Kernel, levels: int | None, based: bool) -> Decoder:
         fitting = _decoders(kernel, levels)
-        part: Part = self["decoder"] or parse(Decoder, fitting[0], "decoder")
+        part: Part = self["decoder"] or parse(Decoder, fitting[-1 if based else 0], "decoder")
         if part.kind not in fitting:
             kind = "symbols" if kernel.symbols else "continuous values" if levels is None else "levels"
             raise RecipeError(f"decoder.kind={part.kind}: the data are {kind}, use {' or '.join(fitting)}")
@@ -130,7 +210,7 @@ class Plan:
 
 
 def _decoders(kernel: Kernel, levels: int | None) -> tuple[str, ...]:
-    """The decoders of such data, the usual one first."""
+    """The decoders of such data, the usual one first, and that of a base last."""
     if kernel.symbols is not None:
         return ("symbols", "fixed")
     return ("normal", "fixed", "learned") if levels is None else ("discretized",)
@@ -147,6 +227,8 @@ def source_of(plan: Plan) -> Source:
 
 
 def load_data(plan: Plan) -> Splits:
-    """Load the recipe's data."""
+    """Load the recipe's data, and set aside what is watched while training."""
     splits = source_of(plan).load()
-    return dequantized(splits) if plan["dequantize"] else splits
+    splits = dequantized(splits) if plan["dequantize"] else splits
+    share: float = plan["train"].build().watch
+    return set_aside(splits, share) if share else splits

@@ -8,7 +8,7 @@ run/  recipe.yaml  run.json  metrics.jsonl  curves.png
 import math
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 from undiffuse.processes import ALONE, Processes
 from undiffuse.recipes import checks, observed
+from undiffuse.recipes.bases import Bases, Simple
 from undiffuse.recipes.checks import check_range
 from undiffuse.recipes.recipe import Plan
 from undiffuse.samplers import Sampler
@@ -36,6 +37,8 @@ class Run:
     `shape` is that of one example; `levels` the number of its levels, None for continuous data; `shades` the
     raw values that are black and white in a picture; `step` the training steps behind the weights.
     `processes` share the work of `sample` and `evaluate`; times before `first` are left out of the chain.
+    `bases` are densities in closed form of its training data, by name (`recipes.bases`). `kept` is the step
+    that the weights are of, where they are the best seen rather than the last.
     """
 
     folder: Path
@@ -48,6 +51,13 @@ class Run:
     step: int
     processes: Processes = ALONE
     first: float = 0.0
+    bases: Bases = field(default_factory=dict)
+    kept: int | None = None
+
+    @property
+    def simple(self) -> Simple:
+        """The models in closed form that reports stand beside."""
+        return Simple(self.bases, self.levels, self.model.kernel.symbols is not None)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -275,6 +285,7 @@ class Run:
             encode=self.space.encode,
             tick=tick,
             processes=self.processes,
+            beside=self.simple,
             **resume,
         )
 

@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from undiffuse import plots
 from undiffuse.data import Splits
-from undiffuse.processes import Processes
+from undiffuse.processes import ALONE, Processes
 from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
-from undiffuse.recipes.measuring import Leaving, due, measured, noted, recalled
+from undiffuse.recipes.measuring import Leaving, averaged, due, measured, noted, recalled
 from undiffuse.recipes.progress import save_monitors, save_samples, save_weights
 from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.run import Run
@@ -73,6 +75,8 @@ class Underway:
         begin, leads = self.state.step, self.processes.leads
         path, owed = self.run.folder / "metrics.jsonl", self._owed()
         log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
+        if begin == 0:
+            self._look()  # before anything is learned
         if self.settings.on_spike == "rewind":
             self._save(log)  # or there may be none to go back to
         try:
@@ -113,7 +117,10 @@ class Underway:
 
     def _all(self, owed: list[Progress], signals: Signals) -> Iterator[Progress]:
         yield from owed
-        yield from self.steps(signals.leaving)
+        for progress in self.steps(signals.leaving) if not self.ended else ():
+            yield progress
+            if self.ended:
+                return
 
     def steps(self, leaving: Leaving = nullcontext) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
@@ -137,8 +144,9 @@ class Underway:
                 return Event(progress, rewound=back)
         if progress.skipped and leads:
             record(self.run.folder, step, "skipped", bad=progress.skipped.bad, in_a_row=self.state.skips)
-        event, last = self._measured(progress, signals), step == settings.steps
-        event = replace(event, notice=self.pace.add(progress.seconds))
+        event = replace(self._measured(progress, signals), notice=self.pace.add(progress.seconds))
+        event = replace(event, watched=self._look(), notice=self._ends() or event.notice)
+        last = step == settings.steps or self.ended
         drawn = due(step, settings.figures_every)
         log.add(event, last or drawn or due(step, settings.log_every))
         if drawn and leads:
@@ -170,6 +178,34 @@ class Underway:
             files += save_samples(self.run, self.state, self.splits.test, alone)
         self.owed = None
         return event.with_files(*files)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the examples that are watched have ended the training."""
+        return self.state.watch is not None and self.state.watch.ended
+
+    def _look(self) -> float | None:
+        """Look at the examples that are watched, if that is due: their bits per dimension."""
+        watch, step, examples = self.state.watch, self.state.step, self.splits.watched
+        if watch is None or examples is None or watch.best >= step or not watch.due(step):
+            return None
+        run = replace(self.run.told(self.splits.watched_labels), processes=ALONE)
+        with averaged(self.state):
+            found = run.bits(examples, terms=min(self.settings.evaluate_terms, len(run.grid)))
+        bits = torch.tensor(self.processes.share(found.tolist()), dtype=torch.float64)
+        watch.look(step, bits, self.state.ema.average)
+        return float(bits.mean())
+
+    def _ends(self) -> str | None:
+        """What there is to say if the examples that are watched end the training."""
+        watch = self.state.watch
+        if watch is None or not watch.ended:
+            return None
+        return (
+            f"ends after step {self.state.step:,}: in {watch.since} looks the {len(watch.bits)} examples "
+            f"that are watched were not as well predicted as after step {watch.best:,}, whose weights are "
+            "kept (train.patience)"
+        )
 
     def _list_skipped(self) -> None:
         """What any process could not read, as of a checkpoint."""
@@ -218,9 +254,8 @@ class Underway:
         """A checkpoint of the moment, in whole tensors, after the log's rows; the first process writes it."""
         state, recipe = self.state, self.run.recipe
         leads = self.processes.leads
-        groups = {
-            name: {key: whole(t, leads) for key, t in each.items()} for name, each in state.groups().items()
-        }
+        found = state.groups() | {"best": {} if state.watch is None else state.watch.weights}
+        groups = {name: {key: whole(t, leads) for key, t in each.items()} for name, each in found.items()}
         if not leads:
             return []
         other = {"settings": asdict(self.settings), "recipe": recipe.describe(), **state.notes()}

@@ -15,6 +15,7 @@ from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scan import recover, recover_together
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError
+from undiffuse.training.watch import Watch
 
 __all__ = [
     "EMA",
@@ -32,6 +33,7 @@ __all__ = [
     "SpikeError",
     "State",
     "Stopped",
+    "Watch",
     "canary",
     "check_shard",
     "checkpoint",

@@ -1,6 +1,10 @@
 """Checkpoints: one folder each, weights in safetensors, everything else in JSON; no code, no pickle.
 
-    step-00001000/  weights.safetensors  average.safetensors  optimizer.safetensors  state.json  MANIFEST.json
+    step-00001000/  weights.safetensors  average.safetensors  optimizer.safetensors  best.safetensors
+                    state.json  MANIFEST.json
+
+best.safetensors has the averaged weights that did best on examples that are watched while training, and is
+empty where none are.
 
 The manifest is written last: size and SHA-256 of every other file, where the checkpoint comes from, and a
 seal over all of that. A checkpoint is loaded only if every byte agrees. There is no random state to save:
@@ -23,11 +27,11 @@ from torch import Tensor
 from undiffuse import enclosure, tensorfile
 from undiffuse.enclosure import LinkError
 from undiffuse.files import atomic, folder, read_bytes, reading, remove, sweep, write_json
-from undiffuse.jsonfile import LARGEST, check, parsed, read_json
+from undiffuse.jsonfile import LARGEST, check, intact, parsed, read_json
 from undiffuse.training.gate import first_bad
 
-FORMAT = 2
-GROUPS = ("weights", "average", "optimizer")
+FORMAT = 3
+GROUPS = ("weights", "average", "optimizer", "best")
 FILES = (*(f"{group}.safetensors" for group in GROUPS), "state.json")
 MANIFEST = "MANIFEST.json"
 LIKE = {"step": 1, "files": {name: {"bytes": 1, "sha256": ""} for name in FILES}}  # a manifest
@@ -49,6 +53,7 @@ class Checkpoint:
     optimizer: Tensors
     state: dict[str, Any]
     origin: dict[str, Any] = field(default_factory=dict)
+    best: Tensors = field(default_factory=dict)
 
 
 def save(root: Path, checkpoint: Checkpoint, keep: int, held: int | None = None) -> Path:
@@ -142,18 +147,24 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     state = read_json(path / "state.json", {"step": 1})
     if state["step"] != manifest["step"]:
         raise ValueError(f"{path / 'state.json'}: damaged, it is of step {state['step']:,}")
-    weights, average, optimizer = (_load(path, name, device) for name in GROUPS)
-    bad = first_bad({"weights": weights, "average": average, "optimizer": optimizer})
+    groups = {name: _load(path, name, device) for name in GROUPS}
+    bad = first_bad(groups)
     if bad:
         raise ValueError(f"{path}: {bad} is not finite")
     origin = {key: value for key, value in manifest.items() if key not in ("format", "step", "files", "seal")}
-    return Checkpoint(state["step"], weights, average, optimizer, state, origin)
+    return Checkpoint(state["step"], state=state, origin=origin, **groups)
 
 
-def load_average(path: Path, device: torch.device | str = "cpu") -> Tensors:
-    """Only the averaged weights, verified."""
-    verify(path, only=("average.safetensors", "state.json"))
-    return _load(path, "average", device)
+def load_best(path: Path, device: torch.device | str = "cpu") -> tuple[Tensors, int]:
+    """The weights to be used, verified, and the step they are of: the best seen, or the averaged ones."""
+    verify(path, only=("average.safetensors", "best.safetensors", "state.json"))
+    state = read_json(path / "state.json", {"step": 1})
+    watch = state.get("watch")
+    if watch is None:
+        return _load(path, "average", device), state["step"]
+    with intact(path / "state.json"):
+        check(watch, {"best": 1})
+        return _load(path, "best", device), watch["best"]
 
 
 def verify(path: Path, only: tuple[str, ...] = FILES) -> dict[str, Any]:

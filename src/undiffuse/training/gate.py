@@ -45,7 +45,7 @@ def _finite(t: Tensor) -> bool:
     return math.isfinite(float(t.sum())) or bool(t.isfinite().all())
 
 
-class Watch:
+class Gate:
     """A cheap look at many tensors at once, whose memory stays where it is."""
 
     def __init__(self, tensors: list[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,13 +17,14 @@ from undiffuse.objectives import Objective
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Batch, keyed
 from undiffuse.training.ema import EMA
-from undiffuse.training.gate import NonFiniteError, Watch, first_bad
+from undiffuse.training.gate import Gate, NonFiniteError, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
 from undiffuse.training.parallel import Parallel, whole
 from undiffuse.training.precision import Precision, precision_of
 from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError, Spikes
+from undiffuse.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class State:
         self.spikes = Spikes(settings.spike)
         self.scaling = LossScale(self.precision.name == "fp16")
         self.rewinds = self.detour = 0  # how often the run went back, and the batches it left out by that
-        self._watch: Watch | None = None
+        self.watch = Watch(settings.patience) if settings.watch else None
+        self._gate: Gate | None = None
 
     @property
     def batch(self) -> int:
@@ -79,15 +81,18 @@ class State:
         """What training remembers beside the tensors."""
         counts = {"skips": self.skips, "rewinds": self.rewinds, "detour": self.detour}
         seen = {"losses": self.spikes.recent, "scaling": self.scaling.state()}
-        return counts | seen | {"precision": self.precision.name}
+        watch = None if self.watch is None else self.watch.state()
+        return counts | seen | {"precision": self.precision.name, "watch": watch}
 
-    def put_back(self, step: int, notes: dict[str, Any]) -> None:
-        """The notes of a step, after the tensors were put back."""
+    def put_back(self, step: int, notes: dict[str, Any], best: Mapping[str, Tensor]) -> None:
+        """The notes of a step and the best weights, after the other tensors were put back."""
+        if self.watch is not None and notes["watch"] is not None:
+            self.watch.restore(notes["watch"], best)
         self.step, self.skips = step, notes["skips"]
         self.rewinds, self.detour = notes["rewinds"], notes["detour"]
         self.spikes.recent = notes["losses"]
         self.scaling.restore(notes["scaling"])
-        self._watch = None  # those of the optimizer may be others
+        self._gate = None  # those of the optimizer may be others
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """Everything that training changes, by name."""
@@ -97,13 +102,13 @@ class State:
 
     def finite(self) -> bool:
         """Whether all of it is."""
-        if self._watch is None:
+        if self._gate is None:
             groups = self.groups()
-            self._watch = Watch([t for tensors in groups.values() for t in tensors.values()])
+            self._gate = Gate([t for tensors in groups.values() for t in tensors.values()])
             if not groups["optimizer"]:  # its tensors come with the first update
-                watch, self._watch = self._watch, None
-                return watch.finite() or first_bad(groups) is None
-        return self._watch.finite() or first_bad(self.groups()) is None
+                gate, self._gate = self._gate, None
+                return gate.finite() or first_bad(groups) is None
+        return self._gate.finite() or first_bad(self.groups()) is None
 
 
 @unaided

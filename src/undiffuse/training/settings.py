@@ -24,7 +24,10 @@ class Settings:
     with a loss or gradient that is not finite ends the run, or is left out (`non_finite` stop or skip),
     `skip_limit` in a row at most. A loss that is `spike` times as far above the median of the last ones as
     the largest of them (0: not looked for) is recorded, or left out, or the run goes back to a checkpoint and
-    leaves out all batches since (`on_spike` record, skip or rewind), at most `rewind_limit` times. `tracker`
+    leaves out all batches since (`on_spike` record, skip or rewind), at most `rewind_limit` times. A share
+    `watch` of the training examples is set aside and looked at, at `evaluate_terms` steps each: the weights
+    that do best on them are kept beside the last ones, and training ends after `patience` looks in a row
+    without better (0: never). `tracker`
     (tensorboard, wandb or trackio) gets what metrics.jsonl gets, and
     pictures.
     """
@@ -59,6 +62,8 @@ class Settings:
     evaluate_every: int = 0
     evaluate_examples: int = 256
     evaluate_terms: int = 10
+    watch: float = 0.0
+    patience: int = 6
     checkpoint_every: int = 1000
     keep: int = 2
     tracker: str | None = None
@@ -83,6 +88,7 @@ class Settings:
                 "figures_every",
                 "evaluate_every",
                 "checkpoint_every",
+                "patience",
             ),
             0,
         )
@@ -96,6 +102,8 @@ class Settings:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")
         if not 0 <= self.label_dropout <= 1:
             raise ValueError(f"train.label_dropout={self.label_dropout}: must be a share from 0 to 1")
+        if not 0 <= self.watch < 1:
+            raise ValueError(f"train.watch={self.watch}: a share of the training examples, below 1")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"train.lr={self.lr}: must be positive and finite")
         if self.spike and not 1 <= self.spike < math.inf:

@@ -1,0 +1,178 @@
+"""An untrained model on its base is the base: of every path of its chain, whatever the kernel and its steps.
+
+For exact steps log p(x_0, x_1, ..) - log q(x_1, .. | x_0) is log p(x_0) along any path.
+"""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from undiffuse.axes import Axes, cosines
+from undiffuse.bases import Frequencies, GaussianBase, MixtureBase
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.parameterizations import Residual
+from undiffuse.posteriors import Known, Noisy
+from undiffuse.random import keyed
+from undiffuse.samplers import Ancestral, sample
+from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
+from undiffuse.tensors import total
+
+STEPS = (1, 2, 10, 1000)
+G = keyed("bases")
+
+
+class Nothing(nn.Module):
+    """A network that has learned nothing yet: zeros, `outputs` times as many as its input."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return torch.zeros_like(x).repeat_interleave(self.outputs, 1)
+
+
+def gaussian(shape: tuple[int, ...], axes: Axes) -> GaussianBase:
+    var = torch.rand(shape, generator=G, dtype=torch.float64).add(0.01).square()
+    return GaussianBase(torch.randn(shape, generator=G, dtype=torch.float64), var, axes)
+
+
+def orthogonal(n: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(n, n, generator=G, dtype=torch.float64))[0]
+
+
+def frequencies(shape: tuple[int, ...], symbols: int) -> Frequencies:
+    return Frequencies(torch.rand(*shape, symbols, generator=G, dtype=torch.float64).add(1e-3).softmax(-1))
+
+
+NUMBERS = [
+    gaussian((5,), Axes()),
+    gaussian((5,), Axes.whole(orthogonal(5))),
+    gaussian((2, 3, 4), Axes({0: orthogonal(2), 1: cosines(3), 2: cosines(4)})),
+]
+KERNELS = [Gaussian(s) for s in (LogLinear(6.0, -4.0), Linear(steps=None), Cosine(None), ConstantFraction())]
+SYMBOLS = [
+    (Binomial(ConstantFraction()), frequencies((6,), 2)),
+    (Binomial(Cosine(None), 0.2), frequencies((1, 2, 3), 2)),
+    (Binomial(LogLinear(5.0, -3.0), [0.1, 0.5, 0.99]), frequencies((3,), 2)),
+    (Categorical(ConstantFraction(), 4), frequencies((6,), 4)),
+    (Categorical(Linear(steps=None), 3), frequencies((2, 3), 3)),
+    (Absorbing(ConstantFraction(), 4), frequencies((6,), 4)),
+    (Absorbing(Betas([0.3, 0.4, 1.0]), 3), frequencies((2, 3), 3)),
+]
+
+
+def path_weight(model: Denoiser, x_0: Tensor, grid: Tensor) -> Tensor:
+    """log p(x_0, .., x_1) - log q(x_t1, .., x_1 | x_0) along a path that is drawn forward, (B,)."""
+    kernel = model.kernel
+    states, found = [kernel.marginal(x_0, grid[0]).sample(G)], torch.zeros(len(x_0), dtype=torch.float64)
+    found -= total(kernel.marginal(x_0, grid[0]).log_prob(states[0]))
+    for s, t in pairwise(grid):
+        hop = kernel.transition(states[-1], s, t)
+        states.append(hop.sample(G))
+        found -= total(hop.log_prob(states[-1]))
+    found += total(model.prior(states[-1]).log_prob(states[-1]))
+    for (x_s, s), (x_t, t) in pairwise(zip(states, grid, strict=True)):
+        found += total(model.step(x_t, t, s).log_prob(x_s))
+    return found + total(model.decode(states[0], grid[0]).log_prob(x_0))
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: type(k.schedule).__name__)
+@pytest.mark.parametrize("base", NUMBERS, ids=lambda b: f"{len(b.axes.dimensions)} axes")
+def test_untrained_numbers_are_the_base(base, kernel, steps):
+    model = Denoiser.on(base, Nothing(2), kernel)
+    x_0 = base.mean + base.axes.back(base.var.sqrt() * torch.randn(4, *base.shape, generator=G).double())
+    assert path_weight(model, x_0, grids.uniform(steps)).sub(base.log_prob(x_0)).abs().max() < 1e-9 * steps
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize(("kernel", "base"), SYMBOLS, ids=lambda x: type(x).__name__.lower())
+def test_untrained_symbols_are_the_base(kernel, base, steps):
+    model = Denoiser.on(base, Nothing(), kernel)
+    if kernel.schedule.steps is not None and steps > kernel.schedule.steps:
+        steps = kernel.schedule.steps
+    x_0 = torch.randint(0, kernel.symbols, (4, *base.shape), generator=G).double()
+    assert path_weight(model, x_0, grids.uniform(steps)).sub(base.log_prob(x_0)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("factor", ["known", "noisy"])
+def test_products_with_a_base_are_the_exact_posterior(factor):
+    """Of normal data, by two steps and by ten: mean and covariance of draws of p(x_0) r(x_0)."""
+    base, n, draws = NUMBERS[1], 5, 4000
+    mask, value = torch.tensor([True, False, False, True, False]), torch.tensor([0.3, 0, 0, -0.4, 0]).double()
+    r = Known(value, mask) if factor == "known" else Noisy(value, 0.2)
+    dense = base.axes.dense((n,), base.mean)
+    cov = dense * base.var @ dense.mT
+    seen = torch.eye(n).double()[mask] if factor == "known" else torch.eye(n).double()
+    noise = 0.0 if factor == "known" else 0.04
+    gain = cov @ seen.T @ torch.linalg.inv(seen @ cov @ seen.T + noise * torch.eye(len(seen)))
+    mean, left = base.mean + gain @ (seen @ (value - base.mean)), cov - gain @ seen @ cov
+    for steps in (2, 10):
+        model = Denoiser.on(base, Nothing(2), KERNELS[0]) * r
+        x = sample(
+            model, (draws, n), grid=grids.uniform(steps), sampler=Ancestral(), generator=keyed("draws")
+        )
+        se = left.diagonal().clamp(min=1e-12).sqrt() / draws**0.5
+        assert ((x.double().mean(0) - mean).abs() < 4.5 * se + 1e-4).all()
+        spread = torch.cov(x.double().T) - left
+        limit = 4.5 * (2 / draws) ** 0.5 * (left.diagonal()[:, None] * left.diagonal()).sqrt()
+        assert (spread.abs() < limit + 1e-4).all()
+
+
+@pytest.mark.parametrize(("kernel", "base"), SYMBOLS, ids=lambda x: type(x).__name__.lower())
+def test_predictions_are_bayes_rule(kernel, base):
+    """E[x_0 | x_t] by counting all values of x_0 at a place."""
+    model, t = Denoiser.on(base, Nothing(), kernel), torch.tensor(0.6, dtype=torch.float64)
+    x_t = kernel.prior(torch.zeros(7, *base.shape).double()).sample(G)
+    each = torch.stack(
+        [
+            base.log_probs[..., k] + kernel.marginal(torch.full_like(x_t, k), t).log_prob(x_t)
+            for k in range(kernel.symbols)
+        ],
+        -1,
+    ).softmax(-1)
+    soft = model.predict(x_t, t)
+    torch.testing.assert_close(soft, kernel.from_probs(each), rtol=1e-9, atol=1e-12)
+
+
+def test_a_mixture_comes_near_with_its_steps():
+    """Its denoiser is exact, its steps are normal: what they cost falls as their number grows."""
+    weights, axes = torch.tensor([0.3, 0.7]).double(), Axes.whole(orthogonal(3))
+    means, frames = torch.randn(2, 3, generator=G).double(), torch.stack([orthogonal(3), orthogonal(3)])
+    base = MixtureBase(
+        weights.log(), means, torch.rand(2, 3, generator=G).double() + 0.02, frames, axes, (3,)
+    )
+    model, kernel = Denoiser.on(base, Nothing(2), KERNELS[0]), KERNELS[0]
+    t = torch.tensor(0.5, dtype=torch.float64)
+    alpha, sigma = kernel.alpha_sigma(t)
+    x_t = torch.randn(5, 3, generator=G).double().requires_grad_()
+    cov = frames * (alpha**2 * base.vars + sigma**2).unsqueeze(-2) @ frames.mT
+    log = torch.logsumexp(
+        weights.log() + torch.distributions.MultivariateNormal(alpha * means, cov).log_prob(x_t.unsqueeze(1)),
+        1,
+    )
+    (score,) = torch.autograd.grad(log.sum(), x_t)
+    tweedie = (x_t + sigma**2 * score) / alpha
+    torch.testing.assert_close(model.predict(x_t.detach(), t), tweedie.detach(), rtol=1e-9, atol=1e-9)
+    pick = torch.multinomial(weights, 4000, True, generator=G)
+    noise = base.vars[pick].sqrt() * torch.randn(4000, 3, generator=G).double()
+    x_0 = means[pick] + (frames[pick] @ noise.unsqueeze(-1)).squeeze(-1)
+    excess = [
+        float((-path_weight(model, x_0, grids.uniform(steps)) + base.log_prob(x_0)).mean())
+        for steps in (16, 64)
+    ]
+    assert 0 < excess[1] < excess[0] / 2
+
+
+def test_targets_have_unit_scale_at_every_time():
+    base = NUMBERS[1]
+    said, kernel = Residual(base), KERNELS[0]
+    x_0 = base.mean + base.axes.back(base.var.sqrt() * torch.randn(20_000, 5, generator=G).double())
+    for when in (0.001, 0.3, 0.7, 1.0):
+        t = torch.tensor(when, dtype=torch.float64)
+        target = said.target(x_0, kernel.marginal(x_0, t).sample(G), t, kernel)
+        torch.testing.assert_close(torch.cov(target.T), torch.eye(5).double(), rtol=0, atol=0.05)

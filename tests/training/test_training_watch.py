@@ -1,0 +1,91 @@
+"""Held-out examples decide which weights are kept, and when training ends."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from undiffuse.data import Splits, set_aside
+from undiffuse.data.rows import Rows
+from undiffuse.training import Watch
+
+
+def bits(mean: float) -> torch.Tensor:
+    return torch.tensor([mean - 0.1, mean + 0.1]).double()
+
+
+def test_looks_come_at_growing_intervals():
+    watch = Watch(3)
+    looks = [step for step in range(2001) if watch.due(step)]
+    assert looks[:4] == [0, 50, 100, 150]
+    gaps = [b - a for a, b in pairwise(looks)]
+    assert gaps == sorted(gaps) and gaps[-1] > 200
+
+
+@pytest.mark.parametrize("first", range(0, 700, 61))
+def test_looks_do_not_depend_on_where_a_run_goes_on(first):
+    whole, later = Watch(3), Watch(3)
+    assert [s for s in range(2001) if whole.due(s)][-5:] == [s for s in range(first, 2001) if later.due(s)][
+        -5:
+    ]
+
+
+def test_the_best_weights_are_kept_and_later_ones_do_not_change_them():
+    watch, weights = Watch(2), {"w": torch.tensor([1.0])}
+    assert watch.look(600, bits(2.0), weights)
+    weights["w"].fill_(9.0)
+    assert not watch.look(700, bits(2.5), weights)
+    assert watch.best == 600 and watch.weights["w"].item() == 1.0 and not watch.ended
+    assert watch.look(800, bits(1.9), weights) and watch.weights["w"].item() == 9.0
+    for step in (900, 1000):
+        watch.look(step, bits(2.0), weights)
+    assert watch.ended and watch.best == 800
+
+
+def test_early_looks_and_no_patience_end_nothing():
+    early, never = Watch(1), Watch(0)
+    for step in range(0, 500, 50):
+        early.look(step, bits(1.0 + step), {})
+        never.look(step + 5000, bits(1.0 + step), {})
+    assert not early.ended and not never.ended
+
+
+def test_a_watch_goes_on_from_its_state():
+    watch = Watch(2)
+    watch.look(600, bits(2.0), {"w": torch.ones(1)})
+    watch.look(700, bits(3.0), {})
+    again = Watch(2)
+    again.restore(watch.state(), watch.weights)
+    again.look(800, bits(3.0), {})
+    assert again.ended and again.best == 600 and torch.equal(again.weights["w"], torch.ones(1))
+
+
+class Numbered(Rows):
+    """Rows that hold their own numbers, read last to first."""
+
+    def read(self, rows):
+        return torch.tensor(list(rows)).view(-1, 1)
+
+    def order(self):
+        return torch.arange(len(self)).flip(0)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_is_set_aside_is_not_trained_on(lazy):
+    train = Numbered((200, 1), torch.int64) if lazy else torch.arange(200).view(-1, 1)
+    splits = set_aside(
+        Splits(train, torch.arange(9).view(-1, 1), 256, torch.arange(200), torch.arange(9)), 0.1
+    )
+    seen, watched = splits.train[:].flatten().tolist(), splits.watched.flatten().tolist()
+    assert len(watched) == 20 and sorted(seen + watched) == list(range(200))
+    assert splits.watched_labels.tolist() == watched and splits.train_labels.tolist() == seen
+    if lazy:
+        order = splits.train.order()
+        assert sorted(order.tolist()) == list(range(180))
+        assert splits.train[order].flatten().tolist() == sorted(seen, reverse=True)
+
+
+def test_too_few_examples_cannot_be_watched():
+    splits = Splits(torch.zeros(30, 1), torch.zeros(9, 1), None)
+    with pytest.raises(ValueError, match=r"train\.watch=0\.1 of 30 training examples sets 3 aside"):
+        set_aside(splits, 0.1)
