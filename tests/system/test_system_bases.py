@@ -31,7 +31,7 @@ def trained(folder: Path) -> Path:
     """Runs of all three."""
     symbols = ["data.levels=3", "kernel.symbols=3"]
     for kind, more in (("bits", []), ("symbols", symbols), ("vectors", ["train.lr=0.05"])):
-        words = [kind, f"data.path={folder / kind}.npy", *more, *FEW, "train.steps=250"]
+        words = [kind, f"data.path={folder / kind}.npy", *more, *FEW, "train.steps=400"]
         run_of(folder / f"run-{kind}", words)
     return folder
 
@@ -157,7 +157,7 @@ def test_all_verbs_work_on_runs_with_a_base(trained: Path, tmp_path: Path):
     raw[:, 1] = np.nan
     np.save(tmp_path / "holes.npy", raw)
     done = undiffuse(
-        "impute", trained / "run-vectors", tmp_path / "holes.npy", "--out", tmp_path / "filled.npy"
+        "impute", trained / "run-vectors", tmp_path / "holes.npy", "--out", tmp_path / "filled"
     )
     assert done.code == 0, done.err
     for kind in ("bits", "symbols"):
