@@ -64,7 +64,7 @@ def made(folder: Path, shape: tuple[int, ...], *changes: str, levels: int = 256)
     randomized(model.network)
     black = torch.zeros((1, *shape), dtype=torch.uint8)
     facts = facts_of(Splits(black, black, levels), Levels(levels))
-    return run_of(folder, plan, model.requires_grad_(False), facts, 7)
+    return run_of(folder, plan, model.requires_grad_(False), facts, 7, {})
 
 
 def x_of(shape: tuple[int, ...], count: int = 3) -> Tensor:

@@ -156,9 +156,7 @@ def test_all_verbs_work_on_runs_with_a_base(trained: Path, tmp_path: Path):
     raw = load_data(load(trained / "run-vectors").recipe).test[:3].numpy().copy()
     raw[:, 1] = np.nan
     np.save(tmp_path / "holes.npy", raw)
-    done = undiffuse(
-        "impute", trained / "run-vectors", tmp_path / "holes.npy", "--out", tmp_path / "filled"
-    )
+    done = undiffuse("impute", trained / "run-vectors", tmp_path / "holes.npy", "--out", tmp_path / "filled")
     assert done.code == 0, done.err
     for kind in ("bits", "symbols"):
         file, run = tmp_path / f"{kind}.und", trained / f"run-{kind}"
