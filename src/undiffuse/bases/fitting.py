@@ -49,8 +49,10 @@ def fit_frequencies(stream: Stream, symbols: int) -> Frequencies:
     """
     counts, count = torch.zeros(()), 0
     for x_0 in stream:
-        hot = torch.nn.functional.one_hot(x_0.long(), symbols).sum(0, dtype=torch.float64)
-        counts, count = counts + hot, count + len(x_0)
+        cells = x_0.long().flatten(1) + symbols * torch.arange(x_0[0].numel())
+        found = torch.bincount(cells.flatten(), minlength=x_0[0].numel() * symbols)
+        counts = counts + found.view(*x_0.shape[1:], symbols).double()
+        count += len(x_0)
     if not count:
         raise ValueError("no examples: a base is fitted to at least one")
     common = counts.flatten(0, -2).sum(0) + 0.5

@@ -21,7 +21,7 @@ def tensors_of(base: Base) -> dict[str, Tensor]:
 
 def base_from(kind: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Base:
     """The base of these tensors, of examples of this shape. Raises ValueError for what is none."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"a base of kind {kind!r}; there are {', '.join(KINDS)}")
     try:
         base = _built(kind, tensors, shape)

@@ -17,7 +17,7 @@ from undiffuse import tensorfile
 from undiffuse.bases import Base, base_from, fit, tensors_of
 from undiffuse.bases.fitting import fit_frequencies, fit_numbers
 from undiffuse.bases.saved import KINDS
-from undiffuse.data import Space, Splits, sample_of
+from undiffuse.data import Examples, Space, Splits, sample_of
 from undiffuse.enclosure import names
 from undiffuse.files import read_bytes
 from undiffuse.kernels import Kernel
@@ -26,7 +26,8 @@ from undiffuse.tensors import dims
 
 FILE = "bases.safetensors"
 CHUNK = 2**20  # values encoded at a time
-COUNTED, MEASURED = 2**26, 2**23  # values of the data that frequencies and normal densities are fitted to
+COUNTED, MEASURED = 2**25, 2**23  # values that frequencies and normal densities are fitted to, at most
+READ = 2**22  # and of examples that have to be read
 TABLE = 2**22  # entries of a table of frequencies
 MODEL, INDEPENDENT, NORMAL = "model", "independent", "normal"
 Bases = dict[str, Base]
@@ -37,11 +38,11 @@ def fit_bases(kind: str, splits: Splits, space: Space, kernel: Kernel, seed: int
     found: Bases = {}
     levels, shape = splits.levels, splits.shape
     if levels is not None and levels * dims(shape) <= TABLE:
-        counted = sample_of(splits.train, COUNTED)
+        counted = _sample(splits.train, COUNTED)
         found[INDEPENDENT] = fit_frequencies(torch.split(counted, CHUNK // dims(shape) + 1), levels)
     if kernel.symbols is not None:
         return found | ({MODEL: found[INDEPENDENT]} if kind != "none" else {})
-    raw = sample_of(splits.train, MEASURED)
+    raw = _sample(splits.train, MEASURED)
     if len(raw) < 2:
         return found
     half = None if levels is None else 1 / (levels - 1)
@@ -49,6 +50,11 @@ def fit_bases(kind: str, splits: Splits, space: Space, kernel: Kernel, seed: int
     if kind != "none":
         found[MODEL] = fit(_encoded(raw, space), kernel, seed, mixture=kind != "gaussian")
     return found
+
+
+def _sample(examples: Examples, most: int) -> Tensor:
+    """All of them, or as many at even distances as have so many values."""
+    return sample_of(examples, most if isinstance(examples, Tensor) else min(most, READ))
 
 
 def _encoded(raw: Tensor, space: Space, half: float | None = None) -> Iterator[Tensor]:
