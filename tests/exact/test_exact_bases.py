@@ -20,7 +20,7 @@ from undiffuse.samplers import Ancestral, sample
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
 from undiffuse.tensors import total
 
-STEPS = (1, 2, 10, 1000)
+STEPS, MANY = (1, 2, 10), 1000
 G = keyed("bases")
 
 
@@ -84,12 +84,22 @@ def path_weight(model: Denoiser, x_0: Tensor, grid: Tensor) -> Tensor:
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: type(k.schedule).__name__)
 @pytest.mark.parametrize("base", NUMBERS, ids=lambda b: f"{len(b.axes.dimensions)} axes")
 def test_untrained_numbers_are_the_base(base, kernel, steps):
+    check_numbers(base, kernel, steps)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[::3], ids=lambda k: type(k.schedule).__name__)
+def test_and_of_long_chains(kernel):
+    check_numbers(NUMBERS[1], kernel, MANY)
+
+
+def check_numbers(base: GaussianBase, kernel: Gaussian, steps: int) -> None:
+    """Along paths from draws of the base."""
     model = Denoiser.on(base, Nothing(2), kernel)
     x_0 = base.mean + base.axes.back(base.var.sqrt() * torch.randn(4, *base.shape, generator=G).double())
     assert path_weight(model, x_0, grids.uniform(steps)).sub(base.log_prob(x_0)).abs().max() < 1e-9 * steps
 
 
-@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("steps", (*STEPS, MANY))
 @pytest.mark.parametrize(("kernel", "base"), SYMBOLS, ids=lambda x: type(x).__name__.lower())
 def test_untrained_symbols_are_the_base(kernel, base, steps):
     model = Denoiser.on(base, Nothing(), kernel)
