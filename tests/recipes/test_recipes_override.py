@@ -58,7 +58,7 @@ def test_the_same_kind_keeps_its_keys():
 @pytest.mark.parametrize("text", ["network.kind=mlp", "network=mlp", "network={kind: mlp}"])
 def test_another_kind_drops_the_old_keys(text: str):
     network = Plan(override(BASE, [text, "network.hidden=16"]))["network"]
-    assert network.describe() == {"kind": "mlp", "hidden": 16, "layers": 4, "dropout": None}
+    assert network.describe() == {"kind": "mlp", "hidden": 16, "layers": 4, "dropout": 0.0}
 
 
 @pytest.mark.parametrize(

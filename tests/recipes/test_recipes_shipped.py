@@ -142,7 +142,7 @@ def test_building_leaves_the_global_generator_alone():
 def test_defaults_are_written_out():
     least = Plan({"data": "digits", "network": "mlp"})
     full = least.describe()
-    assert full["network"] == {"kind": "mlp", "hidden": None, "layers": 4, "dropout": None}
+    assert full["network"] == {"kind": "mlp", "hidden": 128, "layers": 4, "dropout": 0.0}
     assert full["objective"] == {"kind": "simple", "loss": "l2", "weight": None, "times": None}
     assert full["train"]["keep"] == 2
     assert full["decoder"] is None  # the data will say

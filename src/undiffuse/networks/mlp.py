@@ -12,17 +12,17 @@ from undiffuse.tensors import dims
 class MLP(nn.Module):
     """(B, *shape), (B,) -> (B, outputs * shape[0], *shape[1:]): residual SiLU layers, shifted by time.
 
-    `hidden` and `dropout` not given are chosen by the number of training `examples` and of their values: wide
-    where there is much to learn from, and the less dropout. The last layer starts at zero. Raises ValueError
-    unless hidden and layers are at least 1, and dropout a share.
+    `hidden` and `dropout` that are None are chosen by the number of training `examples` and of their values:
+    wide where there is much to learn from, and the less dropout. The last layer starts at zero. Raises
+    ValueError unless hidden and layers are at least 1, and dropout a share.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
-        hidden: int | None = None,
+        hidden: int | None = 128,
         layers: int = 4,
-        dropout: float | None = None,
+        dropout: float | None = 0.0,
         outputs: int = 1,
         examples: int = 1000,
     ) -> None:

@@ -19,7 +19,7 @@ from undiffuse.bases.fitting import fit_frequencies, fit_numbers
 from undiffuse.bases.saved import KINDS
 from undiffuse.data import Examples, Space, Splits, sample_of
 from undiffuse.enclosure import names
-from undiffuse.files import read_bytes
+from undiffuse.files import discard, read_bytes
 from undiffuse.kernels import Kernel
 from undiffuse.random import Generator, Streams, uniform
 from undiffuse.tensors import dims
@@ -72,7 +72,7 @@ def save_bases(folder: Path, bases: Bases) -> dict[str, Any]:
     if not bases:
         return {"kinds": {}, "sha256": ""}
     tensors = {f"{name}/{key}": t for name, base in bases.items() for key, t in tensors_of(base).items()}
-    (folder / FILE).unlink(missing_ok=True)  # of a start that was interrupted
+    discard(folder / FILE)  # of a start that was interrupted
     digest = tensorfile.write(folder / FILE, tensors)
     return {"kinds": {name: _kind(base) for name, base in bases.items()}, "sha256": digest}
 
