@@ -67,13 +67,13 @@ class Frequencies(Base):
 
     def features(self, x_t: Tensor, t: Tensor, kernel: Discrete) -> Tensor:
         """The kernel's, each less its mean and over its deviation, but not over less than `NARROW`."""
-        soft = kernel.from_probs(self.log_probs.exp())
+        soft = kernel.from_probs(self.log_probs.exp()).to(x_t)
         mean = kernel.channelled(kernel.soft(kernel.blurred(soft.expand(len(x_t), *soft.shape), t)))
-        std = (mean * (1 - mean)).sqrt().clamp(min=NARROW)
-        return (kernel.features(x_t) - mean.to(x_t)) / std.to(x_t)
+        std = (mean * (1 - mean)).clamp(min=NARROW**2).sqrt_()
+        return (kernel.features(x_t) - mean).div_(std)
 
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Tensor:
         """The probabilities of the symbols."""
-        known = kernel.logits(self.log_probs) + kernel.evidence(x_t, t)
+        known = kernel.evidence(x_t, t) + kernel.logits(self.log_probs).to(x_t)
         outweighing = like(1 + kernel.sharpness(t), output)
         return kernel.settled(kernel.soften(outweighing * output, known), x_t)

@@ -71,11 +71,10 @@ class Binomial(Discrete):
         return log_probs[..., 1] - log_probs[..., 0]
 
     def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """log q(x_t | 1) - log q(x_t | 0), of x_t's shape and float64."""
-        logsnr = self.schedule.logsnr(t)
-        x, odds = x_t.double(), column(logsnr, x_t)  # of keep_t, to be multiplied by 1 / pi
-        one, zero = (torch.log1p(odds.exp() / rate.to(odds)) for rate in (self.rate, 1 - self.rate))
-        return torch.where(x > 0.5, one.to(x), -zero.to(x))
+        """log q(x_t | 1) - log q(x_t | 0), of x_t's shape."""
+        odds = column(self.schedule.logsnr(t), x_t).exp()  # of a bit to have survived
+        one, zero = (torch.log1p(odds / rate) for rate in (self.rate, 1 - self.rate))
+        return torch.addcmul(fit(-zero, x_t), fit(one + zero, x_t), x_t)
 
     def sharpness(self, t: Tensor) -> Tensor:
         """log(1 + odds / p0) + log(1 + odds / (1 - p0)), with the odds of a bit to have survived."""

@@ -74,7 +74,7 @@ class Redraw(Discrete):
 
     def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
         """log(1 + keep_t / ((1 - keep_t) pi_k)) for k = x_t, else 0; `settled` has what is certain."""
-        seen = self._hot(x_t)[..., : self.symbols].double()
+        seen = self._hot(x_t)[..., : self.symbols]
         odds = column(self.schedule.logsnr(t), x_t).exp().unsqueeze(-1)
         home = self.home[: self.symbols].clamp(min=1e-30)
         return seen * torch.log1p(odds / home).to(seen)

@@ -47,7 +47,7 @@ class Discrete(Kernel):
 
     @abstractmethod
     def evidence(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """What x_t adds to the logits of x_0 by Bayes' rule: log q(x_t | x_0 = k), up to a constant."""
+        """What x_t adds to the logits of x_0, in its dtype: log q(x_t | x_0 = k), up to a constant."""
 
     @abstractmethod
     def sharpness(self, t: Tensor) -> Tensor:
