@@ -57,6 +57,7 @@ def test_a_watch_goes_on_from_its_state():
     again = Watch(2)
     again.restore(watch.state(), watch.weights)
     again.look(800, bits(3.0), {})
+    assert again.began == pytest.approx(2.0)
     assert again.ended and again.best == 600 and torch.equal(again.weights["w"], torch.ones(1))
 
 

@@ -160,7 +160,8 @@ def _watched(experiment: "Experiment", bits: float) -> str:
     """The bits of the watched examples now, of the best weights so far, and of what the model began at."""
     watch = experiment.state.watch
     assert watch is not None
-    return f"watched {bits:.3f}, best {float(watch.bits.mean()):.3f} at {watch.best:,}"
+    best = f"best {float(watch.bits.mean()):.3f} at {watch.best:,}"
+    return f"watched {bits:.3f}, began at {watch.began:.3f}, {best}"
 
 
 def _fewer() -> str:

@@ -12,18 +12,18 @@ from torch import Tensor
 
 FIRST, GROWTH = 50, 6  # steps to the first looks; later they are a sixth of the way apart
 EARLY = 500  # steps before which no look counts against going on: the first of them may lead astray
-LIKE = {"best": 1, "bits": [0.0], "since": 1, "ended": False}  # its state
+LIKE = {"best": 1, "bits": [0.0], "began": 0.0, "since": 1, "ended": False}  # its state
 
 
 class Watch:
     """The best weights seen, and their bits (N,) of the examples; ends after `patience` looks without better.
 
-    A `patience` of 0 never ends.
+    `began` is the mean of the first look's bits. A `patience` of 0 never ends.
     """
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-        self.best, self.since, self.ended = -1, 0, False
+        self.best, self.since, self.ended, self.began = -1, 0, False, 0.0
         self.bits = torch.zeros(0, dtype=torch.float64)
         self.weights: dict[str, Tensor] = {}
         self._next = 0
@@ -36,6 +36,7 @@ class Watch:
 
     def look(self, step: int, bits: Tensor, weights: Mapping[str, Tensor]) -> bool:
         """Whether these bits are the fewest so far; then the weights are copied and kept."""
+        self.began = float(bits.mean()) if self.best < 0 else self.began
         better = self.best < 0 or float(bits.mean()) < float(self.bits.mean())
         if better:
             self.best, self.bits, self.since = step, bits.double(), 0
@@ -48,10 +49,11 @@ class Watch:
     def state(self) -> dict[str, Any]:
         """All but the weights, as JSON."""
         kept = {"best": self.best, "bits": self.bits.tolist(), "since": self.since}
-        return kept | {"ended": self.ended}
+        return kept | {"began": self.began, "ended": self.ended}
 
     def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Put back what `state` gave, and the best weights."""
         self.best, self.since, self.ended = state["best"], state["since"], state["ended"]
+        self.began = state["began"]
         self.bits = torch.tensor(state["bits"], dtype=torch.float64)
         self.weights, self._next = dict(weights), 0
