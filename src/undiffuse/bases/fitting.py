@@ -22,7 +22,7 @@ from undiffuse.random import keyed
 from undiffuse.tensors import dims
 
 FOLDS, ALL_FOLDS = 5, 5_000  # parts of the data, and examples up to which each is held out once
-WIDE, WIDEST = 48, 1024  # values of an example up to which choice is no matter, and covariances are full
+WIDE, WIDEST = 48, 1024  # values of an example up to which that is done, and covariances are full
 MIXED = 64  # and up to which mixtures are tried
 SHRINKS = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
 PRIORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
