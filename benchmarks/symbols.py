@@ -13,7 +13,6 @@ import argparse
 import dis
 import math
 import re
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from trained import steps_of, trained
 from undiffuse.random import keyed
-from undiffuse.recipes import Experiment, load, override, read
 
 Symbols = NDArray[np.uint8]
 COMPONENTS, SMOOTHING = (1, 2, 5, 10, 20, 50, 100), (0.1, 1.0, 10.0, 100.0)
@@ -142,23 +141,6 @@ def best(train: Tensor, test: Tensor, kinds: int) -> dict[str, Tensor]:
     }
 
 
-def ours(folder: Path, train: Tensor, test: Tensor, kinds: int, steps: int) -> tuple[Tensor, float, str]:
-    """Bits of every test example, minutes of training, and the best step of all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "data.npz", train=train.numpy().astype(np.uint8), test=test.numpy().astype(np.uint8))
-    changes = [f"data.path={folder / 'data.npz'}", f"data.levels={kinds}", f"train.steps={steps}"]
-    changes += [f"kernel.symbols={kinds}"] if kinds > 2 else []
-    begin = time.perf_counter()
-    experiment = Experiment.create(
-        folder / "run", override(read("symbols" if kinds > 2 else "bits"), changes)
-    )
-    for _ in experiment.train():
-        pass
-    experiment.close()
-    minutes, run = (time.perf_counter() - begin) / 60, load(folder / "run")
-    return run.bits(test.byte(), terms=100), minutes, f"{run.kept:,} of {run.step:,}"
-
-
 def main() -> None:
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser()
@@ -175,7 +157,11 @@ def main() -> None:
         held, kinds, scale = len(x) // 5, int(x.max()) + 1, -1 / (x.shape[1] * math.log(2))
         test, train = x[:held], x[held:]
         others = {key: log_p * scale for key, log_p in best(train, test, kinds).items()}
-        bits, minutes, facts = ours(arguments.folder / name, train, test, kinds, arguments.steps)
+        changes = [f"data.levels={kinds}", f"train.steps={arguments.steps}"]
+        changes += [f"kernel.symbols={kinds}"] if kinds > 2 else []
+        recipe, parts = "symbols" if kinds > 2 else "bits", (train.byte().numpy(), test.byte().numpy())
+        run, minutes = trained(recipe, arguments.folder / name, *parts, *changes)
+        bits = run.bits(test.byte(), terms=100)
         rival = min(others.values(), key=lambda each: float(each.mean()))
         less = bits - rival
         independent, mixed, chained = (float(each.mean()) for each in others.values())
@@ -183,7 +169,7 @@ def main() -> None:
         print(
             f"{name:9}{len(x):7,}{x.shape[1]:5}{kinds:6}{independent:13.4f}{mixed:8.4f} {kind[8:]:>8}"
             f"{chained:9.4f}{bits.mean():9.4f}{less.mean():+9.4f}{less.std() / math.sqrt(len(less)):8.4f}"
-            f"{minutes:9.1f}  {facts}",
+            f"{minutes:9.1f}  {steps_of(run)}",
             flush=True,
         )
 

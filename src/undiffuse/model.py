@@ -195,9 +195,8 @@ class Denoiser(ReverseProcess):
         """The decoder around the x_0-hat that this output of the network means, in float64."""
         x_t = x_t.double()
         x_0 = self.predict_from(out.double(), x_t, t)
-        if self.decoder.learned:
-            return self.variance.last_step(self.kernel, x_0, raw, x_t, t)
-        return self.decoder(x_0, x_t, t, self.kernel)
+        last = self.variance.last_step(self.kernel, x_0, raw, x_t, t) if self.decoder.learned else None
+        return self.decoder(x_0, x_t, t, self.kernel, last)
 
 
 def _checked(out: Tensor, x_t: Tensor, halves: int) -> Tensor:

@@ -1,18 +1,17 @@
-"""Laws of what an output means, of reverse widths and of decoders."""
+"""Laws of what an output means, and of reverse widths."""
 
 import math
 
 import pytest
 import torch
-from examples import AFFINE, AROUND, GAUSSIAN, VARIANCES, each, small_model
+from examples import AFFINE, GAUSSIAN, VARIANCES, each, small_model
 
 from oracles import Constant, f64, normals
-from undiffuse.distributions import Discretized, Normal, Rotated
-from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.distributions import Rotated
+from undiffuse.kernels import Absorbing, Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import (
     X0,
-    DiscretizedDecoder,
     Eps,
     FixedDecoder,
     Forward,
@@ -61,7 +60,7 @@ def test_the_target_predicts_the_data(parameterization, kernel):
 @EVERY
 def test_errors_scale_by_c_out(parameterization):
     x_t, out, error = (normals(21, 3, seed=i) for i in range(3))
-    c_x, c_out = parameterization.coefficients(GRID, KERNEL)
+    c_x, c_out = getattr(parameterization, "of", parameterization).coefficients(GRID, KERNEL)
     assert c_x.shape == c_out.shape == GRID.shape and c_x.dtype == torch.float64
     a, b = (parameterization.predict(o, x_t, GRID, KERNEL) for o in (out, out + error))
     torch.testing.assert_close(b - a, c_out[:, None] * error, rtol=1e-6, atol=1e-9)
@@ -180,49 +179,6 @@ def test_a_table_knows_its_own_grid_only():
             Table(bad)
 
 
-def test_a_certain_bit_leaves_something_to_the_other():
-    """Logits of float32 networks are decoded in float64, cut at 30."""
-    for logit, cost in ((25.0, 25.0), (-25.0, 0.0), (900.0, 30.0)):
-        model = Denoiser(Constant(torch.full((2,), logit)), Binomial(ConstantFraction()))
-        x = torch.zeros(3, 2)
-        found = -model.decode(x, f64(0.1)).log_prob(x)
-        assert found.dtype == torch.float64
-        torch.testing.assert_close(found, torch.full((3, 2), cost).double(), rtol=1e-3, atol=1e-9)
-
-
-@pytest.mark.parametrize("decoder", [NormalDecoder, DiscretizedDecoder])
-def test_a_latent_without_signal_gives_no_width(decoder):
-    kernel, one = Gaussian(ConstantFraction()), f64(1.0)
-    with pytest.raises(ValueError, match=r"decoder\.std"):
-        decoder()(normals(4, 3), normals(4, 3), one, kernel)
-    wide = decoder(std=0.1)(normals(4, 3), normals(4, 3), one, kernel)
-    assert wide.log_prob(normals(4, 3)).isfinite().all()
-
-
-@pytest.mark.parametrize("decoder", **each(AROUND))
-def test_decoders_lie_around_the_prediction(decoder):
-    t, x = f64(0.001), 0.9 * torch.tanh(normals(4, 3))
-    p = decoder(x, x + 9, t, KERNEL)
-    keep = KERNEL.schedule.keep(t)
-    std = decoder.std or ((1 - keep) / keep).sqrt().item()
-    assert torch.equal(p.loc, x)
-    if isinstance(p, Normal):
-        assert p.var.item() == pytest.approx(std**2)
-        assert p.log_prob(x)[0, 0].item() == pytest.approx(-math.log(std * (2 * math.pi) ** 0.5))
-    else:
-        assert isinstance(p, Discretized) and p.std.item() == pytest.approx(std)
-        assert p.levels == decoder.levels
-        assert (p.log_prob(x) > p.log_prob(x + 0.3)).all()
-    rows = decoder(x, x, t.expand(4), KERNEL)
-    torch.testing.assert_close(rows.log_prob(x), p.log_prob(x))
-
-
-@pytest.mark.parametrize("std", [0.0, -1.0, math.nan])
-def test_a_decoder_has_a_width(std):
-    with pytest.raises(ValueError, match="std"):
-        NormalDecoder(std)
-
-
 @pytest.mark.parametrize("variance", [Free(), Sigmoid(0.5)])
 def test_a_learned_last_step_has_the_network_s_width(variance):
     out = torch.cat([torch.full((3,), 0.5), torch.full((3,), -1.0)]).double()
@@ -275,29 +231,3 @@ def test_parts_for_numbers_and_for_symbols_are_not_mixed():
             Denoiser(torch.nn.Identity(), KERNEL, **parts)
     with pytest.raises(ValueError, match="backwards"):
         Denoiser(torch.nn.Identity(), Absorbing(ConstantFraction(), 3), decoder=FixedDecoder())
-
-
-@pytest.mark.parametrize(
-    "kernel", [Binomial(Linear(), 0.2), Categorical(Linear(), 3), Absorbing(ConstantFraction(), 3)]
-)
-def test_symbols_are_predicted_stepped_and_decoded(kernel):
-    """A network of zeros: even odds, a step that mixes the bridges, probabilities that sum to one.
-
-    What has survived of an absorbing chain is certain.
-    """
-    model = Denoiser(Constant(torch.zeros(2 * kernel.channels).double()), kernel)
-    x = torch.arange(6).view(3, 2).double() % kernel.symbols
-    share = 1 / kernel.symbols
-    lost = isinstance(kernel, Absorbing) * (torch.arange(6).view(3, 2) % 2 == 0)
-    x = torch.where(torch.as_tensor(lost), kernel.channels - 1.0, x)
-    certain = torch.as_tensor(isinstance(kernel, Absorbing) & (x < kernel.symbols))
-    soft, decoded = model.predict(x, f64(0.5)), model.decode(x, f64(0.1))
-    for k in range(kernel.symbols):
-        chance = torch.where(certain, (x == k).double(), share)
-        each = soft if kernel.channels == 1 else soft[..., k]
-        torch.testing.assert_close(each, chance if kernel.channels > 1 else torch.full_like(x, share))
-        torch.testing.assert_close(decoded.log_prob(torch.full_like(x, k)).exp(), chance)
-    torch.testing.assert_close(
-        model.step(x, f64(0.5), f64(0.4)).mean, kernel.bridge(soft, x, f64(0.4), f64(0.5)).mean
-    )
-    assert model.kernel.features(x).shape == (3, 2 * kernel.channels)

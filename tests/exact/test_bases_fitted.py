@@ -29,7 +29,7 @@ def test_a_normal_density_is_found(count):
     root = torch.tril(drawn(8, 8))
     truth = torch.distributions.MultivariateNormal(drawn(8), scale_tril=root + 3 * torch.eye(8))
     x, new = ((truth.mean + drawn(n, 8) @ truth.scale_tril.T) for n in (count, 4000))
-    base = fit_numbers([x[:10], x[10:]])
+    base = fit_numbers(x)
     assert isinstance(base, GaussianBase)  # and no mixture, which would be worse
     degrees = 8 + 8 * 9 / 2
     assert 0 < excess(base, new, truth) < 2 * degrees / (2 * count)
@@ -37,7 +37,7 @@ def test_a_normal_density_is_found(count):
 
 def test_few_independent_columns_keep_their_diagonal():
     """All covariances of 30 columns by 20 examples say nothing but noise."""
-    base = fit_numbers([drawn(20, 30) * torch.linspace(0.5, 2, 30)])
+    base = fit_numbers(drawn(20, 30) * torch.linspace(0.5, 2, 30))
     new = drawn(2000, 30) * torch.linspace(0.5, 2, 30)
     truth = torch.distributions.MultivariateNormal(
         torch.zeros(30).double(), torch.diag(torch.linspace(0.5, 2, 30).double() ** 2)
@@ -51,7 +51,7 @@ def test_pictures_of_waves_have_the_axes_of_cosines():
     axes = Axes({1: cosines(6), 2: cosines(6)})
     scale = 1 / (1 + torch.arange(6.0)[:, None] + torch.arange(6.0))
     x = axes.back(drawn(40, 1, 6, 6) * scale)
-    assert fit_numbers([x]).axes.dimensions == [1, 2]
+    assert fit_numbers(x).axes.dimensions == [1, 2]
 
 
 def test_a_mixture_is_taken_where_it_is_better():
@@ -85,13 +85,13 @@ def test_frequencies_are_counted_and_smoothed():
 
 @pytest.mark.parametrize("rows", [torch.zeros(9, 3), torch.tensor([[1.0, 2.0], [1.0, 3.0]])])
 def test_what_never_varies_is_handled(rows):
-    base = fit_numbers([rows])
+    base = fit_numbers(rows)
     assert base.log_prob(rows.double()).isfinite().all() and (base.var > 0).all()
 
 
 def test_too_little_is_refused():
     with pytest.raises(ValueError, match="1 example"):
-        fit_numbers([torch.zeros(1, 3)])
+        fit_numbers(torch.zeros(1, 3))
     with pytest.raises(ValueError, match="no examples"):
         fit_frequencies([], 3)
 
@@ -99,8 +99,8 @@ def test_too_little_is_refused():
 BASES = [
     Frequencies(torch.tensor([[0.2, 0.8], [0.5, 0.5]]).double()),
     GaussianBase(torch.zeros(2, 3), torch.ones(2, 3)),
-    fit_numbers([drawn(50, 1, 4, 4)]),
-    fit_numbers([torch.cat([drawn(60, 2) + 4, drawn(60, 2) - 4])]),
+    fit_numbers(drawn(50, 1, 4, 4)),
+    fit_numbers(torch.cat([drawn(60, 2) + 4, drawn(60, 2) - 4])),
 ]
 
 
@@ -111,6 +111,7 @@ def test_a_base_is_the_same_from_its_tensors(base):
     again = base_from(kind, tensors, base.shape)
     x = torch.zeros(2, *base.shape).double()
     assert torch.equal(again.log_prob(x), base.log_prob(x))
+    assert all(torch.equal(t, tensors[name]) for name, t in tensors_of(again).items())
     with pytest.raises(ValueError, match=r"examples of shape|axes of shape|not the tensors"):
         base_from(kind, tensors, (7,))
     with pytest.raises(ValueError, match="not the tensors"):

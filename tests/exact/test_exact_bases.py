@@ -3,6 +3,7 @@
 For exact steps log p(x_0, x_1, ..) - log q(x_1, .. | x_0) is log p(x_0) along any path.
 """
 
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.axes import Axes, cosines
-from undiffuse.bases import Frequencies, GaussianBase, MixtureBase
+from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, fit
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.parameterizations import Residual
+from undiffuse.parameterizations import Clipped, Residual
 from undiffuse.posteriors import Known, Noisy
 from undiffuse.random import keyed
 from undiffuse.samplers import Ancestral, sample
@@ -153,9 +154,8 @@ def test_a_mixture_comes_near_with_its_steps():
     """Its denoiser is exact, its steps are normal: what they cost falls as their number grows."""
     weights, axes = torch.tensor([0.3, 0.7]).double(), Axes.whole(orthogonal(3))
     means, frames = torch.randn(2, 3, generator=G).double(), torch.stack([orthogonal(3), orthogonal(3)])
-    base = MixtureBase(
-        weights.log(), means, torch.rand(2, 3, generator=G).double() + 0.02, frames, axes, (3,)
-    )
+    normal = GaussianBase(torch.zeros(3), torch.ones(3), axes)
+    base = MixtureBase(weights.log(), means, torch.rand(2, 3, generator=G).double() + 0.02, frames, normal)
     model, kernel = Denoiser.on(base, Nothing(2), KERNELS[0]), KERNELS[0]
     t = torch.tensor(0.5, dtype=torch.float64)
     alpha, sigma = kernel.alpha_sigma(t)
@@ -186,3 +186,48 @@ def test_targets_have_unit_scale_at_every_time():
         t = torch.tensor(when, dtype=torch.float64)
         target = said.target(x_0, kernel.marginal(x_0, t).sample(G), t, kernel)
         torch.testing.assert_close(torch.cov(target.T), torch.eye(5).double(), rtol=0, atol=0.05)
+
+
+def on_meta(model: Denoiser, shape: tuple[int, ...]) -> None:
+    """Every tensor of a step of rows at times of their own is where the model is, the times stay here."""
+    model.to("meta")
+    x_t, t = torch.zeros(4, *shape, device="meta"), torch.linspace(0.3, 0.9, 4, dtype=torch.float64)
+    for when, before in ((t, t / 2), (t[0], t[0] / 2)):
+        found = (model.predict(x_t, when), model.step(x_t, when, before).mean, model.decode(x_t, when).mean)
+        assert {x.device.type for x in found} == {"meta"}
+
+
+@pytest.mark.parametrize("base", NUMBERS, ids=lambda b: f"{len(b.axes.dimensions)} axes")
+def test_bases_of_numbers_follow_their_model_to_a_device(base):
+    on_meta(Denoiser.on(deepcopy(base), Nothing(2), KERNELS[0]), base.shape)
+
+
+def test_a_mixture_follows_its_model_to_a_device():
+    data = torch.cat([torch.randn(60, 2, generator=G) + 4, torch.randn(60, 2, generator=G) - 4])
+    base = fit([data], KERNELS[0])
+    assert isinstance(base, MixtureBase)
+    on_meta(Denoiser.on(base, Nothing(2), KERNELS[0]), base.shape)
+
+
+@pytest.mark.parametrize(("kernel", "base"), SYMBOLS, ids=lambda x: type(x).__name__.lower())
+def test_bases_of_symbols_follow_their_model_to_a_device(kernel, base):
+    on_meta(Denoiser.on(deepcopy(base), Nothing(), deepcopy(kernel)), base.shape)
+
+
+def test_a_base_of_other_examples_is_refused():
+    model = Denoiser.on(NUMBERS[0], Nothing(2), KERNELS[0])
+    with pytest.raises(ValueError, match=r"examples of shape \(1,\): the base is of \(5,\)"):
+        model.predict(torch.zeros(2, 1), torch.tensor(0.5))
+
+
+def test_levels_clip_what_a_base_predicts():
+    """Clipped or not, the output means the same."""
+    base, t = NUMBERS[0], torch.tensor(0.5, dtype=torch.float64)
+    said, x_t = Residual(base), torch.randn(4, 5, generator=G).double() * 3
+    clipped = Clipped(said, -0.1, 0.1)
+    out = torch.randn(4, 5, generator=G).double()
+    plain = said.predict(out, x_t, t, KERNELS[0])
+    torch.testing.assert_close(clipped.predict(out, x_t, t, KERNELS[0]), plain.clamp(-0.1, 0.1))
+    assert clipped.base is base and torch.equal(
+        clipped.features(x_t, t, KERNELS[0]), said.features(x_t, t, KERNELS[0])
+    )

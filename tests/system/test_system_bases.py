@@ -104,7 +104,7 @@ def test_a_model_that_is_worse_is_warned_of_and_the_doctor_says_where(folder: Pa
     told = undiffuse("doctor", tmp_path / "run")
     assert told.code == 0 and "decoder" in told.out
     words = " ".join(told.out.split())
-    assert "bits/dim more than the base" in words and "begins at it (base=auto" in words
+    assert "bits/dim more than the base" in words and "begin at it (base=frequencies" in words
 
 
 def test_the_doctor_finds_nothing_where_nothing_is(trained: Path):
@@ -119,7 +119,7 @@ def test_the_doctor_finds_nothing_where_nothing_is(trained: Path):
         (["base=many"], "base='many'"),
         (["base=none", "parameterization=residual-logit"], "needs a base, this recipe has none"),
         (["train.watch=1.5"], "train.watch=1.5: a share of the training examples"),
-        (["data.test=0.99"], "of 4 training examples sets 0 aside"),
+        (["data.test=0.99"], "there are 4 for both; set train.watch=0"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, tmp_path: Path, words: list[str], said: str):

@@ -227,10 +227,11 @@ def test_facts_that_are_forged(run: Path):
         assert f"{run / 'run.json'}: damaged, " in refused("info", run)
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40]}))
     assert "bases.safetensors: damaged, " in refused("info", run)
-    none = {"kinds": {}, "sha256": ""}
+    none = {"kinds": {}, "model": None, "sha256": ""}
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40], "bases": none}))
     assert "network: more than" in refused("info", run)
-    for bases in (3, {}, {"kinds": {"model": 3}, "sha256": ""}, {"kinds": {"model": "os"}, "sha256": ""}):
+    kinds = ({"normal": 3}, {"normal": []}, {"normal": "os"}, {"independent": "mixture"}, [], 3)
+    for bases in (3, {}, none | {"model": "normal"}, *(facts["bases"] | {"kinds": each} for each in kinds)):
         (run / "run.json").write_text(json.dumps(facts | {"bases": bases}))
         assert "damaged" in refused("info", run)
 

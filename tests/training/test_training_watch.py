@@ -87,6 +87,6 @@ def test_what_is_set_aside_is_not_trained_on(lazy):
 
 
 def test_too_few_examples_cannot_be_watched():
-    splits = Splits(torch.zeros(30, 1), torch.zeros(9, 1), None)
-    with pytest.raises(ValueError, match=r"train\.watch=0\.1 of 30 training examples sets 3 aside"):
-        set_aside(splits, 0.1)
+    assert len(set_aside(Splits(torch.zeros(30, 1), torch.zeros(9, 1), None), 0.1).watched) == 10
+    with pytest.raises(ValueError, match=r"train\.watch=0\.1: 10 examples .* there are 19 for both"):
+        set_aside(Splits(torch.zeros(19, 1), torch.zeros(9, 1), None), 0.1)

@@ -13,17 +13,20 @@ import math
 import torch
 from torch import Tensor
 
-from undiffuse.axes import Axes
+from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.mixture import MixtureBase
 
-ROUNDS, ENOUGH = 100, 1e-4  # and the gain, in nats an example, below which a round was the last
-FLOOR = 1e-6
+ROUNDS, ENOUGH = 100, 1e-3  # and the gain, in nats an example, below which a round was the last
+FLOOR = 1e-6  # the least variance along an axis, of that of the data's
 
 
 def fit_mixture(
-    rows: Tensor, count: int, prior: float, axes: Axes, generator: torch.Generator
+    rows: Tensor, count: int, prior: float, normal: GaussianBase, generator: torch.Generator
 ) -> MixtureBase:
-    """`count` components fitted to rows (N, *shape), float64, with `prior` (nu) as a share of the rows."""
+    """`count` components fitted to rows (N, *shape), float64, beside a normal density of them.
+
+    `prior` is nu for each value of an example.
+    """
     x = rows.flatten(1)
     nu, share = prior * x.shape[1], _nearest(x, _spread_out(x, count, generator))
     before = -math.inf
@@ -36,7 +39,7 @@ def fit_mixture(
             break
         before = now
     variances, frames = torch.linalg.eigh(covariances)
-    return MixtureBase(log_weights, means, variances, frames, axes, tuple(rows.shape[1:]))
+    return MixtureBase(log_weights, means, variances, frames, normal)
 
 
 def _maximised(x: Tensor, share: Tensor, nu: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from undiffuse.axes import Axes, cosines
 from undiffuse.bases.base import Base
-from undiffuse.bases.em import fit_mixture
+from undiffuse.bases.em import FLOOR, fit_mixture
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.mixture import MixtureBase
@@ -21,13 +21,13 @@ from undiffuse.kernels import Kernel
 from undiffuse.random import keyed
 from undiffuse.tensors import dims
 
-FOLDS, ALL_FOLDS = 5, 5_000  # parts of the data, and examples up to which each is held out once
+FOLDS = 5  # parts of the data
+SCORED = 5_000  # examples up to which each is held out once; so many are, at most, of more
 WIDE, WIDEST = 48, 1024  # values of an example up to which that is done, and covariances are full
 MIXED = 64  # and up to which mixtures are tried
 SHRINKS = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
 PRIORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-COUNTS, MIXTURE_PRIORS, MOST_MIXED = (2, 3, 4, 6, 8, 12, 16, 24, 32), (0.1, 1.0, 5.0), 20_000
-FLOOR = 1e-6  # the least variance along an axis, of that of the data's
+COUNTS, MIXTURE_PRIORS, MOST_MIXED = (2, 3, 4, 6, 8, 12, 16, 24, 32), (0.1, 1.0, 5.0), 10_000
 Stream = Iterable[Tensor]  # x_0 (n, *shape), part by part
 
 
@@ -39,7 +39,7 @@ def fit(stream: Stream, kernel: Kernel, seed: int = 0, *, mixture: bool = True) 
     """
     if kernel.symbols is not None:
         return fit_frequencies(stream, kernel.symbols)
-    return fit_numbers(stream, seed, mixture=mixture)
+    return fit_numbers(torch.cat(list(stream)), seed, mixture=mixture)
 
 
 def fit_frequencies(stream: Stream, symbols: int) -> Frequencies:
@@ -69,9 +69,17 @@ def fit_frequencies(stream: Stream, symbols: int) -> Frequencies:
     return Frequencies(probs / probs.sum(-1, keepdim=True))
 
 
-def fit_numbers(stream: Stream, seed: int = 0, *, mixture: bool = True) -> GaussianBase | MixtureBase:
-    """The normal density that is best for examples it has not seen; or a mixture, if surely better."""
-    rows = torch.cat(list(stream)).double()
+def fit_independent(rows: Tensor) -> GaussianBase:
+    """A normal density of every value alone, of examples (N, *shape)."""
+    return _normal(rows.double(), Axes())
+
+
+def fit_numbers(rows: Tensor, seed: int = 0, *, mixture: bool = True) -> GaussianBase | MixtureBase:
+    """The normal density that is best for examples it has not seen; or a mixture, if surely better.
+
+    Of examples (N, *shape). Raises ValueError for fewer than two.
+    """
+    rows = rows.double()
     if len(rows) < 2:
         raise ValueError(f"{len(rows)} example(s): a normal density is fitted to at least two")
     folds = _folds(rows, seed)
@@ -88,8 +96,8 @@ def _folds(rows: Tensor, seed: int) -> list[tuple[Tensor, Tensor]]:
     if len(rows) <= FOLDS:
         return []
     fold = torch.randperm(len(rows), generator=keyed(seed, "folds")) % FOLDS
-    every = len(rows) <= ALL_FOLDS and rows[0].numel() <= WIDE
-    return [(rows[fold != k], rows[fold == k]) for k in range(FOLDS if every else 1)]
+    every = len(rows) <= SCORED and rows[0].numel() <= WIDE
+    return [(rows[fold != k], rows[fold == k][:SCORED]) for k in range(FOLDS if every else 1)]
 
 
 def _scored(fitted: Tensor, held: Tensor) -> list[Tensor]:
@@ -141,7 +149,7 @@ def _best_mixture(
 
     def fitted(x: Tensor, count: int, prior: float) -> MixtureBase:
         x = x[:: -(-len(x) // MOST_MIXED)]
-        return fit_mixture(x, count, prior, normal.axes, keyed(seed, "mixture", count))
+        return fit_mixture(x, count, prior, normal, keyed(seed, "mixture", count))
 
     best: tuple[float, int, float] | None = None
     for prior in MIXTURE_PRIORS:

@@ -35,9 +35,14 @@ class GaussianBase(NumberBase):
         super().__init__()
         if mean.shape != var.shape or not bool((var > 0).all()) or not bool(var.isfinite().all()):
             raise ValueError("var: positive variances along the axes, of the mean's shape")
-        self.axes = axes or Axes()
+        self.basis = axes or Axes()
         self.register_buffer("mean", mean.double())
         self.register_buffer("var", var.double())
+
+    @property
+    def axes(self) -> Axes:
+        """Those of the covariance."""
+        return self.basis
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,19 +63,27 @@ class GaussianBase(NumberBase):
 
     def features(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """z / sqrt(S)."""
-        z, _, scale, _ = self._scales(x_t, t, kernel)
-        return drawn_in(z * scale.rsqrt().to(x_t))
+        alpha, scale, _ = self._scales(t, kernel)
+        return drawn_in(self._away(x_t, alpha) * scale.rsqrt().to(x_t))
 
     def belief(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Belief:
         """The normal one."""
-        z, alpha, scale, noise = self._scales(x_t, t, kernel)
+        alpha, scale, noise = self._scales(t, kernel)
         share = self.var / scale
         centre = self.axes.along(self.mean.to(x_t).unsqueeze(0))
-        return Belief(centre + (alpha * share).to(x_t) * z, noise * share)
+        return Belief(centre + (alpha * share).to(x_t) * self._away(x_t, alpha), noise * share)
 
-    def _scales(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """z, and alpha_t, S and sigma_t^2 to broadcast to it, float64."""
+    def spread(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """sigma_t^2 c / S, whatever x_t."""
+        _, scale, noise = self._scales(t, kernel)
+        return noise * self.var / scale
+
+    def _away(self, x_t: Tensor, alpha: Tensor) -> Tensor:
+        """z."""
+        return self.axes.along(x_t - alpha.to(x_t) * self.mean.to(x_t))
+
+    def _scales(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha_t, S and sigma_t^2, to broadcast against examples, float64."""
         alpha, sigma = (like(c, self.mean.unsqueeze(0)) for c in kernel.alpha_sigma(t))
         noise = sigma.square()
-        z = self.axes.along(x_t - alpha.to(x_t) * self.mean.to(x_t))
-        return z, alpha, alpha.square() * self.var + noise, noise
+        return alpha, alpha.square() * self.var + noise, noise

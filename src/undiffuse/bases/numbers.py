@@ -22,20 +22,27 @@ FAR = 5.0  # deviations that a feature never exceeds
 
 
 class Belief(NamedTuple):
-    """x_0 given x_t, along the axes: `mean` (B, *shape), and `var` of that shape or (1, *shape), float64."""
+    """x_0 given x_t, along the axes: `mean` (B, *shape), and `var` of that shape or (1, *shape)."""
 
     mean: Tensor
     var: Tensor
 
 
 class NumberBase(Base):
-    """A base of real numbers, with its `axes`."""
+    """A base of real numbers."""
 
-    axes: Axes
+    @property
+    @abstractmethod
+    def axes(self) -> Axes:
+        """Those along which x_0 is thought of."""
 
     @abstractmethod
     def belief(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Belief:
         """What x_0 is thought to be at x_t."""
+
+    def spread(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """The belief's variances alone."""
+        return self.belief(x_t, t, kernel).var
 
     def check(self, kernel: Kernel) -> None:
         """Refuse kernels of symbols."""

@@ -1,11 +1,11 @@
 """Bases as named tensors, and back: nothing in a file can name code."""
 
 from collections.abc import Mapping
+from math import prod
 
-import torch
 from torch import Tensor
 
-from undiffuse.axes import NAMES, Axes
+from undiffuse.axes import NAMES, WHOLE, Axes
 from undiffuse.bases.base import Base
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.bases.gaussian import GaussianBase
@@ -23,33 +23,32 @@ def base_from(kind: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) 
     """The base of these tensors, of examples of this shape. Raises ValueError for what is none."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"a base of kind {kind!r}; there are {', '.join(KINDS)}")
-    try:
-        base = _built(kind, tensors, shape)
-    except (KeyError, RuntimeError, IndexError, AttributeError) as error:
-        raise ValueError(f"not the tensors of a base of kind {kind}: {error}") from error
-    if base.shape != shape or base.state_dict().keys() != tensors.keys():
-        raise ValueError(f"not the tensors of a base of kind {kind} for examples of shape {shape}")
     if not all(bool(t.isfinite().all()) for t in tensors.values()):
         raise ValueError(f"a base of kind {kind} with numbers that are not finite")
+    try:
+        base = _built(kind, tensors, shape)
+        base.load_state_dict(dict(tensors))  # to the last bit, and no others
+    except (KeyError, RuntimeError, IndexError, AttributeError) as error:
+        raise ValueError(f"not the tensors of a base of kind {kind}: {error}") from error
+    if base.shape != shape:
+        raise ValueError(f"a base of kind {kind} for examples of shape {base.shape}, not {shape}")
     return base
 
 
 def _built(kind: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Base:
     if kind == "frequencies":
-        base = Frequencies(tensors["log_probs"].exp())
-        base.log_probs.copy_(tensors["log_probs"])  # to the last bit
-        return base
-    axes = _axes(tensors, shape)
+        return Frequencies(tensors["log_probs"].exp())
     if kind == "gaussian":
-        return GaussianBase(tensors["mean"], tensors["var"], axes)
+        return _normal(tensors, "", shape)
     weights, means, variances, frames = (tensors[k] for k in ("log_weights", "means", "vars", "frames"))
-    return MixtureBase(weights, means, variances, frames, axes, shape)
+    return MixtureBase(weights, means, variances, frames, _normal(tensors, "normal.", shape))
 
 
-def _axes(tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Axes:
-    sizes = {-1: torch.Size(shape).numel()} | dict(enumerate(shape))
-    matrices = {d: tensors[f"axes.{name}"] for d, name in NAMES.items() if f"axes.{name}" in tensors}
+def _normal(tensors: Mapping[str, Tensor], prefix: str, shape: tuple[int, ...]) -> GaussianBase:
+    sizes = {WHOLE: prod(shape)} | dict(enumerate(shape))
+    found = {d: tensors.get(f"{prefix}basis.{name}") for d, name in NAMES.items()}
+    matrices = {d: matrix for d, matrix in found.items() if matrix is not None}
     for d, matrix in matrices.items():
-        if matrix.shape != (sizes[d], sizes[d]):
-            raise ValueError(f"axes of shape {tuple(matrix.shape)} for a dimension of {sizes[d]}")
-    return Axes(matrices)
+        if matrix.shape != (sizes.get(d), sizes.get(d)):
+            raise ValueError(f"axes of shape {tuple(matrix.shape)} for a dimension of {sizes.get(d)}")
+    return GaussianBase(tensors[f"{prefix}mean"], tensors[f"{prefix}var"], Axes(matrices))

@@ -16,23 +16,15 @@ def command(run: RunFolder, seed: Seed = 0, device: Device = "auto") -> None:
 
     The bound of at most 256 test examples, part by part of the chain, beside the base's with the same noise.
     """
-    from undiffuse.bounds import count_calls
-    from undiffuse.recipes import examine, load, load_data
-    from undiffuse.recipes.doctor import EXAMPLES as MOST
-    from undiffuse.recipes.doctor import TERMS
+    from undiffuse.recipes import examine, load, load_data, plan_examination
 
     trained = load(run, device_of(device))
     splits = load_data(trained.recipe)
-    test, train = splits.test[:MOST], splits.train[:MOST]
-    terms = min(TERMS, len(trained.grid) - 1)
-    calls = 2 * count_calls(len(test), trained.shape, trained.grid, terms)
-    calls += count_calls(len(train), trained.shape, trained.grid, terms)
-    with ticking("doctor", calls) as tick:
-        found = examine(trained, test, train, seed, tick=tick)
+    with ticking("doctor", plan_examination(trained, splits)) as tick:
+        found = examine(trained, splits, seed, tick=tick)
     rows = table("bits/dim", ">this run", ">base", ">difference", ">s.e.")
     for part in found.parts:
-        mark = " !" if part.worse else ""
-        more = f"{part.more.mean:+.4f}{mark}"
+        more = f"{part.more.mean:+.4f}" + (" !" if part.worse else "")
         rows.add_row(part.name, f"{part.own.mean:.4f}", f"{part.base.mean:.4f}", more, f"{part.more.se:.4f}")
     show(rows)
     findings = list(found.findings())

@@ -32,18 +32,17 @@ class Chosen(Rows):
 
 
 def set_aside(splits: Splits, share: float) -> Splits:
-    """The same with this share of the training examples, at most `MOST`, in `watched`.
+    """The same with this share of the training examples, `LEAST` to `MOST` of them, in `watched`.
 
-    Which they are depends on how many there are alone. Raises ValueError where fewer than `LEAST` would be
-    watched or left.
+    Which they are depends on how many there are alone. Raises ValueError for fewer than two times `LEAST`.
     """
     count = len(splits.train)
-    held = min(round(share * count), MOST)
-    if min(held, count - held) < LEAST:
+    if count < 2 * LEAST:
         raise ValueError(
-            f"train.watch={share:g} of {count} training examples sets {held} aside: at least {LEAST} are "
-            "watched, and as many trained on; raise it, or set it to 0 and train.patience with it"
+            f"train.watch={share:g}: {LEAST} examples at least are watched and as many trained on, there are "
+            f"{count} for both; set train.watch=0"
         )
+    held = min(max(round(share * count), LEAST), MOST, count - LEAST)
     order = torch.randperm(count, generator=keyed("watch", count))
     watched, train = order[:held].sort().values, order[held:].sort().values
     labels = splits.train_labels

@@ -184,32 +184,40 @@ class Perturbed(Mean):
         return ((1 - bridge.beta).sqrt() - bridge.b) / bridge.a, bridge.beta.sqrt() / bridge.a
 
 
-class Clipped(Affine):
+class Clipped(Numbers):
     """Another parameterization, its prediction clipped to [low, high] (Ho et al. 2020, their code).
 
     What the data cannot be is not predicted: in samples, in the bound and its terms. Errors of the network's
     own output are what they were, and gradients pass as if nothing were clipped. Raises ValueError for ends
-    that are none, and for a parameterization that is not affine.
+    that are none, and for predictions of symbols.
     """
 
     def __init__(self, of: Parameterization, low: float = -1.0, high: float = 1.0) -> None:
         if not low < high:
             raise ValueError(f"low={low}, high={high}: predictions are clipped to an interval")
-        if not isinstance(of, Affine):
+        if not isinstance(of, Numbers):
             raise ValueError(f"of={type(of).__name__.lower()}: only predictions of real numbers are clipped")
-        self.of, self.low, self.high = of, low, high
+        self.of, self.low, self.high, self.base = of, low, high, of.base
 
     def check(self, kernel: Kernel) -> None:
         """What the other one refuses."""
         self.of.check(kernel)
 
-    def coefficients(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor]:
+    def features(self, x_t: Tensor, t: Tensor, kernel: Kernel) -> Tensor:
         """The other one's."""
-        return self.of.coefficients(t, kernel)
+        return self.of.features(x_t, t, kernel)
+
+    def target(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """The other one's."""
+        return self.of.target(x_0, x_t, t, kernel)
+
+    def gain(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
+        """The other one's."""
+        return self.of.gain(x_t, t, kernel)
 
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """x_0-hat, clipped."""
-        x_0 = super().predict(output, x_t, t, kernel)
+        x_0 = self.of.predict(output, x_t, t, kernel)
         return x_0 + (x_0.clamp(self.low, self.high) - x_0).detach()
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Bridge, Gaussian
 from undiffuse.parameterizations.decoder import DiscretizedDecoder
-from undiffuse.parameterizations.variance import Variance, place
+from undiffuse.parameterizations.variance import Single, place
 from undiffuse.tensors import like
 
 SOFT = 1e-3  # how far beyond the ends of [-1, 1] the log-odds are taken
@@ -49,7 +49,7 @@ class Hats:
         return found.index_add_(0, self.above.flatten(), (self.share * x).flatten())
 
 
-class Contextual(Variance):
+class Contextual(Single):
     """(1 + 2^c(x_0-hat)) beta-tilde, the knots of c being `knots[i]` (K,) for the step that leaves grid[i].
 
     `grid` is (T,) and `knots` (T, K), whose first row has no use: the decoder replaces that step.

@@ -18,15 +18,17 @@ from undiffuse.tensors import like
 class Decoder(ABC):
     """p(x_0 | x_t) around a prediction."""
 
-    learned = False  # whether it is the step to t = 0 that the model's variance means
+    learned = False  # whether it is given the step to t = 0 that the model's variance means
 
     @abstractmethod
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError for a kernel this is no last step of."""
 
     @abstractmethod
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Distribution:
-        """The distribution of the data at x_t, where x_0 is predicted."""
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any, last: Distribution | None = None
+    ) -> Distribution:
+        """The distribution of the data at x_t, where x_0 is predicted; `last` is for learned ones."""
 
 
 class SymbolDecoder(Decoder):
@@ -37,7 +39,9 @@ class SymbolDecoder(Decoder):
         if not isinstance(kernel, Discrete):
             raise ValueError("decoder=symbols is for symbols: use normal or discretized")
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete) -> Distribution:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Discrete, last: Distribution | None = None
+    ) -> Distribution:
         """The law that the prediction is."""
         return kernel.law(x_0)
 
@@ -54,7 +58,9 @@ class FixedDecoder(Decoder):
         if not kernel.reversible:
             raise ValueError("decoder=fixed: an absorbing chain cannot be run backwards; use symbols")
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel) -> Distribution:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Kernel, last: Distribution | None = None
+    ) -> Distribution:
         """T_pi from x_t."""
         return kernel.marginal(x_t, t)
 
@@ -69,9 +75,12 @@ class LearnedDecoder(Decoder):
         if not isinstance(kernel, Gaussian):
             raise ValueError("decoder=learned is a density: for symbols use decoder=symbols")
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Distribution:
-        """The last step is the variance's."""
-        raise TypeError("a learned decoder has no width of its own: ask the model")
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, last: Distribution | None = None
+    ) -> Distribution:
+        """That step."""
+        assert last is not None
+        return last
 
 
 class Around(Decoder):
@@ -102,7 +111,9 @@ class Around(Decoder):
 class NormalDecoder(Around):
     """A density, for continuous data."""
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Normal:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, last: Distribution | None = None
+    ) -> Normal:
         """N(x_0-hat, width^2)."""
         return Normal(x_0, self.width(x_0, t, kernel).square())
 
@@ -115,6 +126,8 @@ class DiscretizedDecoder(Around):
         check_levels(levels)
         self.levels = levels
 
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Discretized:
+    def __call__(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian, last: Distribution | None = None
+    ) -> Discretized:
         """N(x_0-hat, width^2) rounded to the levels."""
         return Discretized(x_0, self.width(x_0, t, kernel), self.levels)

@@ -11,33 +11,43 @@ from torch import Tensor
 
 from undiffuse.bases import Base, Frequencies, NumberBase
 from undiffuse.distributions import Distribution, Rotated
-from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
-from undiffuse.parameterizations.base import Logit, Numbers, Parameterization
+from undiffuse.kernels import Gaussian, Kernel, Universal
+from undiffuse.parameterizations.base import Numbers, Parameterization
 from undiffuse.parameterizations.variance import Variance
 from undiffuse.tensors import like
 
 LARGEST = 20.0  # of the log of a share
 
 
-class Residual(Numbers):
-    """Of a base of real numbers. Raises ValueError for another one."""
+class Begun(Parameterization):
+    """What the base makes of the output."""
 
-    def __init__(self, base: Base) -> None:
-        if not isinstance(base, NumberBase):
-            raise ValueError("parameterization=residual is of real numbers; use residual-logit for symbols")
-        self.base: NumberBase = base
+    base: Base
 
     def check(self, kernel: Kernel) -> None:
         """What the base refuses."""
         self.base.check(kernel)
 
     def features(self, x_t: Tensor, t: Tensor, kernel: Kernel) -> Tensor:
-        """Those of the base."""
+        """Those of the base. Raises ValueError for examples of another shape than its own."""
+        if tuple(x_t.shape[1:]) != self.base.shape:
+            raise ValueError(f"examples of shape {tuple(x_t.shape[1:])}: the base is of {self.base.shape}")
         return self.base.features(x_t, t, kernel)
 
-    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
-        """The base's prediction and the output's share of its deviation."""
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
+        """The base's prediction, changed by the output."""
         return self.base.predict(output, x_t, t, kernel)
+
+
+class Residual(Begun, Numbers):
+    """Of a base of real numbers. Raises ValueError for another one."""
+
+    base: NumberBase
+
+    def __init__(self, base: Base) -> None:
+        if not isinstance(base, NumberBase):
+            raise ValueError("parameterization=residual is of real numbers; use residual-logit for symbols")
+        self.base = base
 
     def target(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """What the base is off, along its axes and in its deviations."""
@@ -45,28 +55,16 @@ class Residual(Numbers):
 
     def gain(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """The base's deviations; along its axes, whose change of coordinates leaves sums of squares alone."""
-        return self.base.belief(x_t, t, kernel).var.sqrt().to(x_t)
+        return self.base.spread(x_t, t, kernel).sqrt().to(x_t)
 
 
-class ResidualLogit(Logit):
+class ResidualLogit(Begun):
     """Of a base of symbols. Raises ValueError for another one."""
 
     def __init__(self, base: Base) -> None:
         if not isinstance(base, Frequencies):
             raise ValueError("parameterization=residual-logit is of symbols; use residual for numbers")
-        self.base: Frequencies = base
-
-    def check(self, kernel: Kernel) -> None:
-        """What the base refuses."""
-        self.base.check(kernel)
-
-    def features(self, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
-        """Those of the base."""
-        return self.base.features(x_t, t, kernel)
-
-    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
-        """Probabilities of the symbols."""
-        return self.base.predict(output, x_t, t, kernel)
+        self.base = base
 
 
 class ResidualVariance(Variance):
@@ -93,10 +91,9 @@ class ResidualVariance(Variance):
         self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
     ) -> Distribution:
         """The bridge to the prediction, as much wider as x_0 is unsure."""
-        bridge = kernel.coefficients(s, t)
-        a, b, own = (like(c, x_t.double()) for c in (bridge.a, bridge.b, bridge.var))
-        var = own + a.square() * self._left(kernel, raw, x_t, t)
-        mean = a.to(x_t) * x_0 + b.to(x_t) * x_t
+        bridge, left = kernel.coefficients(s, t), self._left(kernel, raw, x_t, t)
+        mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
+        var = like(bridge.var, left) + like(bridge.a.square(), left) * left
         if isinstance(kernel, Universal):
             found: Distribution = kernel.around(mean, self.base.axes.diagonal(var).to(mean), s, t)
             return found
@@ -106,13 +103,9 @@ class ResidualVariance(Variance):
         """N(x_0-hat, e^raw Cov[x_0 | x_t])."""
         return Rotated(x_0, self._left(kernel, raw, x_t, t), self.base.axes)
 
-    def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        """Refused: the width is not one of values, but along axes."""
-        raise TypeError("variance=residual is along the base's axes: ask for the step")
-
     def _left(self, kernel: Any, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
         """e^raw Cov[x_0 | x_t] along the axes, float64."""
-        var = self.base.belief(x_t, t, kernel).var
+        var = self.base.spread(x_t, t, kernel).double()
         return var if raw is None else var * raw.double().clamp(-LARGEST, LARGEST).exp()
 
 

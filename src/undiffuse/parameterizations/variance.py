@@ -17,17 +17,35 @@ from torch import Tensor
 
 from undiffuse.distributions import Distribution, Normal
 from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
-from undiffuse.tensors import like
+from undiffuse.tensors import ZERO, like
 
 
 class Variance(ABC):
-    """The variance of p(x_s | x_t), from the bridge's coefficients and perhaps the network."""
+    """How wide p(x_s | x_t) is, of the bridge's coefficients and perhaps the network."""
 
     learned = False  # whether the network has a second output, `raw`, for it
     last = False  # whether a step to t = 0 has a width too
 
+    @abstractmethod
     def check(self, kernel: Kernel) -> None:
-        """Raise ValueError unless steps of this kernel have a variance."""
+        """Raise ValueError unless steps of this kernel have such a width."""
+
+    @abstractmethod
+    def step(
+        self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
+    ) -> Distribution:
+        """p(x_s | x_t): the bridge to the prediction x_0, of this width; `raw` has x_t's shape if learned."""
+
+    @abstractmethod
+    def last_step(self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
+        """p(x_0 | x_t) about the prediction, as wide as a step to 0, where there is one (`last`)."""
+
+
+class Single(Variance):
+    """A variance for each value alone."""
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse kernels whose steps have none."""
         if not isinstance(kernel, Gaussian):
             raise ValueError(
                 f"{type(self).__name__} is a variance of Gaussian steps; for symbols use variance=posterior"
@@ -36,23 +54,22 @@ class Variance(ABC):
     def step(
         self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
     ) -> Distribution:
-        """p(x_s | x_t): the bridge to the prediction x_0, with this variance."""
+        """The bridge to the prediction, with this variance."""
         bridge = kernel.coefficients(s, t)
         mean = like(bridge.a, x_t) * x_0 + like(bridge.b, x_t) * x_t
         found: Distribution = kernel.around(mean, self(bridge, raw, x_t, s, t), s, t)
         return found
 
     def last_step(self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
-        """p(x_0 | x_t) about the prediction, of the width of a step to 0, where there is one (`last`)."""
-        zero = torch.zeros((), dtype=torch.float64)
-        return Normal(x_0, self(kernel.coefficients(zero, t), raw, x_t, zero, t))
+        """A normal about the prediction, with the variance of a step to 0."""
+        return Normal(x_0, self(kernel.coefficients(ZERO, t), raw, x_t, ZERO, t))
 
     @abstractmethod
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Variance broadcastable to x_t; `raw` has x_t's shape if learned, else is None."""
 
 
-class Posterior(Variance):
+class Posterior(Single):
     """beta-tilde, the variance of q(x_s | x_t, x_0): the step is the bridge itself, of any kernel."""
 
     def check(self, kernel: Kernel) -> None:
@@ -74,7 +91,7 @@ class Posterior(Variance):
         return like(bridge.var, x_t)
 
 
-class Forward(Variance):
+class Forward(Single):
     """beta, the variance of the forward step."""
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
@@ -82,7 +99,7 @@ class Forward(Variance):
         return like(bridge.beta, x_t)
 
 
-class Interpolated(Variance):
+class Interpolated(Single):
     """Learned between the two bounds, linear in the log (Nichol & Dhariwal 2021, eq. 15).
 
     raw = -1 is beta-tilde and raw = 1 is beta; the network may go beyond.
@@ -97,7 +114,7 @@ class Interpolated(Variance):
         return torch.exp(low + (high - low) * (raw + 1) / 2)
 
 
-class Free(Variance):
+class Free(Single):
     """Learned without bounds: beta exp(raw)."""
 
     learned = last = True
@@ -108,7 +125,7 @@ class Free(Variance):
         return torch.exp(like(bridge.beta.log(), x_t) + raw)
 
 
-class Sigmoid(Variance):
+class Sigmoid(Single):
     """sigmoid(scale raw + logit beta): learned in (0, 1) around the forward one (2015, eq. 64).
 
     The reference implementation of the paper takes a `scale` of 1/sqrt(T).
@@ -127,7 +144,7 @@ class Sigmoid(Variance):
         return torch.sigmoid(self.scale * raw + like(bridge.beta.logit(), x_t))
 
 
-class Table(Variance):
+class Table(Single):
     """A fixed variance for every step of a T-step chain: `values[i]` for the step that leaves (i+1)/T.
 
     The first value belongs to the step to t = 0, which the decoder replaces; it is not used.

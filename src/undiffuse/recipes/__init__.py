@@ -2,7 +2,7 @@
 
 from undiffuse.recipes.checks import check_range
 from undiffuse.recipes.distances import Comparison, contest, distances_of, save_distances
-from undiffuse.recipes.doctor import Diagnosis, examine
+from undiffuse.recipes.doctor import Diagnosis, examine, plan_examination
 from undiffuse.recipes.entropy import entropy_stretches, save_entropies
 from undiffuse.recipes.evaluation import (
     Evaluation,
@@ -138,6 +138,7 @@ __all__ = [
     "pick_example",
     "pin",
     "plan_calls",
+    "plan_examination",
     "plan_progressive",
     "plan_ticks",
     "plan_variance",

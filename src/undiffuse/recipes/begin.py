@@ -18,7 +18,7 @@ from undiffuse.files import read_bytes, sweep, write_json, write_text
 from undiffuse.jsonfile import check
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
-from undiffuse.recipes.bases import FILE, MODEL, fit_bases, save_bases
+from undiffuse.recipes.bases import FILE, fit_bases, save_bases
 from undiffuse.recipes.datafiles import LIST, files_of, save_files
 from undiffuse.recipes.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
@@ -80,9 +80,9 @@ def begin(folder: Path, plan: Plan, processes: int = 1) -> Lock:
     _check_unused(folder, plan)
     splits, files = load_data(plan), files_of(source_of(plan))
     space = plan.space(splits)  # first: what the data are decides what else fits
-    kind, kernel = plan.base_kind(splits.shape), plan["kernel"].build()
-    bases = fit_bases(kind, splits, space, kernel, plan["seed"])
-    _check(plan, splits, space, processes, bases.get(MODEL))
+    symbols = plan["kernel"].build().symbols is not None
+    bases = fit_bases(plan.base_kind(splits.shape), splits, space, symbols, plan["seed"])
+    _check(plan, splits, space, processes, bases.model)
     tracker = plan["train"].build().tracker
     if tracker is not None:
         TRACKERS[tracker].ready(folder)

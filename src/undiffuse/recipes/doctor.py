@@ -15,9 +15,16 @@ from torch import Tensor, nn
 from undiffuse import bounds
 from undiffuse.bases import Base, NumberBase
 from undiffuse.bounds import Estimate, Moments
-from undiffuse.model import Denoiser
-from undiffuse.parameterizations import LearnedDecoder, ResidualVariance, beginning_at
-from undiffuse.recipes.bases import INDEPENDENT, MODEL, NORMAL
+from undiffuse.bounds.estimate import check_examples
+from undiffuse.data import Splits
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.parameterizations import (
+    DiscretizedDecoder,
+    LearnedDecoder,
+    ResidualVariance,
+    beginning_at,
+)
+from undiffuse.recipes.bases import INDEPENDENT, NORMAL
 from undiffuse.recipes.evaluation import windows
 from undiffuse.recipes.run import Run
 from undiffuse.tensors import dims
@@ -43,10 +50,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The parts, from the prior to the decoder, then all of them; and what training examples cost less."""
+    """The parts, from the prior to the decoder, then all of them; and what training examples cost less.
+
+    `kind` is that of the base, as recipes call it.
+    """
 
     parts: list[Part]
     unseen: Estimate | None
+    kind: str
 
     def findings(self) -> Iterator[str]:
         """What is amiss, and what that usually means; nothing where nothing is."""
@@ -57,8 +68,9 @@ class Diagnosis:
                 yield f"{part.name}: {bits}: {_meaning(part, parts)}"
         if whole.worse:
             yield (
-                f"in all {whole.more.mean:.3f} +- {whole.more.se:.3f} bits/dim worse than the base: a model "
-                "that begins at it (base=auto, and no parameterization, variance or decoder named) cannot be"
+                f"in all {whole.more.mean:.3f} +- {whole.more.se:.3f} bits/dim worse than the base: train "
+                f"longer, or let the model begin at it (base={self.kind}, with no parameterization, "
+                "variance or decoder named)"
             )
         if self.unseen is not None and self.unseen.mean > max(0.02, 3 * self.unseen.se):
             yield (
@@ -78,61 +90,77 @@ class Silent(nn.Module):
 
 def base_of(run: Run) -> Base:
     """The base that the run begins at, or else one of its data. Raises ValueError if it has none."""
-    for name in (MODEL, INDEPENDENT if run.model.kernel.symbols is not None else NORMAL):
-        if name in run.bases:
-            return run.bases[name]
-    raise ValueError("this run has no model in closed form of its data (it was imported without any)")
+    usual = INDEPENDENT if run.model.kernel.symbols is not None else NORMAL
+    base = run.bases.model or run.bases.found.get(usual)
+    if base is None:
+        raise ValueError("this run has no model in closed form of its data (it was imported without any)")
+    return base
 
 
 def examine(
-    run: Run, raw: Tensor, train: Tensor, seed: int = 0, *, tick: Callable[[], object] = lambda: None
+    run: Run, splits: Splits, seed: int = 0, *, tick: Callable[[], object] = lambda: None
 ) -> Diagnosis:
-    """The run beside its base on raw unseen examples, and what the same costs of raw training examples."""
-    run.check_density(raw)
-    base, scale = base_of(run), 1 / (dims(run.shape) * math.log(2))
-    said, variance = beginning_at(base), None
-    decoder = run.denoiser.decoder
-    if isinstance(base, NumberBase):
-        variance = ResidualVariance(base, learned=False)
-        decoder = LearnedDecoder() if run.levels is None else decoder
-    plain = Denoiser(Silent(), run.model.kernel, said, variance, decoder)
-    grid, found = run.grid, Moments()
-    terms = min(TERMS, len(grid) - 1)
-    how: dict[str, Any] = {
-        "grid": grid,
-        "seed": seed,
-        "terms": terms,
-        "encode": run.space.encode,
-        "tick": tick,
-    }
-    pairs = zip(*(bounds.blocks(model, raw, **how) for model in (run.model, plain)), strict=True)
-    spans = list(windows(len(grid) - 1, STRETCHES))
-    for (_, own), (_, other) in pairs:
-        both = [
-            torch.stack([b.prior, *(b.steps[:, i:j].sum(1) for i, j in spans), b.decode, b.total], 1)
-            for b in (own, other)
-        ]
-        found.add(torch.cat([*both, both[0] - both[1]], 1) * scale)
-    times = [f"steps from t = {float(grid[j]):.2f} to {float(grid[i]):.2f}" for i, j in spans]
-    names, each = ["prior", *times, "decoder", "all"], found.estimates()
-    count = len(names)
-    shift = [run.shift * (name in ("decoder", "all")) for name in names]
+    """The run beside its base on unseen examples, and what the same costs of training examples.
+
+    `tick` is called after each of `plan_examination` network calls. Raises ValueError for fewer than two test
+    examples, and for a run without a base.
+    """
+    base, unit = base_of(run), 1 / (dims(run.shape) * math.log(2))
+    spans = list(windows(len(run.grid) - 1, STRETCHES))
+
+    def each(model: ReverseProcess, raw: Tensor) -> Iterator[Tensor]:  # bits/dim of each part, block by block
+        run.check_density(raw)
+        how: dict[str, Any] = {"grid": run.grid, "seed": seed, "encode": run.space.encode, "tick": tick}
+        for _, bound in bounds.blocks(model, raw, terms=_terms(run), **how):
+            stretches = (bound.steps[:, i:j].sum(1) for i, j in spans)
+            yield unit * torch.stack([bound.prior, *stretches, bound.decode, bound.total], 1)
+
+    own, test = run.told(_first(splits.test_labels)), splits.test[:EXAMPLES]
+    check_examples(test)
+    beside = Moments()
+    for a, b in zip(each(own.model, test), each(_plain(run, base), test), strict=True):
+        beside.add(torch.cat([a, b, a - b], 1))
+    times = [f"steps from t = {float(run.grid[j]):.2f} to {float(run.grid[i]):.2f}" for i, j in spans]
+    names, found = ["prior", *times, "decoder", "all"], beside.estimates()
+    ours, its, more = (found[i * len(names) : (i + 1) * len(names)] for i in range(3))
+    shifts = [run.shift * (name in ("decoder", "all")) for name in names]  # to raw units
     parts = [
-        Part(name, each[i] - shift[i], each[count + i] - shift[i], each[2 * count + i])
-        for i, name in enumerate(names)
+        Part(name, a - shift, b - shift, c)
+        for name, a, b, c, shift in zip(names, ours, its, more, shifts, strict=True)
     ]
-    return Diagnosis(parts, _unseen(run, parts[-1].own, train, how, scale))
-
-
-def _unseen(run: Run, own: Estimate, train: Tensor, how: dict[str, Any], scale: float) -> Estimate | None:
-    """How much more unseen examples cost than training ones."""
-    if len(train) < 2:
-        return None
     seen = Moments()
-    for _, each in bounds.blocks(run.model, train, **how):
-        seen.add(each.total[:, None] * scale)
-    mean, se = seen.estimates()[0].mean - run.shift, seen.estimates()[0].se
-    return Estimate(own.mean - mean, math.hypot(own.se, se))
+    for a in each(run.told(_first(splits.train_labels)).model, splits.train[:EXAMPLES]):
+        seen.add(a)
+    unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
+    return Diagnosis(parts, unseen, "gaussian" if isinstance(base, NumberBase) else "frequencies")
+
+
+def plan_examination(run: Run, splits: Splits) -> int:
+    """Network calls that `examine` makes, those of the base among them."""
+    counts = (min(EXAMPLES, len(part)) for part in (splits.test, splits.test, splits.train))
+    return sum(bounds.count_calls(count, run.shape, run.grid, _terms(run)) for count in counts)
+
+
+def _first(labels: Tensor | None) -> Tensor | None:
+    return None if labels is None else labels[:EXAMPLES]
+
+
+def _terms(run: Run) -> int:
+    return min(TERMS, max(len(run.grid) - 1, 1))
+
+
+def _plain(run: Run, base: Base) -> Denoiser:
+    """The base alone, on the run's chain."""
+    if not isinstance(base, NumberBase):
+        return Denoiser.on(base, Silent(), run.model.kernel)
+    decoder = LearnedDecoder() if run.levels is None else DiscretizedDecoder(run.levels)
+    variance = ResidualVariance(base, learned=False)
+    return Denoiser(Silent(), run.model.kernel, beginning_at(base), variance, decoder)
+
+
+def _apart(a: Estimate, b: Estimate) -> Estimate:
+    """a - b of other examples."""
+    return Estimate(a.mean - b.mean, math.hypot(a.se, b.se))
 
 
 def _meaning(part: Part, parts: list[Part]) -> str:

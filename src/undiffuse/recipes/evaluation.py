@@ -240,8 +240,7 @@ def worse(result: Evaluation) -> list[str]:
         return []
     return [
         f"a model of {NAMED[name]} has {bits.mean:.4f} bits/dim, {more.mean:.4f} +- {more.se:.4f} fewer than "
-        "this one: train longer (train.steps), begin at it (base=auto, no parameterization named), or "
-        "see where the bits go: undiffuse doctor RUN"
+        "this one: train longer (train.steps), or see where the bits go: undiffuse doctor RUN"
     ]
 
 

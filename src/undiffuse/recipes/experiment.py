@@ -15,7 +15,7 @@ from undiffuse.data import Fingerprint, Splits
 from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
-from undiffuse.recipes.bases import MODEL, read_bases
+from undiffuse.recipes.bases import read_bases
 from undiffuse.recipes.begin import (
     absolute,
     begin,
@@ -150,7 +150,7 @@ class Experiment(Underway):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
             bases = read_bases(folder, facts)
             model = plan.denoiser(
-                splits.shape, splits.levels, splits.classes, bases.get(MODEL), facts["examples"]["train"]
+                splits.shape, splits.levels, splits.classes, bases.model, facts["examples"]["train"]
             )
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)

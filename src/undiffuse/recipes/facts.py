@@ -25,7 +25,7 @@ LIKE = {  # what run.json must hold
     "space": {"kind": ""},
     "shades": [0.0],
     "files": "",
-    "bases": {"kinds": {}, "sha256": ""},
+    "bases": {"kinds": {}, "model": ("", None), "sha256": ""},
 }
 
 
@@ -43,7 +43,7 @@ def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> 
         "examples": {"train": len(splits.train), "test": len(splits.test)},
         "space": space.state(),
         "shades": _shades(splits),
-        "bases": {"kinds": {}, "sha256": ""},
+        "bases": {"kinds": {}, "model": None, "sha256": ""},
         **content(splits, files or {}),
     }
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from undiffuse.data import space_from
 from undiffuse.model import Denoiser
-from undiffuse.recipes.bases import MODEL, Bases, read_bases
+from undiffuse.recipes.bases import Bases, read_bases
 from undiffuse.recipes.facts import read_facts
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Plan
@@ -31,7 +31,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str |
     shape, levels = tuple(facts["shape"]), facts["levels"]
     bases = read_bases(folder, facts)
     examples = facts["examples"]["train"]
-    model = plan.denoiser(shape, levels, facts["classes"], bases.get(MODEL), examples)
+    model = plan.denoiser(shape, levels, facts["classes"], bases.model, examples)
     if saved is None:
         newest, (weights, kept) = _newest(folder / "checkpoints")
     else:

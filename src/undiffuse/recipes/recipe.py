@@ -57,7 +57,7 @@ class Recipe:
     objective: Objective
     sampler: Sampler
     train: Settings
-    base: Literal["auto", "none", "frequencies", "gaussian", "mixture"] = "auto"
+    base: Literal["auto", "none", "frequencies", "gaussian"] = "auto"
     parameterization: Parameterization | None = None
     variance: Variance | None = None
     decoder: Decoder | None = None
@@ -115,20 +115,22 @@ class Plan:
         return Denoiser(network, kernel, parameterization, variance, decoder)
 
     def base_kind(self, shape: tuple[int, ...]) -> str:
-        """What base the model of data of this shape begins at: none, frequencies, gaussian, mixture or auto.
+        """What base the model of data of this shape begins at: none, frequencies, gaussian, or auto.
 
-        Raises RecipeError for one that does not fit the kernel.
+        The last is a normal density, or a mixture where that is better. Raises RecipeError for one that does
+        not fit the kernel.
         """
         said: str = self["base"]
         kernel: Kernel = self["kernel"].build()
-        fitting = ("frequencies",) if kernel.symbols is not None else ("gaussian", "mixture")
+        fitting = "gaussian" if kernel.symbols is None else "frequencies"
         if said == "auto":
             if not self._knows_bases() or isinstance(kernel, Universal):
                 return "none"
-            flat = kernel.symbols is not None or len(shape) == 1 or self["network"].kind == "mlp"
-            return (*fitting, "auto")[-1] if flat else "none"
-        if said != "none" and said not in fitting:
-            raise RecipeError(f"base={said}: this kernel goes with {' or '.join(fitting)}, auto or none")
+            if kernel.symbols is not None:
+                return fitting
+            return "auto" if len(shape) == 1 or self["network"].kind == "mlp" else "none"
+        if said not in ("none", fitting):
+            raise RecipeError(f"base={said}: this kernel goes with {fitting}, auto or none")
         return said
 
     def _knows_bases(self) -> bool:

@@ -51,7 +51,7 @@ class Run:
     step: int
     processes: Processes = ALONE
     first: float = 0.0
-    bases: Bases = field(default_factory=dict)
+    bases: Bases = field(default_factory=Bases)
     kept: int | None = None
 
     @property
