@@ -64,6 +64,15 @@ def test_training_that_spoils_a_model_ends_and_its_best_weights_are_kept(trained
     assert len(watched) > 5
 
 
+def test_training_begins_by_saying_what_simple_models_take(folder: Path, tmp_path: Path):
+    """Equal chances of three symbols take log2 3 bits each; nothing is said where nothing is watched."""
+    words = ["symbols", f"data.path={folder / 'symbols'}.npy", "data.levels=3", "kernel.symbols=3", *FEW]
+    line = "bits/dim of the examples that are watched, by models in closed form: equal chances 1.585, "
+    done = run_of(tmp_path / "run", [*words, "train.steps=1"])
+    assert line + "independent positions 1." in done.out
+    assert line not in run_of(tmp_path / "blind", [*words, "train.steps=1", "train.watch=0"]).out
+
+
 def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path):
     words = ["vectors", f"data.path={folder / 'vectors'}.npy", *FEW, "train.lr=0.05", "train.patience=1"]
     done = run_of(tmp_path / "run", [*words, "train.steps=3000"])

@@ -136,6 +136,8 @@ def _free(path: Path) -> Path:
 
 
 def _announce(experiment: "Experiment") -> None:
+    from undiffuse.recipes.evaluation import NAMED
+
     run, splits = experiment.run, experiment.splits
     size = sum(p.numel() for p in run.model.parameters())
     levels = "continuous" if run.levels is None else f"{run.levels} levels"
@@ -146,6 +148,9 @@ def _announce(experiment: "Experiment") -> None:
     typer.echo(f"{experiment.state.precision}{_fewer()}")
     if run.processes.size > 1:
         typer.echo(f"on {run.processes.size} processes")
+    beside = ", ".join(f"{NAMED[name]} {bits:.3f}" for name, bits in experiment.beside().items())
+    if beside:
+        typer.echo(f"bits/dim of the examples that are watched, by models in closed form: {beside}")
     for warning in experiment.warnings if experiment.processes.leads else ():
         typer.echo(f"warning: {printable(warning)}", err=True)
     if experiment.ended:

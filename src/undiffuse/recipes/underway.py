@@ -4,6 +4,7 @@
 says. How it begins, or goes on, is `experiment`'s.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ import torch
 from undiffuse import plots
 from undiffuse.data import Splits
 from undiffuse.processes import ALONE, Processes
+from undiffuse.random import Streams
 from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
@@ -23,6 +25,7 @@ from undiffuse.recipes.measuring import Leaving, averaged, due, measured, noted,
 from undiffuse.recipes.progress import save_monitors, save_samples, save_weights
 from undiffuse.recipes.rewind import held, rewind
 from undiffuse.recipes.run import Run
+from undiffuse.tensors import dims
 from undiffuse.trackers import TRACKERS, Tracker
 from undiffuse.training import (
     Batches,
@@ -183,6 +186,15 @@ class Underway:
     def ended(self) -> bool:
         """Whether the examples that are watched have ended the training."""
         return self.state.watch is not None and self.state.watch.ended
+
+    def beside(self) -> dict[str, float]:
+        """Bits per dimension that models in closed form take of the examples that are watched, if any are."""
+        raw, run = self.splits.watched, self.run
+        if raw is None:
+            return {}
+        streams = Streams("beside", rows=range(len(raw)))
+        nats = run.simple(run.space.encode(raw), streams).mean(0) / (dims(run.shape) * math.log(2))
+        return dict(zip(run.simple.names, (nats - run.shift).tolist(), strict=True))
 
     def _look(self) -> float | None:
         """Look at the examples that are watched, if that is due: their bits per dimension."""
