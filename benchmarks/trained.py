@@ -1,4 +1,4 @@
-"""What benchmarks on tables and symbols have in common: a shipped recipe, trained on arrays."""
+"""What benchmarks on tables and symbols have in common: a shipped recipe, trained on other data."""
 
 import time
 from pathlib import Path
@@ -10,15 +10,19 @@ from undiffuse.recipes import Experiment, Run, load, override, read
 
 
 def trained(recipe: str, folder: Path, train: ArrayLike, test: ArrayLike, *changes: str) -> tuple[Run, float]:
-    """The run of a recipe on training rows, with these test rows, and the minutes that it took.
+    """As `trained_on`, on training rows with these test rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "data.npz", train=train, test=test)
+    return trained_on(recipe, folder, folder / "data.npz", *changes)
+
+
+def trained_on(recipe: str, folder: Path, data: Path, *changes: str) -> tuple[Run, float]:
+    """The run of a recipe on these data, in `folder`, and the minutes that it took.
 
     What was trained in the folder already is only loaded, and went on if it was interrupted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "data.npz", train=train, test=test)
     begin = time.perf_counter()
-    node = override(read(recipe), [f"data.path={folder / 'data.npz'}", *changes])
-    experiment = Experiment.create(folder / "run", node)
+    experiment = Experiment.create(folder / "run", override(read(recipe), [f"data.path={data}", *changes]))
     try:
         for _ in experiment.train():
             pass

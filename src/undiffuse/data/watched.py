@@ -34,14 +34,13 @@ class Chosen(Rows):
 def set_aside(splits: Splits, share: float) -> Splits:
     """The same with this share of the training examples, `LEAST` to `MOST` of them, in `watched`.
 
-    Which they are depends on how many there are alone. Raises ValueError for fewer than two times `LEAST`.
+    Which they are depends on how many there are alone. Of fewer than two times `LEAST` none are set aside,
+    which the `advice` says.
     """
     count = len(splits.train)
     if count < 2 * LEAST:
-        raise ValueError(
-            f"train.watch={share:g}: {LEAST} examples at least are watched and as many trained on, there are "
-            f"{count} for both; set train.watch=0"
-        )
+        text = f"{count} training examples are too few to set {LEAST} aside: training is not watched"
+        return replace(splits, advice=(*splits.advice, f"{text}, and learns by heart unseen"))
     held = min(max(round(share * count), LEAST), MOST, count - LEAST)
     order = torch.randperm(count, generator=keyed("watch", count))
     watched, train = order[:held].sort().values, order[held:].sort().values

@@ -1,10 +1,9 @@
 """A time-conditioned multilayer perceptron, for vectors and anything small enough to be flattened."""
 
-import math
-
 from torch import Tensor, nn
 
 from undiffuse.networks.embed import TimeEmbedding
+from undiffuse.networks.fitting import fitting_dropout, fitting_width
 from undiffuse.networks.layers import zeroed
 from undiffuse.tensors import dims
 
@@ -12,8 +11,8 @@ from undiffuse.tensors import dims
 class MLP(nn.Module):
     """(B, *shape), (B,) -> (B, outputs * shape[0], *shape[1:]): residual SiLU layers, shifted by time.
 
-    `hidden` and `dropout` that are None are chosen by the number of training `examples` and of their values:
-    wide where there is much to learn from, and the less dropout. The last layer starts at zero. Raises
+    `hidden` and `dropout` that are None are chosen by the number of training `examples` and of their values
+    (`undiffuse.networks.fitting`). The last layer starts at zero. Raises
     ValueError unless hidden and layers are at least 1, and dropout a share.
     """
 
@@ -51,13 +50,3 @@ class MLP(nn.Module):
             h = h + layer(self.drop(nn.functional.silu(h + shift)))
         out: Tensor = self.last(nn.functional.silu(h))
         return out.view(-1, *self.shape)
-
-
-def fitting_width(examples: int, values: int) -> int:
-    """Hidden units for so many examples: sqrt(examples values) as a power of two, 64 to 1024."""
-    return int(min(1024, max(64, 2 ** round(math.log2(max(examples * values, 1)) / 2))))
-
-
-def fitting_dropout(examples: int) -> float:
-    """The fewer examples the more: 0.2 below 2,000, 0.1 below 20,000."""
-    return 0.2 if examples < 2_000 else 0.1 if examples < 20_000 else 0.0

@@ -14,9 +14,11 @@ from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 from undiffuse.networks.attention import Attend, Full
 from undiffuse.networks.blocks import Block, ResNet
 from undiffuse.networks.embed import Clock, TimeEmbedding
+from undiffuse.networks.fitting import fitting_channels, fitting_dropout, fitting_multipliers
 from undiffuse.networks.labels import Labels
 from undiffuse.networks.layers import group_norm, zeroed
 from undiffuse.networks.resample import Down, Up, halved
+from undiffuse.tensors import dims
 
 
 class UNet(nn.Module):
@@ -24,19 +26,20 @@ class UNet(nn.Module):
 
     `channels` at full resolution, times `multipliers[i]` after i halvings; `blocks` blocks a level (one more
     on the way up); the attention `attend` on the levels named in `attention` (0 is full resolution), and
-    full attention in the middle if `middle_attention`. Raises ValueError for data that are no images, or
-    too small.
+    full attention in the middle if `middle_attention`. `channels`, `multipliers` and `dropout` that are None
+    are chosen by the size of the images and the number of training `examples` (`undiffuse.networks.fitting`).
+    Raises ValueError for data that are no images, or too small.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
-        channels: int = 32,
-        multipliers: tuple[int, ...] = (1, 2, 2),
+        channels: int | None = 32,
+        multipliers: tuple[int, ...] | None = (1, 2, 2),
         blocks: int = 1,
         attention: tuple[int, ...] = (),
         middle_attention: bool = True,
-        dropout: float = 0.0,
+        dropout: float | None = 0.0,
         block: Block | None = None,
         attend: Attend | None = None,
         down: Down = "strided",
@@ -46,8 +49,15 @@ class UNet(nn.Module):
         clock: Clock | None = None,
         classes: int = 0,
         outputs: int = 1,
+        examples: int = 1000,
     ) -> None:
         super().__init__()
+        if channels is None:
+            channels = fitting_channels(examples, dims(shape))
+        if multipliers is None:
+            multipliers = fitting_multipliers(min(shape[-2:]) // max(patch, 1))
+        if dropout is None:
+            dropout = fitting_dropout(examples)
         check_images(shape, channels, multipliers, blocks, attention, patch)
         self.patch, self.factor = patch, patch * 2 ** (len(multipliers) - 1)
         norm, attend, width = partial(group_norm, groups=groups, eps=eps), attend or Full(), 4 * channels
