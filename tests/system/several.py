@@ -19,8 +19,9 @@ from undiffuse.training import checkpoint
 NET = ["network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: [1]}"]
 CHAIN = ["grid.steps=20", "train.batch=15", "train.warmup=2", "train.checkpoint_every=5", "train.keep=9"]
 DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_examples=9", "train.sample_every=10"]
+WATCH = ["train.watch=0.005", "train.evaluate_terms=3"]
 ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
-WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *ADAM]
+WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *WATCH, *ADAM]
 QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 STARTED: list[subprocess.Popen[str]] = []
@@ -68,13 +69,14 @@ def close(a: Path, b: Path) -> None:
     Not weight by weight: a bias before a normalisation has no gradient but rounding, which AdamW enlarges.
     """
     one, other = tensors(a), tensors(b)
-    for group in ("weights", "average"):
+    for group in ("weights", "average", "best"):
         away = sum((other[group][name] - t).square().sum() for name, t in one[group].items())
         assert away < 1e-8 * sum(t.square().sum() for t in one[group].values())
     for x, y in zip(rows(a), rows(b), strict=True):
         assert x["loss"] == pytest.approx(y["loss"], rel=2e-5)
         assert x["grad_norm"] == pytest.approx(y["grad_norm"], rel=2e-4)
-        assert x.get("test_bits", 0.0) == pytest.approx(y.get("test_bits", 0.0), rel=2e-5)
+        for key in ("test_bits", "watched_bits"):
+            assert x.get(key, 0.0) == pytest.approx(y.get(key, 0.0), rel=2e-5)
 
 
 def rows(folder: Path) -> list[dict[str, float]]:

@@ -73,6 +73,14 @@ def test_training_begins_by_saying_what_simple_models_take(folder: Path, tmp_pat
     assert line not in run_of(tmp_path / "blind", [*words, "train.steps=1", "train.watch=0"]).out
 
 
+def test_the_last_weights_are_looked_at(folder: Path, tmp_path: Path):
+    """Those of the lowest rate, which may be the best, wherever the growing intervals end."""
+    run_of(tmp_path / "run", ["bits", f"data.path={folder / 'bits'}.npy", *FEW, "train.steps=70"])
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "watched_bits" in row] == [50, 70]
+    assert load(tmp_path / "run").kept == 70
+
+
 def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path):
     words = ["vectors", f"data.path={folder / 'vectors'}.npy", *FEW, "train.lr=0.05", "train.patience=1"]
     done = run_of(tmp_path / "run", [*words, "train.steps=3000"])

@@ -15,7 +15,7 @@ from undiffuse.data import SOURCES, Rows
 from undiffuse.recipes import Experiment, facts, read_metrics
 from undiffuse.training import checkpoint
 
-QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
+QUIET = ["train.evaluate_every=0", "train.sample_every=0", "train.watch=0"]
 MLP = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
 
 

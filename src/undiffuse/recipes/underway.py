@@ -199,7 +199,9 @@ class Underway:
     def _look(self) -> float | None:
         """Look at the examples that are watched, if that is due: their bits per dimension."""
         watch, step, examples = self.state.watch, self.state.step, self.splits.watched
-        if watch is None or examples is None or watch.best >= step or not watch.due(step):
+        if watch is None or examples is None or watch.best >= step:
+            return None
+        if not watch.due(step) and step < self.settings.steps:
             return None
         run = replace(self.run.told(self.splits.watched_labels), processes=ALONE)
         with averaged(self.state):

@@ -81,7 +81,7 @@ class State:
         """What training remembers beside the tensors."""
         counts = {"skips": self.skips, "rewinds": self.rewinds, "detour": self.detour}
         seen = {"losses": self.spikes.recent, "scaling": self.scaling.state()}
-        watch = None if self.watch is None else self.watch.state()
+        watch = None if self.watch is None or self.watch.best < 0 else self.watch.state()
         return counts | seen | {"precision": self.precision.name, "watch": watch}
 
     def put_back(self, step: int, notes: dict[str, Any], best: Mapping[str, Tensor]) -> None:
