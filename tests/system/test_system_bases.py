@@ -136,7 +136,6 @@ def test_the_doctor_finds_nothing_where_nothing_is(trained: Path):
         (["base=many"], "base='many'"),
         (["base=none", "parameterization=residual-logit"], "needs a base, this recipe has none"),
         (["train.watch=1.5"], "train.watch=1.5: a share of the training examples"),
-        (["data.test=0.99"], "there are 4 for both; set train.watch=0"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, tmp_path: Path, words: list[str], said: str):
