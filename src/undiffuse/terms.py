@@ -38,6 +38,17 @@ def decode(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor
     return -total(model.decode(x_t, t).log_prob(x_0))
 
 
+def luck(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """log q(x_t | x_0) + H(x_t | x_0), (B,): how likely a draw of x_t is beyond the average one.
+
+    Its mean is zero whatever the model. A density -log p(x_0 | x_t) where little noise is left is high for
+    the draws that this is low for: the sum, by Bayes' rule -log p(x_0) + log p(x_t) + H(x_t | x_0), hardly
+    depends on them.
+    """
+    law = model.kernel.marginal(x_0, t)
+    return total(law.log_prob(x_t)) + total(_spread(law, x_0))
+
+
 def edge(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """-log T_pi(x_0 | x_t), (B,): the decoder that is the forward kernel run backwards (2015, eq. 44).
 

@@ -221,3 +221,15 @@ def test_a_useless_model_pays_for_all_the_signal():
     bound = nelbo(model, torch.ones(2, 3).double(), grid=grid, generator=Replay(normals(2, 3)))
     snr = schedule.logsnr(grid).exp()
     torch.testing.assert_close(bound.steps[0], 1.5 * (snr[:-1] - snr[1:]))
+
+
+def test_the_last_draw_is_allowed_for():
+    """A density's last term would scatter by sqrt(D / 2) nats; its mean stays."""
+    model = GaussianReverse(Gaussian(LogLinear(8, -8)), MEAN, VAR)
+    x_0, grid = MEAN.expand(4000, 3), grids.uniform(20)
+    found = nelbo(model, x_0, grid=grid, generator=keyed("luck")).decode
+    x_t = terms.noisy(model, x_0, grid[0], keyed("luck", 1))
+    plain = terms.decode(model, x_0, x_t, grid[0])
+    assert plain.std() == pytest.approx(math.sqrt(3 / 2), rel=0.1)
+    assert found.std() < 0.03 * plain.std()
+    assert abs(found.mean() - plain.mean()) < 4 * plain.std() / math.sqrt(len(plain))

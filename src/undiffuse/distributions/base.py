@@ -1,6 +1,7 @@
 """What a distribution can do; one exponential family per file beside this one."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,8 +12,11 @@ from undiffuse.random import Generator
 class Distribution(ABC):
     """Independent variables, one for every element of a tensor; all results are per element, in nats.
 
-    Parameters broadcast against each other; results have the broadcast shape.
+    Parameters broadcast against each other; results have the broadcast shape. Those that
+    are `continuous` have densities.
     """
+
+    continuous: ClassVar[bool] = False
 
     @property
     @abstractmethod

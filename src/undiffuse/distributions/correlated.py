@@ -29,6 +29,8 @@ class Correlated(Distribution):
     loc: Tensor
     root: Tensor
 
+    continuous = True
+
     @property
     def shape(self) -> torch.Size:
         """That of loc."""

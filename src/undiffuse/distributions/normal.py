@@ -29,6 +29,8 @@ class Normal(Distribution):
     loc: Tensor
     var: Tensor
 
+    continuous = True
+
     @property
     def shape(self) -> torch.Size:
         """That of loc."""

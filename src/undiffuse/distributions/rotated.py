@@ -28,6 +28,8 @@ class Rotated(Distribution):
     var: Tensor
     axes: Axes
 
+    continuous = True
+
     @property
     def shape(self) -> torch.Size:
         """That of loc."""

@@ -30,6 +30,7 @@ class _Alone(Distribution):
     """No family to be tilted, blended or pinned in."""
 
     loc: Tensor
+    continuous = True
 
     @property
     def shape(self) -> torch.Size:
