@@ -33,7 +33,7 @@ def recipe(data: Path, steps: int) -> dict[str, object]:
     """A plain MLP on vectors of bits; its base is the frequency of every pixel."""
     return {
         "data": {"kind": "array", "path": str(data)},
-        "network": {"kind": "mlp", "hidden": None, "layers": 3, "dropout": None},
+        "network": {"kind": "mlp", "hidden": None, "layers": 3, "dropout": 0.2},
         "kernel": {"kind": "binomial", "schedule": "constant-fraction"},
         "grid": {"kind": "uniform", "steps": 1000},
         "objective": "variational",
