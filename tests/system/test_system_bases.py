@@ -84,7 +84,7 @@ def test_the_last_weights_are_looked_at(folder: Path, tmp_path: Path):
 def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path):
     words = ["vectors", f"data.path={folder / 'vectors'}.npy", *FEW, "train.lr=0.05", "train.patience=1"]
     done = run_of(tmp_path / "run", [*words, "train.steps=3000"])
-    assert "ends after step" in done.err + done.out and "whose weights are kept" in done.err + done.out
+    assert "ends after step" in done.err + done.out and "are kept (train.patience)" in done.err + done.out
     run = load(tmp_path / "run")
     assert run.step < 1500 and run.kept < run.step
     again = undiffuse("train", "--resume", tmp_path / "run")

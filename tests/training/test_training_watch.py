@@ -42,6 +42,15 @@ def test_the_best_weights_are_kept_and_later_ones_do_not_change_them():
     assert watch.ended and watch.best == 800
 
 
+def test_weights_that_may_only_seem_better_are_not_kept_but_training_goes_on():
+    watch, noisy = Watch(2), torch.tensor([0.4, -0.5] * 8).double()
+    assert watch.look(600, torch.zeros(16), {"w": torch.zeros(1)})
+    for step in (700, 800, 900):  # fewer each time, by less than the difference's error
+        assert not watch.look(step, noisy - 1e-5 * step, {"w": torch.ones(1)})
+    assert not watch.ended and watch.fewest == pytest.approx(-0.059)
+    assert watch.look(1000, noisy - 9, {"w": torch.ones(1)})
+
+
 def test_early_looks_and_no_patience_end_nothing():
     early, never = Watch(1), Watch(0)
     for step in range(0, 500, 50):

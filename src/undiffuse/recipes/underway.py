@@ -217,7 +217,7 @@ class Underway:
             return None
         return (
             f"ends after step {self.state.step:,}: in {watch.since} looks the {len(watch.bits)} examples "
-            f"that are watched were not as well predicted as after step {watch.best:,}, whose weights are "
+            f"that are watched were not predicted better than before; the weights of step {watch.best:,} are "
             "kept (train.patience)"
         )
 
