@@ -52,12 +52,13 @@ class Part:
 class Diagnosis:
     """The parts, from the prior to the decoder, then all of them; and what training examples cost less.
 
-    `kind` is that of the base, as recipes call it.
+    `kind` is that of the base, as recipes call it; `watched` whether examples were watched while training.
     """
 
     parts: list[Part]
     unseen: Estimate | None
     kind: str
+    watched: bool
 
     def findings(self) -> Iterator[str]:
         """What is amiss, and what that usually means; nothing where nothing is."""
@@ -73,10 +74,10 @@ class Diagnosis:
                 "variance or decoder named)"
             )
         if self.unseen is not None and self.unseen.mean > max(0.02, 3 * self.unseen.se):
+            watch = "" if self.watched else "train.watch=0.1 keeps the weights that do best on unseen ones; "
             yield (
                 f"training examples cost {self.unseen.mean:.3f} bits/dim less than unseen ones: learned by "
-                "heart; set train.watch=0.1, which keeps the weights that do best on unseen ones, use fewer "
-                "hidden units or more dropout, or get more data"
+                f"heart; {watch}use fewer hidden units or more dropout, or get more data"
             )
 
 
@@ -132,7 +133,8 @@ def examine(
     for a in each(run.told(_first(splits.train_labels)).model, splits.train[:EXAMPLES]):
         seen.add(a)
     unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
-    return Diagnosis(parts, unseen, "gaussian" if isinstance(base, NumberBase) else "frequencies")
+    kind = "gaussian" if isinstance(base, NumberBase) else "frequencies"
+    return Diagnosis(parts, unseen, kind, splits.watched is not None)
 
 
 def plan_examination(run: Run, splits: Splits) -> int:
