@@ -9,6 +9,8 @@ import pytest
 import torch
 from shell import Result, undiffuse
 
+from undiffuse.bases import tensors_of
+from undiffuse.bases.fitting import fit_frequencies
 from undiffuse.recipes import evaluate, load, load_data
 
 FEW = ["network.hidden=16", "network.layers=1", "grid.steps=8", "evaluate_terms=8", "train.log_every=50"]
@@ -51,6 +53,14 @@ def test_a_run_is_never_worse_than_its_base(trained: Path, kind: str):
     if kind != "vectors":  # half of what they say is twofold, which no single position knows
         assert found.beside["independent"][1].mean < -0.1
         assert not [w for w in found.warnings if "closed form" in w or "independent" in w]
+
+
+def test_a_base_is_of_all_training_examples_those_that_are_watched_too(trained: Path):
+    run = load(trained / "run-bits")
+    splits = load_data(run.recipe)
+    whole = fit_frequencies([torch.cat([splits.train[:], splits.watched])], 2)
+    found = tensors_of(run.bases.model)
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors_of(whole).items())
 
 
 def test_training_that_spoils_a_model_ends_and_its_best_weights_are_kept(trained: Path):

@@ -19,7 +19,7 @@ from undiffuse import tensorfile
 from undiffuse.bases import Base, MixtureBase, base_from, tensors_of
 from undiffuse.bases.fitting import fit_frequencies, fit_independent, fit_numbers
 from undiffuse.bases.saved import KINDS
-from undiffuse.data import Examples, Space, Splits, sample_of
+from undiffuse.data import Space, Splits, sample_of
 from undiffuse.enclosure import names
 from undiffuse.files import discard, read_bytes
 from undiffuse.random import Generator, Streams, uniform
@@ -55,11 +55,11 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
     found: dict[str, Base] = {}
     levels, begins = splits.levels, None
     if levels is not None and (levels * dims(splits.shape) <= TABLE or (symbols and kind != "none")):
-        parts = torch.split(_sample(splits.train, COUNTED), _chunk(splits.shape))
+        parts = torch.split(_sample(splits, COUNTED), _chunk(splits.shape))
         found[INDEPENDENT] = fit_frequencies(parts, levels)
     if symbols:
         return Bases(found, None if kind == "none" else INDEPENDENT)
-    raw = _sample(splits.train, MEASURED)
+    raw = _sample(splits, MEASURED)
     if len(raw) < 2:
         return Bases(found)
     x_0 = torch.cat(list(_encoded(raw, space, levels)))
@@ -73,9 +73,14 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
     return Bases(found, begins)
 
 
-def _sample(examples: Examples, most: int) -> Tensor:
-    """All of them, or as many at even distances as have so many values."""
-    return sample_of(examples, most if isinstance(examples, Tensor) else min(most, READ))
+def _sample(splits: Splits, most: int) -> Tensor:
+    """All training examples, or as many at even distances as have so many values; and those that are watched.
+
+    A base is too plain to learn examples by heart, and few rows are worth more to it than to a network.
+    """
+    examples = splits.train
+    found = sample_of(examples, most if isinstance(examples, Tensor) else min(most, READ))
+    return found if splits.watched is None else torch.cat([found, splits.watched])
 
 
 def _chunk(shape: tuple[int, ...]) -> int:
