@@ -2,8 +2,8 @@
 
 Each look has -log p of the same examples with the same noise, so that two looks differ by what was learned
 between them and by little else. Weights are better if they take fewer bits by more than two standard errors
-of the difference: of few examples, some of many weights always seem to. Looks come at growing intervals, the first
-before anything is learned.
+of the difference: of few examples, some of many weights always seem to. Looks come at growing intervals, the
+first before anything is learned.
 """
 
 import math
