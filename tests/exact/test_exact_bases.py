@@ -21,7 +21,7 @@ from undiffuse.samplers import Ancestral, sample
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
 from undiffuse.tensors import total
 
-STEPS, MANY = (1, 2, 10), 1000
+STEPS, MANY = (1, 2, 10), 200
 G = keyed("bases")
 
 
