@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OUTCOMES = {0: "survived", 1: "caught"}  # by pytest's exit code; with any other, nothing was tested
 OPTIONS = ["-x", "-q", "--tb=no", "--timeout=100", "-p", "no:xdist"]
-SLOW = ("torch", "torch._dynamo", "scipy.integrate", "scipy.stats", "hypothesis")  # imported once for all
+SLOW = ("torch", "torch._dynamo", "scipy.integrate", "scipy.stats")  # imported once for all
 
 
 class Mutant(NamedTuple):
@@ -62,11 +62,15 @@ def tested(tests: list[str], source: Path) -> int:
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    sys.path.insert(0, str(source))
-    os.environ["PYTHONPATH"] = str(source)
-    os._exit(pytest.main([*OPTIONS, *(str(ROOT / "tests" / name) for name in tests)]))
+    code = 70
+    try:
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        sys.path.insert(0, str(source))
+        os.environ["PYTHONPATH"] = str(source)
+        code = pytest.main([*OPTIONS, *(str(ROOT / "tests" / name) for name in tests)])
+    finally:
+        os._exit(code)
 
 
 def main(words: list[str]) -> int:

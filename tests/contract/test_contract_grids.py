@@ -6,7 +6,6 @@ from examples import GRIDS, KINDS, each
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracles import f64
 from undiffuse.schedules import Cosine, Linear, LogLinear, grids
 
 

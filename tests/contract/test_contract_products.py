@@ -98,8 +98,9 @@ def test_every_factor_and_rule_is_tried():
     assert set(posteriors.FACTORS) <= set(factors(3)) and set(posteriors.RULES) <= set(RULES)
 
 
-CASES = [("numbers", "linear", 3), ("numbers", "constant fraction", DENSE), ("numbers", "table", DENSE + 1)]
-CASES += [(kind, *case) for kind in MADE if kind != "numbers" for case in (("cosine", 3), ("table", DENSE + 1))]
+ERASED = [("cosine", 3), ("table", DENSE + 1)]
+CASES = [("numbers", "linear", 3), ("numbers", "constant fraction", DENSE), ("numbers", *ERASED[1])]
+CASES += [(kind, *case) for kind in MADE if kind != "numbers" for case in ERASED]
 
 
 @pytest.mark.parametrize(("kind", "schedule", "n"), CASES, ids=["-".join(map(str, case)) for case in CASES])
