@@ -183,8 +183,8 @@ def test_tiny_steps_keep_their_digits():
     """1 - keep would lose ten digits here; the log-SNR loses none."""
     kernel = Gaussian(Betas([1e-11, 2e-11, 0.5]))
     c = kernel.coefficients(f64(1 / 3), f64(2 / 3))
-    assert c.beta.item() == pytest.approx(2e-11, rel=1e-12)
-    assert c.var.item() == pytest.approx(2e-11 * 1e-11 / 3e-11, rel=1e-9)
+    assert c.beta.item() == pytest.approx(2e-11, rel=1e-12, abs=0)
+    assert c.var.item() == pytest.approx(2e-11 * 1e-11 / 3e-11, rel=1e-9, abs=0)
     assert c.a.item() == pytest.approx(2 / 3, rel=1e-9)
     assert math.isclose(c.b.item(), 1 / 3, rel_tol=1e-9)
 
@@ -254,8 +254,8 @@ def test_bits_that_are_erased(kernel):
 def test_bits_keep_their_digits():
     kernel = Binomial(Betas([1e-11, 2e-11, 0.5]), 0.2)
     p = kernel.transition(f64(0.0, 1.0)[:, None], f64(1 / 3), f64(2 / 3))
-    assert p.one[0].item() == pytest.approx(2e-11 * 0.2, rel=1e-12)
-    assert p.zero[1].item() == pytest.approx(2e-11 * 0.8, rel=1e-12)
+    assert p.one[0].item() == pytest.approx(2e-11 * 0.2, rel=1e-12, abs=0)
+    assert p.zero[1].item() == pytest.approx(2e-11 * 0.8, rel=1e-12, abs=0)
 
 
 def test_bits_keep_their_digits_in_float32():
