@@ -56,6 +56,11 @@ def test_it_is_that_of_the_chain_on_both_sides_of_32_numbers(n: int, seen: str):
     assert found.se < 0.4 and (n == 33 or abs(exact - data) > 2 * found.se)
 
 
+def test_groups_are_pooled_by_the_mean_of_the_evidence_itself():
+    found, se = pooled(f64(1.0, 3.0).log())
+    assert found == pytest.approx(math.log(2)) and se > 0.5
+
+
 @pytest.mark.parametrize("rule", ["matched", "flat"])
 def test_paths_are_weighed_by_the_models_own_steps(rule: str):
     model, x_t, (t, s) = mixture(None), normals(5, 2), f64(0.7, 0.6)
