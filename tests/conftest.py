@@ -1,5 +1,6 @@
 """Shared by all tests: one seed, one thread's arithmetic, no network, helpers importable as `oracles`."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ network.refuse()
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # as in the background of a shell, or under nohup
         signal.signal(number, usual)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: it is not looked through for garbage again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -44,9 +44,14 @@ for part in (*SCHEDULES["learned-betas"], *SCHEDULES["learned"]):
     with torch.no_grad():
         part.raw.copy_(torch.randn(part.raw.shape, generator=g))
     part.requires_grad_(False)
-GAUSSIAN = {"gaussian": [Gaussian(s) for family in SCHEDULES.values() for s in family]}
+KINDS = {  # of schedules: what depends on the log-SNR alone need not be tried on every one of them
+    "table": [Linear(), Betas([0.3, 0.4, 1.0])],  # the second keeps nothing
+    "continuous": [Cosine(steps=None), LogLinear()],  # whose log-SNR is infinite at both ends, and at neither
+    "learned": [SCHEDULES["learned"][1]],
+}
+GAUSSIAN = {"gaussian": [Gaussian(s) for kind in KINDS.values() for s in kind]}
 KERNELS = GAUSSIAN | {
-    "binomial": [Binomial(s) for family in SCHEDULES.values() for s in family]
+    "binomial": [Binomial(s) for kind in KINDS.values() for s in kind]
     + [Binomial(ConstantFraction(), 0.2), Binomial(Cosine(None), [0.1, 0.5, 0.99])],
     "categorical": [kernels.Categorical(s, 4) for s in (Linear(), ConstantFraction(), Betas([0.3, 0.4]))],
     "universal": [Universal(Linear()), Universal(Learned()), Universal(Betas([0.3, 0.4, 1.0]))],

@@ -1,4 +1,4 @@
-"""Every sampler with every parameterization, variance and objective: the right law on N(m, C), or a refusal.
+"""Every sampler and every objective with every parameterization and variance: right on N(m, C), or refused.
 
 The network is the exact one, said in each parameterization's own words. All maps are then affine in x_t and
 the noise: means and variances of samples follow a recursion of two numbers, and the mean of an objective is
@@ -150,10 +150,13 @@ def objective_of(kind: str) -> objectives.Objective:
     return OBJECTIVES[kind](times=At(), grid=GRID, **keys)
 
 
+NO_NUMBERS = "is for symbols|frequencies of 2 symbols"
+
+
 def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None:
-    """What must be said of a combination that is none."""
+    """What must be said of an objective that does not go with a model, or of parts that make no model."""
     if not isinstance(said, Numbers):
-        return "is for symbols|frequencies of 2 symbols"
+        return NO_NUMBERS
     learned = variance.learned
     if kind == "simple" and learned:
         return "does not train a learned variance"
@@ -164,28 +167,39 @@ def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None
     return None
 
 
-def first(group: dict) -> list:
-    return [(name, parts[0]) for name, parts in group.items()]
+def model_of(said: Parameterization, variance: Variance) -> Denoiser:
+    return Denoiser(Says(said, 1 + variance.learned), KERNEL, said, variance)
 
 
-ALL = list(product(first(SAMPLERS), first(PARAMETERIZATIONS), first(VARIANCES), OBJECTIVES))
+def every(*groups: dict) -> dict:
+    """Arguments of pytest.mark.parametrize for the first examples of all groups, each with each."""
+    firsts = [[(name, parts[0]) for name, parts in group.items()] for group in groups]
+    pairs = list(product(*firsts))
+    return {
+        "argvalues": [[part for _, part in each] for each in pairs],
+        "ids": ["-".join(name for name, _ in each) for each in pairs],
+    }
 
 
-@pytest.mark.parametrize(
-    ("sampler", "said", "variance", "kind"),
-    [(a[1], b[1], c[1], kind) for a, b, c, kind in ALL],
-    ids=["-".join([a[0], b[0], c[0], kind]) for a, b, c, kind in ALL],
-)
-def test_every_combination_has_the_right_law_or_is_refused(sampler, said, variance, kind):
+@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize(("said", "variance"), **every(PARAMETERIZATIONS, VARIANCES))
+def test_every_objective_has_the_right_mean_or_is_refused(said, variance, kind):
     z, eps, w = plane(1)
     x_0, wrong = M + C**0.5 * z, refusal(kind, said, variance)
     if wrong:
         with pytest.raises(ValueError, match=wrong):
-            model = Denoiser(Says(said, 1 + variance.learned), KERNEL, said, variance)
-            objective_of(kind)(model, x_0, Replay(eps))
+            objective_of(kind)(model_of(said, variance), x_0, Replay(eps))
         return
-    model = Denoiser(Says(said, 1 + variance.learned), KERNEL, said, variance)
-    loss = w @ objective_of(kind)(model, x_0, Replay(eps))
+    loss = w @ objective_of(kind)(model_of(said, variance), x_0, Replay(eps))
     assert loss.item() == pytest.approx(expected_loss(kind, said, variance), rel=1e-6)
+
+
+@pytest.mark.parametrize(("sampler", "said", "variance"), **every(SAMPLERS, PARAMETERIZATIONS, VARIANCES))
+def test_every_sampler_has_the_right_law_or_is_refused(sampler, said, variance):
+    if not isinstance(said, Numbers):
+        with pytest.raises(ValueError, match=NO_NUMBERS):
+            model_of(said, variance)
+        return
+    model = model_of(said, variance)
     sampler.check(model)
     assert sampled(model, sampler) == pytest.approx(recursion(sampler, variance), rel=1e-6, abs=1e-9)

@@ -175,6 +175,13 @@ def test_normal_is_scipy(x, mean, std):
     assert p.entropy().item() == pytest.approx(q.entropy(), rel=1e-9, abs=1e-9)
 
 
+def test_both_tails_of_a_bit_keep_their_digits():
+    """Of a logit of 40 the probability of a zero is 4e-18, which 1 - p loses."""
+    p = Bernoulli.of_logits(f64(40.0, -40.0))
+    torch.testing.assert_close(p.log_prob(f64(0.0, 1.0)), f64(-40.0, -40.0))
+    torch.testing.assert_close(p.tilt(f64(-1.0, 1.0)).log_prob(f64(0.0, 1.0)), f64(-39.0, -39.0))
+
+
 def test_normal_variances_broadcast_over_the_batch():
     p = Normal(torch.zeros(4, 2, 3), torch.full((4, 1, 1), 2.0))
     for result in (p.entropy(), p.kl(p), p.log_prob(torch.zeros(4, 2, 3)), p.sample(keyed(0))):

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from examples import GRIDS, SCHEDULES, each
+from examples import GRIDS, KINDS, each
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracles import f64
 from undiffuse.schedules import Cosine, Linear, LogLinear, grids
 
 
@@ -48,13 +47,12 @@ def test_thinning_one_and_too_many():
             make(0)
 
 
-EVERY = pytest.mark.parametrize("schedule", **each(SCHEDULES))
+EVERY = pytest.mark.parametrize("schedule", **each(KINDS))
 
 
 @EVERY
-@given(t=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=8))
-def test_invert_is_the_inverse_of_log_snr(schedule, t):
-    t = f64(*t).reshape(-1)
+def test_invert_is_the_inverse_of_log_snr(schedule):
+    t = torch.linspace(0.01, 0.99, 200, dtype=torch.float64)
     torch.testing.assert_close(grids.invert(schedule, schedule.logsnr(t)), t, rtol=0, atol=1e-8)
 
 

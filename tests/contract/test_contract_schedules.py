@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from examples import SCHEDULES, each
-from hypothesis import given
-from hypothesis import strategies as st
 
 from oracles import f64
+from undiffuse.random import keyed
 from undiffuse.schedules import (
     Betas,
     ConstantFraction,
@@ -24,13 +23,13 @@ from undiffuse.schedules import (
 )
 
 EVERY = pytest.mark.parametrize("schedule", **each(SCHEDULES))
-TIMES = st.floats(1e-6, 1 - 1e-6)
+ANYWHERE = torch.rand(500, 2, generator=keyed("times"), dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
 
 
 @EVERY
-@given(t=st.lists(TIMES, min_size=2, max_size=20))
-def test_log_snr_falls_strictly(schedule, t):
-    t = f64(*t).sort().values
+def test_log_snr_falls_strictly(schedule):
+    near = torch.tensor([1.0, 2.0, 3.0, 10.0, 100.0]).double() * 1e-6
+    t = torch.cat([near, ANYWHERE.flatten(), 0.5 + near, 1 - near]).sort().values
     t = t[torch.cat([torch.tensor([True]), t.diff() > 1e-7])]
     logsnr = schedule.logsnr(t)
     assert logsnr.dtype == torch.float64 and logsnr.shape == t.shape
@@ -39,11 +38,11 @@ def test_log_snr_falls_strictly(schedule, t):
 
 
 @EVERY
-@given(pair=st.tuples(TIMES, TIMES).filter(lambda p: abs(p[0] - p[1]) > 1e-6))
-def test_beta_is_the_share_of_signal_lost(schedule, pair):
-    s, t = f64(*sorted(pair))
+def test_beta_is_the_share_of_signal_lost(schedule):
+    edges = f64(1e-6, 3e-6, 1e-6, 1 - 1e-6, 1 - 3e-6, 1 - 1e-6, 0.5, 0.500002).view(4, 2)
+    s, t = torch.cat([edges, ANYWHERE]).sort(1).values.unbind(1)
     beta, kept = schedule.beta(s, t), schedule.keep(t) / schedule.keep(s)
-    assert 0 < beta <= 1
+    assert (beta > 0).all() and (beta <= 1).all()
     torch.testing.assert_close(1 - beta, kept, rtol=1e-10, atol=1e-12)
 
 
@@ -70,17 +69,17 @@ def test_one_time_or_many(schedule):
 
 
 @EVERY
-@pytest.mark.parametrize("t", [-1e-9, 1 + 1e-9, -3.0, 7.0, math.nan])
-def test_times_outside_are_refused(schedule, t):
-    for bad in (f64(t), f64(0.5, t)):
-        with pytest.raises(ValueError, match=r"\[0, 1\]"):
-            schedule.logsnr(bad)
+def test_times_outside_are_refused(schedule):
+    for t in (-1e-9, 1 + 1e-9, -3.0, 7.0, math.nan):
+        for bad in (f64(t), f64(0.5, t)):
+            with pytest.raises(ValueError, match=r"\[0, 1\]"):
+                schedule.logsnr(bad)
 
 
 def test_the_noise_share_keeps_its_digits():
     for schedule, t in [(Betas([1e-12, 0.5]), 0.5), (ConstantFraction(), 1e-12)]:
         noise = (-schedule.logsnr(f64(t))).sigmoid()
-        assert noise.item() == pytest.approx(1e-12, rel=1e-9)
+        assert noise.item() == pytest.approx(1e-12, rel=1e-9, abs=0)
 
 
 def cosine_rates(T: int, cut: float = 0.999) -> np.ndarray:

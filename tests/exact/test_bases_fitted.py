@@ -83,6 +83,12 @@ def test_frequencies_are_counted_and_smoothed():
     ).abs().max() < 0.02
 
 
+def test_few_examples_are_drawn_to_what_is_common_to_all_places():
+    """Four of each place say less than 800 of all: as is seen when each is left out in turn."""
+    base = fit_frequencies([torch.randint(0, 2, (4, 200), generator=G)], 2)
+    assert (base.log_probs.exp() - 0.5).abs().max() < 0.1
+
+
 @pytest.mark.parametrize("rows", [torch.zeros(9, 3), torch.tensor([[1.0, 2.0], [1.0, 3.0]])])
 def test_what_never_varies_is_handled(rows):
     base = fit_numbers(rows)

@@ -21,7 +21,7 @@ from undiffuse.samplers import Ancestral, sample
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
 from undiffuse.tensors import total
 
-STEPS, MANY = (1, 2, 10), 1000
+STEPS, MANY = (1, 2, 10), 200
 G = keyed("bases")
 
 
@@ -150,6 +150,20 @@ def test_predictions_are_bayes_rule(kernel, base):
     torch.testing.assert_close(soft, kernel.from_probs(each), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("kernel", "base"), SYMBOLS[:1] + SYMBOLS[3:4], ids=["bits", "symbols"])
+def test_an_output_moves_the_logits_by_as_much_as_x_t_says_and_one(kernel, base):
+    x_t, output = torch.zeros(2, *base.shape).double(), 0.3 * torch.randn(2, 6 * base.symbols, generator=G)
+    output = output.double() if base.symbols > 2 else output[:, :6].double()
+    for t in torch.tensor([0.2, 0.7, 1.0]).double():
+        before, after = (base.predict(by, x_t, t, kernel) for by in (0 * output, output))
+        if base.symbols == 2:
+            found, moved = torch.logit(after) - torch.logit(before), output
+        else:
+            found, moved = (after / before).log(), output.view(2, base.symbols, 6).movedim(1, -1)
+            found, moved = found - found.mean(-1, keepdim=True), moved - moved.mean(-1, keepdim=True)
+        torch.testing.assert_close(found, (1 + kernel.sharpness(t)) * moved, rtol=1e-6, atol=1e-6)
+
+
 def test_a_mixture_comes_near_with_its_steps():
     """Its denoiser is exact, its steps are normal: what they cost falls as their number grows."""
     weights, axes = torch.tensor([0.3, 0.7]).double(), Axes.whole(orthogonal(3))
@@ -168,6 +182,10 @@ def test_a_mixture_comes_near_with_its_steps():
     (score,) = torch.autograd.grad(log.sum(), x_t)
     tweedie = (x_t + sigma**2 * score) / alpha
     torch.testing.assert_close(model.predict(x_t.detach(), t), tweedie.detach(), rtol=1e-9, atol=1e-9)
+    slopes = torch.autograd.functional.jacobian(lambda x: model.predict(x[None], t)[0], x_t[0].detach())
+    own = axes.dense((3,), x_t)  # Cov[x_0 | x_t] is sigma^2 / alpha of these
+    var = sigma**2 / alpha * (own.T @ slopes @ own).diagonal()
+    torch.testing.assert_close(base.belief(x_t[:1].detach(), t, kernel).var[0], var, rtol=1e-9, atol=1e-9)
     pick = torch.multinomial(weights, 4000, True, generator=G)
     noise = base.vars[pick].sqrt() * torch.randn(4000, 3, generator=G).double()
     x_0 = means[pick] + (frames[pick] @ noise.unsqueeze(-1)).squeeze(-1)

@@ -86,7 +86,7 @@ def bound(model: Denoiser, x: torch.Tensor, method: str, plan: codec.Plan) -> tu
 @pytest.mark.parametrize(("method", "above"), [("lossless", 0.01), ("universal", 0.01)])
 def test_gaussian_chains_cost_their_bound(method, above):
     model = exact()
-    x = sampled(model, 1500)
+    x = sampled(model, 600)
     plan = codec.choose(model, x, method=method, knots=[5]).best(len(x), 5).plan
     value, se = bound(model, x, method, plan)
     entropy = -np.log2(probabilities(model, x)).mean()
@@ -107,7 +107,7 @@ def probabilities(model: Denoiser, x: torch.Tensor) -> np.ndarray:
 
 def test_finer_cells_cost_nothing():
     model = exact()
-    x = sampled(model, 1500)
+    x = sampled(model, 500)
     plan = codec.choose(model, x, knots=[5]).best(len(x), 5).plan
     sizes = [coded_bits(codec.compress(model, x, plan=replace(plan, resolution=fine))) for fine in (1, 3, 8)]
 

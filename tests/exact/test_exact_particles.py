@@ -78,9 +78,9 @@ def test_weights_make_any_rule_right(name: str):
     mean, cov = law_of(product.model, 2, GRID)
     y, a, noise = (f64([1.0]), UNIT[1:], 0.0) if "known" in name else (Y, UNIT, 2.25)
     mean, cov, log_z = conditioned(mean, cov, a, y, noise * torch.eye(len(y)).double())
-    found = evidence(product, (2,), generator=keyed(name), particles=200, groups=16, grid=GRID)
+    found = evidence(product, (2,), generator=keyed(name), particles=100, groups=16, grid=GRID)
     assert abs(found.log_evidence - float(log_z)) < 3 * found.se and 1e-5 < found.se < 0.1
-    x, spread = found.x_0.double().view(16, 200, 2), cov.diagonal().clamp(min=0).sqrt()
+    x, spread = found.x_0.double().view(16, 100, 2), cov.diagonal().clamp(min=0).sqrt()
     off = x.mean(1).std(0) / 4  # between groups
     assert ((x.mean((0, 1)) - mean).abs() <= 4 * off + 1e-9).all()
     assert ((x.flatten(0, 1).std(0) - spread).abs() <= 0.12 * spread + 1e-6).all()

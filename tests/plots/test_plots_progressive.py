@@ -17,15 +17,14 @@ nan, inf = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    ("rate", "distortion"),
+    ("rate", "distortion", "lossless"),
     [
-        ([0.1, 0.5, 2], [70, 40, 1]),
-        ([0, 0, 0], [0.0, 0, 0]),
-        ([0.1, inf, 2], [nan, 3, 1]),
-        ([-1, 0, 1], [3, 2, 1]),
+        ([0.1, 0.5, 2], [70, 40, 1], 3.5),
+        ([0, 0, 0], [0.0, 0, 0], None),
+        ([0.1, inf, 2], [nan, 3, 1], inf),
+        ([-1, 0, 1], [3, 2, 1], 3.5),
     ],
 )
-@pytest.mark.parametrize("lossless", [None, 3.5, inf])
 def test_curves_are_drawn_whatever_they_are(
     tmp_path: Path, looks_drawn: Drawn, rate: list[float], distortion: list[float], lossless: float | None
 ) -> None:

@@ -14,6 +14,7 @@ from undiffuse.bases.fitting import fit_frequencies
 from undiffuse.recipes import evaluate, load, load_data
 
 FEW = ["network.hidden=16", "network.layers=1", "grid.steps=8", "evaluate_terms=8", "train.log_every=50"]
+FEW += ["train.batch=64"]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> Path:
     """Runs of all three."""
-    symbols = ["data.levels=3", "kernel.symbols=3"]
-    for kind, more in (("bits", []), ("symbols", symbols), ("vectors", ["train.lr=0.05"])):
-        words = [kind, f"data.path={folder / kind}.npy", *more, *FEW, "train.steps=400"]
+    more = {
+        "bits": ["train.steps=200", "train.lr=5e-3"],
+        "symbols": ["train.steps=200", "train.lr=5e-3", "data.levels=3", "kernel.symbols=3"],
+        "vectors": ["train.steps=320", "train.lr=0.05"],
+    }
+    for kind, own in more.items():
+        words = [kind, f"data.path={folder / kind}.npy", *FEW, *own]
         run_of(folder / f"run-{kind}", words)
     return folder
 
@@ -91,12 +96,13 @@ def test_the_last_weights_are_looked_at(folder: Path, tmp_path: Path):
     assert load(tmp_path / "run").kept == 70
 
 
-def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path):
+def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("undiffuse.training.watch.EARLY", 100)
     words = ["vectors", f"data.path={folder / 'vectors'}.npy", *FEW, "train.lr=0.05", "train.patience=1"]
-    done = run_of(tmp_path / "run", [*words, "train.steps=3000"])
+    done = run_of(tmp_path / "run", [*words, "train.steps=2000"])
     assert "ends after step" in done.err + done.out and "are kept (train.patience)" in done.err + done.out
     run = load(tmp_path / "run")
-    assert run.step < 1500 and run.kept < run.step
+    assert run.step < 1000 and run.kept < run.step
     again = undiffuse("train", "--resume", tmp_path / "run")
     assert again.code == 0 and "already trained: ended after" in again.out
     assert load(tmp_path / "run").step == run.step
@@ -104,10 +110,10 @@ def test_training_ends_early_and_says_so(folder: Path, tmp_path: Path):
 
 def test_a_run_that_stops_goes_on_to_the_same_best_weights(folder: Path, tmp_path: Path):
     words = ["bits", f"data.path={folder / 'bits'}.npy", *FEW, "train.decay=constant"]
-    run_of(tmp_path / "whole", [*words, "train.steps=220"])
-    run_of(tmp_path / "parts", [*words, "train.steps=90"])
+    run_of(tmp_path / "whole", [*words, "train.steps=120"])
+    run_of(tmp_path / "parts", [*words, "train.steps=70"])
     recipe = tmp_path / "parts" / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace("steps: 90", "steps: 220"))
+    recipe.write_text(recipe.read_text().replace("steps: 70", "steps: 120"))
     assert undiffuse("train", "--resume", tmp_path / "parts").code == 0
     a, b = (load(tmp_path / name) for name in ("whole", "parts"))
     assert a.kept == b.kept

@@ -14,6 +14,7 @@ from undiffuse.data.cifar10 import TEST, TRAIN
 from undiffuse.recipes import load_data
 
 DDPM = ["network.channels=32", "train.precision=fp32", "train.steps=2", "train.batch=2", "grid.steps=5"]
+DDPM += ["train.evaluate_every=0", "train.sample_every=0"]
 
 
 @pytest.fixture(scope="module")

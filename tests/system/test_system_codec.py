@@ -84,13 +84,13 @@ LIES = ["{}", "[1]", "[[1,2]]", "?", "[" * 9999, '[["a",1e999,1]]', '[["a",0,1]]
 LIES += ['[["a",-7,9]]', '[["a",700,9]]', '[["a",7,9]]', '[["a",null,9]]', '[["a",16777216,16777216]]']
 
 
-@pytest.mark.parametrize("extra", LIES, ids=range(len(LIES)))
-def test_lists_of_pictures_that_lie(runs, drawn, tmp_path, extra):
+def test_lists_of_pictures_that_lie(runs, drawn, tmp_path):
     good("compress", runs / "pictures", *drawn, "-o", "p.und", *FEW, "--no-verify")
     header, parts = unpack((tmp_path / "p.und").read_bytes())
-    (tmp_path / "bad.und").write_bytes(pack(replace(header, extra=extra.encode()), parts))
-    assert "pictures" in refused("decompress", runs / "pictures", "bad.und", "-o", "back")
-    assert not (tmp_path / "back").exists()
+    for extra in LIES:
+        (tmp_path / "bad.und").write_bytes(pack(replace(header, extra=extra.encode()), parts))
+        assert "pictures" in refused("decompress", runs / "pictures", "bad.und", "-o", "back"), extra
+        assert not (tmp_path / "back").exists()
 
 
 def test_arrays_and_bits(runs, bits, made, tmp_path):

@@ -28,11 +28,17 @@ def read(run: Path, split: str = "test") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_printed_written_and_computed_agree(copy: Callable[[str], Path], kind: str):
+def test_printed_written_and_computed_agree_and_add_up(copy: Callable[[str], Path], kind: str):
     run = copy(kind)
     before = tree(run)
     out = good("evaluate", run, "--terms", 0)
     assert tree(run) - before == {"evaluation-test.json", "terms-test.csv", "terms-test.png"}
+    agree(run, out)
+    add_up(run, kind)
+
+
+def agree(run: Path, out: str) -> None:
+    """What is printed and written is what Python says."""
     found = read(run)
     for row in found["rows"]:
         line = rf"^\s*{re.escape(row['name'].strip())}\s+{row['mean']:.4f}\s+{row['se']:.4f}\s+{row['unit']}"
@@ -50,10 +56,8 @@ def test_printed_written_and_computed_agree(copy: Callable[[str], Path], kind: s
     assert (found["examples"], found["training_steps"], found["chain_steps"]) == (len(data), 6, 12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_parts_add_up(copy: Callable[[str], Path], kind: str):
-    run = copy(kind)
-    good("evaluate", run, "--terms", 0)
+def add_up(run: Path, kind: str) -> None:
+    """The parts are the whole, and the steps one of them."""
     bound, *parts = [row["mean"] for row in read(run)["rows"]][:4]
     assert sum(parts) == pytest.approx(bound, rel=1e-9)
     rows = {row["name"].strip(): row["mean"] for row in read(run)["rows"]}

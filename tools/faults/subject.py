@@ -55,15 +55,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder to work in, random choices by a seed, and how much to do: 1 quick, more is fuller."""
+    """A folder to work in, random choices by a seed, and how much to do: all, some, or `less` times less."""
 
     folder: Path
     choose: random.Random
     full: bool
+    less: int = 1
 
     def count(self, quick: int, full: int) -> int:
         """How often."""
-        return full if self.full else quick
+        return full if self.full else max(1, quick // self.less)
 
     def fresh(self, name: str = "run") -> Path:
         """A path that nothing has."""
@@ -91,15 +92,15 @@ class Bench:
 
 
 @contextmanager
-def bench(seed: int, full: bool, where: str | None = None) -> Iterator[Bench]:
+def bench(seed: int, full: bool, less: int = 1) -> Iterator[Bench]:
     """A bench; figures, which take longest and decide nothing, are not drawn."""
     with (
-        TemporaryDirectory(dir=where) as folder,
+        TemporaryDirectory() as folder,
         mock.patch.object(plots, "save_training", _nothing),
         mock.patch.object(plots, "save_schedules", _nothing),
     ):
         _warm(Path(folder) / "warm")
-        yield Bench(Path(folder), random.Random(seed), full)
+        yield Bench(Path(folder), random.Random(seed), full, less)
 
 
 def _warm(folder: Path) -> None:
