@@ -1,7 +1,7 @@
 """Examples that are held out and looked at while training: which weights to keep, and when to end.
 
 Each look has -log p of the same examples with the same noise, so that two looks differ by what was learned
-between them and by little else. Weights are better if they take fewer bits by more than two standard errors
+between them and by little else. Weights are better if they take fewer bits by more than one standard error
 of the difference: of few examples, some of many weights always seem to. Looks come at growing intervals, the
 first before anything is learned.
 """
@@ -65,6 +65,6 @@ class Watch:
 
 
 def surely_fewer(bits: Tensor, others: Tensor) -> bool:
-    """Whether these bits (N,) of the same examples are fewer, by more than two standard errors of that."""
+    """Whether these bits (N,) of the same examples are fewer, by more than the standard error of that."""
     fewer = others - bits
-    return bool(fewer.mean() > 2 * fewer.std() / len(fewer) ** 0.5)
+    return bool(fewer.mean() > fewer.std() / len(fewer) ** 0.5)
