@@ -23,6 +23,7 @@ from undiffuse.parameterizations import (
     NormalDecoder,
     Perturbed,
     Posterior,
+    Score,
     Sigmoid,
     SymbolDecoder,
     Table,
@@ -70,6 +71,7 @@ def test_targets_are_the_textbook_ones():
     x_0, eps, alpha, sigma, x_t = noisy(KERNEL, GRID)
     close = torch.testing.assert_close
     close(Eps().target(x_0, x_t, GRID, KERNEL), eps, rtol=1e-9, atol=1e-9)
+    close(Score().target(x_0, x_t, GRID, KERNEL), -eps / sigma, rtol=1e-9, atol=1e-9)
     close(V().target(x_0, x_t, GRID, KERNEL), alpha * eps - sigma * x_0, rtol=1e-9, atol=1e-9)
     assert torch.equal(X0().target(x_0, x_t, GRID, KERNEL), x_0)
     bridge = KERNEL.bridge(x_0, x_t, (GRID - 1e-3).clamp(min=0), GRID)

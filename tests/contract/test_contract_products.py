@@ -13,7 +13,7 @@ from torch import Tensor
 from independent import MADE, VAR, Each, built, factors, means, worth
 from oracles import f64, normals
 from undiffuse import posteriors
-from undiffuse.distributions import Normal
+from undiffuse.distributions import Bernoulli, Normal
 from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import X0, Forward
@@ -29,6 +29,7 @@ from undiffuse.posteriors import (
     LogDensity,
     Matched,
     Noisy,
+    Odds,
     Product,
     SymbolOdds,
 )
@@ -219,6 +220,14 @@ def test_what_goes_together_nowhere_is_refused_when_it_is_made():
     with pytest.raises(ValueError, match="2 elements are known as two different values"):
         one * Noisy(torch.zeros(3), 1.0) * other
     assert (one * one).pinned.tolist() == [True, False, True]
+
+
+def test_what_odds_are_worth_is_their_mean():
+    """log E[r] of two bits, by all four of their states."""
+    p, odds = Bernoulli.of_logits(f64([[0.3, -1.0]])), Odds(f64(0.7, -2.0))
+    states = f64([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    each = p.log_prob(states).sum(1) + odds.log(states)
+    torch.testing.assert_close(odds.normaliser(p), each.logsumexp(0, keepdim=True))
 
 
 def test_masks_have_no_odds():

@@ -81,6 +81,14 @@ def test_importance_forgets_and_is_restored():
             Importance(**bad)
 
 
+def test_importance_forgets_by_every_term():
+    """Two terms of 3 after two of 1, half remembered at each: a quarter of 1, three quarters of 9."""
+    times, u = Importance(1, memory=0.5), f64(0.1, 0.2)
+    for size in (1.0, 3.0):
+        times.learn(torch.stack([u, torch.full_like(u, size)]))
+    assert times.squares.item() == pytest.approx(0.25 * 1 + 0.75 * 9)
+
+
 def test_place():
     grid = f64(0.1, 0.5, 1.0)
     u = f64(0.0, 0.32, 0.34, 0.66, 0.67, 1 - 2**-53)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from undiffuse.axes import Axes
 from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, base_from, fit, tensors_of
-from undiffuse.bases.fitting import fit_frequencies, fit_numbers
+from undiffuse.bases.fitting import _full, fit_frequencies, fit_numbers
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.random import keyed
 from undiffuse.schedules import ConstantFraction, LogLinear
@@ -81,6 +81,14 @@ def test_frequencies_are_counted_and_smoothed():
     assert (
         fit_frequencies([many], 2).log_probs.exp() - many.double().mean(0).unsqueeze(-1)
     ).abs().max() < 0.02
+
+
+def test_a_drawn_covariance_keeps_its_variances():
+    root = drawn(4, 4)
+    cov = root @ root.T
+    base = _full(drawn(4), cov, 0.3)
+    dense = base.axes.dense((4,), base.mean)
+    torch.testing.assert_close(dense * base.var @ dense.T, 0.7 * cov + 0.3 * torch.diag(cov.diagonal()))
 
 
 def test_few_examples_are_drawn_to_what_is_common_to_all_places():
