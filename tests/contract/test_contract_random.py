@@ -9,7 +9,7 @@ from scipy import stats
 
 from oracles import normals
 from undiffuse.distributions import Bernoulli
-from undiffuse.random import CHUNK, Streams, digest, keyed, normal, root, uniform
+from undiffuse.random import CHUNK, Batch, Streams, digest, keyed, normal, root, uniform
 from undiffuse.tensors import dims, like, micro_batch, total
 
 DRAW = {"normal": normal, "uniform": uniform}
@@ -163,3 +163,9 @@ def test_micro_batches_are_powers_of_two_near_4096_values(shape):
     assert size & (size - 1) == 0 and 8 <= size <= 1024
     if 8 < size < 1024:
         assert 2048 < size * dims(tuple(shape)) <= 4096
+
+
+def test_no_two_rows_of_a_batch_draw_the_same():
+    """Not even those of other blocks that are drawn together."""
+    drawn = normal((1500, 3), Batch(0, "rows", rows=range(1500), size=1500))
+    assert len(drawn.unique()) == drawn.numel()
