@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 from several import QUIET, STARTED, WORDS, run
 from shell import POINTS, UNET, train
@@ -94,18 +93,6 @@ def nobody_stays() -> Iterator[None]:
             process.kill()
             process.communicate()
     STARTED.clear()
-
-
-@pytest.fixture(autouse=True)
-def rough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures make no room for their labels, which takes half of their time; tests/plots looks at those."""
-    real = Figure.savefig
-
-    def saved(self: Figure, *arguments: object, **options: object) -> None:
-        self.set_layout_engine("none")
-        real(self, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", saved)
 
 
 @pytest.fixture(autouse=True)
