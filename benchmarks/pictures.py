@@ -10,7 +10,7 @@ small as its options make them; ours a bound, at 20 steps of the chain a picture
 """
 
 import argparse
-import io
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,13 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
+from image_codecs import CODECS, bits, size
 from trained import steps_of, trained_on
 from undiffuse.recipes import evaluate, load_data
 
 Pixels = NDArray[np.uint8]
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-CODECS = {
-    "PNG": {"format": "PNG", "optimize": True},
-    "WebP": {"format": "WEBP", "lossless": True, "quality": 100, "method": 6},
-    "JPEG XL": {"format": "JXL", "lossless": True, "effort": 9},
-}
+ALL_CODECS = CODECS | {"JPEG XL": {"format": "JXL", "lossless": True, "effort": 9}}
 TESTS = 200
 
 
@@ -51,19 +48,8 @@ def save(folder: Path, pixels: Pixels) -> None:
             Image.fromarray(x.squeeze()).save(folder / f"{number:04}.png")
 
 
-def weight(pixels: Pixels, options: dict[str, object]) -> float:
-    """Bits a value of files with one picture each."""
-    total = 0
-    for x in pixels:
-        file = io.BytesIO()
-        Image.fromarray(x.squeeze()).save(file, **options)  # type: ignore[arg-type]
-        total += len(file.getvalue())
-    return 8 * total / pixels.size
-
-
 def main() -> None:
-    import pillow_jxl  # noqa: F401 - Pillow reads and writes JPEG XL from here on
-
+    import_module("pillow_jxl")  # Pillow writes JPEG XL from here on
     sets = {
         f"{mode}{side}-{count}": (mode, side, count)
         for mode in ("grey", "rgb")
@@ -75,7 +61,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets))
     parser.add_argument("--steps", type=int, default=2000)
     arguments = parser.parse_args()
-    print(f"{'set':12}", *(f"{name:>8}" for name in CODECS), f"{'normal':>8}{'ours':>9}  minutes  best step")
+    print(
+        f"{'set':12}", *(f"{name:>8}" for name in ALL_CODECS), f"{'normal':>8}{'ours':>9}  minutes  best step"
+    )
     for name in arguments.sets:
         mode, side, count = sets[name]
         folder, pixels = arguments.folder / name, squares({"grey": "L", "rgb": "RGB"}[mode], side)
@@ -83,10 +71,11 @@ def main() -> None:
         save(folder / "pictures" / "train", pixels[TESTS : TESTS + count])
         run, minutes = trained_on("images", folder, folder / "pictures", f"train.steps={arguments.steps}")
         found = evaluate(run, load_data(run.recipe).test, terms=20)
-        codecs = [weight(pixels[:TESTS], options) for options in CODECS.values()]
+        tests = pixels[:TESTS].squeeze()
+        codecs = [bits(sum(size(x, options) for x in tests), tests) for options in ALL_CODECS.values()]
         print(
             f"{name:12}",
-            *(f"{bits:8.3f}" for bits in (*codecs, found.beside["normal"][0].mean)),
+            *(f"{each:8.3f}" for each in (*codecs, found.beside["normal"][0].mean)),
             f"  {found.bits} {minutes:6.1f}  {steps_of(run)}",
             flush=True,
         )

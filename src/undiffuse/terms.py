@@ -34,29 +34,35 @@ def step(model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: Ge
 
 
 def decode(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """-log p(x_0 | x_t), (B,)."""
-    return -total(model.decode(x_t, t).log_prob(x_0))
+    """-log p(x_0 | x_t), (B,); of a density less `control_variate`."""
+    return _last(model.decode(x_t, t), model, x_0, x_t, t)
 
 
-def luck(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """log q(x_t | x_0) + H(x_t | x_0), (B,): how likely a draw of x_t is beyond the average one.
+@torch.no_grad()
+def control_variate(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """-log q(x_t | x_0) - H(x_t | x_0), (B,), of a draw of x_t: of mean zero whatever the model.
 
-    Its mean is zero whatever the model. A density -log p(x_0 | x_t) where little noise is left is high for
-    the draws that this is low for: the sum, by Bayes' rule -log p(x_0) + log p(x_t) + H(x_t | x_0), hardly
-    depends on them.
+    A density -log p(x_0 | x_t) where little noise is left rises and falls with it: the difference, by Bayes'
+    rule -log p(x_0) + log p(x_t) + H(x_t | x_0), hardly depends on the draw.
     """
     law = model.kernel.marginal(x_0, t)
-    return total(law.log_prob(x_t)) + total(_spread(law, x_0))
+    return -total(law.log_prob(x_t)) - total(_spread(law, x_0))
 
 
 def edge(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """-log T_pi(x_0 | x_t), (B,): the decoder that is the forward kernel run backwards (2015, eq. 44).
 
-    Infinite for a kernel that cannot be run backwards.
+    Of a density less `control_variate`. Infinite for a kernel that cannot be run backwards.
     """
     if not model.kernel.reversible:
         return torch.full((len(x_0),), torch.inf, dtype=torch.float64)
-    return -total(model.kernel.marginal(x_t, t).log_prob(x_0))
+    return _last(model.kernel.marginal(x_t, t), model, x_0, x_t, t)
+
+
+def _last(law: Distribution, model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """-log p(x_0) of this law of x_0 given x_t."""
+    found = -total(law.log_prob(x_0))
+    return found - control_variate(model, x_0, x_t, t) if law.continuous else found
 
 
 def null(model: ReverseProcess, x_0: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Faults on purpose: kills, full disks, failing calls, flipped bits, signals, NaN; and what must hold after
 each.
 
-    python -m tools.faults --quick          every check, sampled: about a minute; --few is half of it
+    python -m tools.faults --quick          every check, sampled: about a minute
     python -m tools.faults --full           every check in full: about an hour
     python -m tools.faults --twins          break the library on purpose, twelve times: each time a check
     must fail python -m tools.faults --only kills --seed 7

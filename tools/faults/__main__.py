@@ -25,7 +25,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools.faults", description="Faults on purpose.")
     tier = parser.add_mutually_exclusive_group()
     tier.add_argument("--quick", action="store_true", help="sampled, about a minute (the default)")
-    tier.add_argument("--few", action="store_true", help="half as much, for the tests")
     tier.add_argument("--full", action="store_true", help="in full, about an hour")
     tier.add_argument("--twins", action="store_true", help="deliberate bugs, each of which a check must find")
     parser.add_argument("--only", choices=CHECKS, nargs="+", help="these checks alone")
@@ -38,7 +37,7 @@ def main() -> int:
         return report(asked.seed)
     bad = 0
     for name in asked.only or CHECKS:
-        with bench(asked.seed, asked.full, less=2 if asked.few else 1) as here:
+        with bench(asked.seed, asked.full) as here:
             bad += not _one(CHECKS[name], here, name, asked.seed)
     return int(bad > 0)
 

@@ -26,7 +26,7 @@ def failures(bench: Bench) -> Check:
     names = calls(bench)
     cases = [(n, error) for n in range(1, len(names) + 1) for error in ERRORS]
     if not bench.full:
-        cases = bench.choose.sample(cases, bench.count(6, 0))
+        cases = bench.choose.sample(cases, 6)
     for number, error in cases:
         run = bench.fresh()
         failed = bench.train(run, patch=Seam(failing(number, error)).install)

@@ -55,16 +55,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder to work in, random choices by a seed, and how much to do: all, some, or `less` times less."""
+    """A folder to work in, random choices by a seed, and how much to do: 1 quick, more is fuller."""
 
     folder: Path
     choose: random.Random
     full: bool
-    less: int = 1
 
     def count(self, quick: int, full: int) -> int:
         """How often."""
-        return full if self.full else max(1, quick // self.less)
+        return full if self.full else quick
 
     def fresh(self, name: str = "run") -> Path:
         """A path that nothing has."""
@@ -92,15 +91,15 @@ class Bench:
 
 
 @contextmanager
-def bench(seed: int, full: bool, less: int = 1) -> Iterator[Bench]:
+def bench(seed: int, full: bool, where: str | None = None) -> Iterator[Bench]:
     """A bench; figures, which take longest and decide nothing, are not drawn."""
     with (
-        TemporaryDirectory() as folder,
+        TemporaryDirectory(dir=where) as folder,
         mock.patch.object(plots, "save_training", _nothing),
         mock.patch.object(plots, "save_schedules", _nothing),
     ):
         _warm(Path(folder) / "warm")
-        yield Bench(Path(folder), random.Random(seed), full, less)
+        yield Bench(Path(folder), random.Random(seed), full)
 
 
 def _warm(folder: Path) -> None:

@@ -17,7 +17,6 @@ from undiffuse.ambient import unaided
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import total
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +66,8 @@ def nelbo(
 ) -> Nelbo:
     """The bound for x_0 (B, *shape) on the chain with these latent times (Ho et al. 2020, eq. 5).
 
-    Every term has its own draw of x_t; how lucky that of the last one is, if it is a density, is taken out
-    (`terms.luck`). `tick` is called after each network call. Memory does not grow with the chain but for one
-    number a term and example. Raises ValueError for a grid that is none, terms < 1.
+    Every term has its own draw of x_t. `tick` is called after each network call. Memory does not grow with
+    the chain but for one number a term and example. Raises ValueError for a grid that is none, terms < 1.
     """
     grid = check_grid(grid)
     steps = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64)
@@ -82,11 +80,7 @@ def nelbo(
             steps[:, index] = value
         tick()
     x_t = bound.noisy(model, x_0, grid[0], generator)
-    law, edge = model.decode(x_t, grid[0]), bound.edge(model, x_0, x_t, grid[0]).cpu()
-    decode = -total(law.log_prob(x_0)).cpu()
-    if law.continuous:
-        luck = bound.luck(model, x_0, x_t, grid[0]).cpu()
-        decode, edge = decode + luck, edge + luck
+    decode, edge = (term(model, x_0, x_t, grid[0]).cpu() for term in (bound.decode, bound.edge))
     tick()
     around = bound.entropies(model, x_0, grid[0]).cpu()
     return Nelbo(bound.prior(model, x_0).cpu(), steps, decode, edge, around)

@@ -24,7 +24,8 @@ def fitting_multipliers(side: int) -> tuple[int, ...]:
 
     They halve it until it has fewer than 16, four times at most, and are twice as wide from the second on.
     """
-    return (1, *[2] * min(max(side, 8) // 8, 16).bit_length())[:-1]
+    halvings = min(max(side // 8, 1).bit_length() - 1, 4)
+    return (1, *[2] * halvings)
 
 
 def fitting_dropout(examples: int) -> float:

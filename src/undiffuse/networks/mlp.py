@@ -12,8 +12,8 @@ class MLP(nn.Module):
     """(B, *shape), (B,) -> (B, outputs * shape[0], *shape[1:]): residual SiLU layers, shifted by time.
 
     `hidden` and `dropout` that are None are chosen by the number of training `examples` and of their values
-    (`undiffuse.networks.fitting`). The last layer starts at zero. Raises
-    ValueError unless hidden and layers are at least 1, and dropout a share.
+    (`undiffuse.networks.fitting`). The last layer starts at zero. Raises ValueError unless hidden and layers
+    are at least 1, and dropout a share.
     """
 
     def __init__(

@@ -55,8 +55,7 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
     found: dict[str, Base] = {}
     levels, begins = splits.levels, None
     if levels is not None and (levels * dims(splits.shape) <= TABLE or (symbols and kind != "none")):
-        parts = torch.split(_sample(splits, COUNTED), _chunk(splits.shape))
-        found[INDEPENDENT] = fit_frequencies(parts, levels)
+        found[INDEPENDENT] = fit_frequencies(_in_parts(_sample(splits, COUNTED)), levels)
     if symbols:
         return Bases(found, None if kind == "none" else INDEPENDENT)
     raw = _sample(splits, MEASURED)
@@ -74,22 +73,26 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
 
 
 def _sample(splits: Splits, most: int) -> Tensor:
-    """All training examples, or as many at even distances as have so many values; and those that are watched.
+    """All training examples, or as many at even distances as have so many values.
 
-    A base is too plain to learn examples by heart, and few rows are worth more to it than to a network.
+    If all, then also those that are watched, up to as many again: a base is too plain to learn examples by
+    heart, and few rows are worth more to it than to a network.
     """
     examples = splits.train
     found = sample_of(examples, most if isinstance(examples, Tensor) else min(most, READ))
-    return found if splits.watched is None else torch.cat([found, splits.watched])
+    if splits.watched is None or len(found) < len(examples):
+        return found
+    return torch.cat([found, sample_of(splits.watched, most)])
 
 
-def _chunk(shape: tuple[int, ...]) -> int:
-    return CHUNK // dims(shape) + 1
+def _in_parts(raw: Tensor) -> tuple[Tensor, ...]:
+    """The examples, so many at a time that they take little memory as numbers."""
+    return torch.split(raw, CHUNK // dims(tuple(raw.shape[1:])) + 1)
 
 
 def _encoded(raw: Tensor, space: Space, levels: int | None) -> Iterator[Tensor]:
     """x_0 of raw examples, part by part; of levels with their noise."""
-    for number, part in enumerate(torch.split(raw, _chunk(tuple(raw.shape[1:])))):
+    for number, part in enumerate(_in_parts(raw)):
         x_0 = space.encode(part)
         yield x_0 if levels is None else _noisy(x_0, levels, Streams("bases", number, rows=range(len(x_0))))
 
@@ -152,6 +155,13 @@ class Simple:
         found = [] if self.levels is None else [torch.full((len(x),), size * math.log(self.levels)).double()]
         found += [-self._log_prob(base, x, generator) for base in self.found.values()]
         return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)
+
+    def mean(self, raw: Tensor, space: Space) -> dict[str, float]:
+        """-log p of raw examples on average, in nats, by name; part by part."""
+        total = torch.zeros(len(self.names), dtype=torch.float64)
+        for number, part in enumerate(_in_parts(raw)):
+            total += self(space.encode(part), Streams("beside", number, rows=range(len(part)))).sum(0)
+        return dict(zip(self.names, (total / len(raw)).tolist(), strict=True))
 
     def _log_prob(self, base: Base, x_0: Tensor, generator: Generator) -> Tensor:
         if self.levels is None or self.symbols:

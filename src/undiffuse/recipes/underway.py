@@ -17,7 +17,6 @@ import torch
 from undiffuse import plots
 from undiffuse.data import Splits
 from undiffuse.processes import ALONE, Processes
-from undiffuse.random import Streams
 from undiffuse.recipes.datafiles import save_skipped
 from undiffuse.recipes.figures import save_schedule
 from undiffuse.recipes.log import Event, Log, read_metrics, record
@@ -192,9 +191,8 @@ class Underway:
         raw, run = self.splits.watched, self.run
         if raw is None:
             return {}
-        streams = Streams("beside", rows=range(len(raw)))
-        nats = run.simple(run.space.encode(raw), streams).mean(0) / (dims(run.shape) * math.log(2))
-        return dict(zip(run.simple.names, (nats - run.shift).tolist(), strict=True))
+        scale, means = dims(run.shape) * math.log(2), run.simple.mean(raw, run.space)
+        return {name: nats / scale - run.shift for name, nats in means.items()}
 
     def _look(self) -> float | None:
         """Look at the examples that are watched, if that is due: their bits per dimension."""
