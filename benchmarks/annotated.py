@@ -23,7 +23,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.networks import AnnotatedUNet
 from undiffuse.objectives import Simple
 from undiffuse.parameterizations import Eps
-from undiffuse.recipes import Plan, override, read
+from undiffuse.recipes import Recipe, override, read
 from undiffuse.schedules import Linear, grids
 from undiffuse.training import State, train
 
@@ -50,7 +50,7 @@ def plain_loop(network: AnnotatedUNet, x_0: Tensor) -> Callable[[], None]:
 
 def our_loop(network: AnnotatedUNet, x_0: Tensor) -> Callable[[], None]:
     """STEPS steps with the recipe's settings."""
-    plan = Plan(override(read("fashion-mnist-annotated"), [f"train.steps={STEPS}"]))
+    plan = Recipe(override(read("fashion-mnist-annotated"), [f"train.steps={STEPS}"]))
     model = Denoiser(network, Gaussian(Linear(steps=200)), Eps())
     objective = Simple("huber", grid=grids.uniform(200))
 
@@ -65,7 +65,7 @@ def sampling(folder: Path) -> tuple[Callable[[], None], Callable[[], None]]:
     """64 images in 10 steps by both, from one random DDPM U-Net."""
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    from undiffuse.recipes import import_run, load
+    from undiffuse.runs import import_run, load
 
     unet = UNet2DModel(
         sample_size=28, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64),

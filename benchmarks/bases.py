@@ -25,7 +25,8 @@ from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.networks import MLP
 from undiffuse.objectives import Variational
 from undiffuse.random import keyed
-from undiffuse.recipes import Experiment, load, load_data, override, read
+from undiffuse.recipes import load_data, override, read
+from undiffuse.runs import Experiment, load
 from undiffuse.schedules import ConstantFraction, LogLinear, grids
 
 NUMBERS, BITS = Gaussian(LogLinear(8.0, -6.0)), Binomial(ConstantFraction())

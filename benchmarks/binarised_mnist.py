@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from undiffuse.bounds import Moments
+from undiffuse.diffusion import evaluate
 from undiffuse.random import keyed
-from undiffuse.recipes import Experiment, evaluate, load
+from undiffuse.runs import Experiment, load
 
 PIXELS = 784
 
@@ -30,7 +31,7 @@ def binarised(source: Path, target: Path) -> None:
 
 
 def recipe(data: Path, steps: int) -> dict[str, object]:
-    """A plain MLP on vectors of bits that are hidden one by one: learned faster than bits that are flipped."""
+    """A plain MLP on vectors of bits that are hidden: learned faster than bits that are flipped."""
     return {
         "data": {"kind": "array", "path": str(data), "levels": 2},
         "network": {"kind": "mlp", "hidden": None, "layers": 3, "dropout": 0.1},

@@ -10,7 +10,8 @@ import torch
 
 import undiffuse
 from undiffuse import codec
-from undiffuse.recipes import Chosen, Planner, Run, load_data
+from undiffuse.recipes import load_data
+from undiffuse.runs import Chosen, Planner, Run
 
 
 def main() -> None:

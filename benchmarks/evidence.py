@@ -18,7 +18,8 @@ from torch import Tensor
 import undiffuse
 from undiffuse.posteriors import Factor, Flat, Known, Matched, Noisy
 from undiffuse.random import keyed
-from undiffuse.recipes import Run, load_data
+from undiffuse.recipes import load_data
+from undiffuse.runs import Run
 from undiffuse.samplers import evidence
 from undiffuse.schedules.grids import Grid
 

@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from trained import steps_of, trained
-from undiffuse.recipes import evaluate, load_data
+from undiffuse.diffusion import evaluate
+from undiffuse.recipes import load_data
 
 COLUMNS, COUNTS = 20, (50, 200, 1000)
 

@@ -11,7 +11,8 @@ from unittest import mock
 
 import torch
 
-from undiffuse.recipes import Experiment, override, read
+from undiffuse.recipes import override, read
+from undiffuse.runs import Experiment
 from undiffuse.training import loop
 
 STEPS, QUIET = 60, ("evaluate_every=0", "sample_every=0", "figures_every=0", "checkpoint_every=0")

@@ -77,10 +77,10 @@ def one(recipe: str) -> None:
 
     from undiffuse.random import keyed, normal
     from undiffuse.recipes import read
-    from undiffuse.recipes.recipe import Plan
+    from undiffuse.recipes.recipe import Recipe
     from undiffuse.training import State, train
 
-    plan, (shape, levels) = Plan(read(recipe)), SHAPES[recipe]
+    plan, (shape, levels) = Recipe(read(recipe)), SHAPES[recipe]
     settings, model = plan["train"].build(), plan.denoiser(shape, levels)
     x_0 = normal((settings.batch, *shape), keyed("x_0"), torch.float32, torch.device("cpu")).clamp(-1, 1)
     if model.kernel.symbols:

@@ -20,7 +20,8 @@ from PIL import Image
 
 from image_codecs import CODECS, bits, size
 from trained import steps_of, trained_on
-from undiffuse.recipes import evaluate, load_data
+from undiffuse.diffusion import evaluate
+from undiffuse.recipes import load_data
 
 Pixels = NDArray[np.uint8]
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from undiffuse.recipes import Experiment, Run, load, override, read
+from undiffuse.recipes import override, read
+from undiffuse.runs import Experiment, Run, load
 
 
 def trained(recipe: str, folder: Path, train: ArrayLike, test: ArrayLike, *changes: str) -> tuple[Run, float]:

@@ -42,8 +42,8 @@ METHODS = {
 # Readers of pictures and masks, PNG and JPEG alone, and of what was just written; the lock names its host.
 ALLOWED = {
     ("data/pictures.py", "Image.open"),
-    ("recipes/holes.py", "Image.open"),
-    ("recipes/weighing.py", "Image.open"),
+    ("runs/holes.py", "Image.open"),
+    ("reports/weighing.py", "Image.open"),
     ("trackers/tensorboard.py", "Image.open"),
     ("training/lock.py", "import socket"),
     ("signals.py", "import socket"),  # a pair within the process
@@ -81,15 +81,15 @@ def test_no_pickle_no_eval_no_network_in_the_package():
 OPENING = {"read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "rename", "touch"}
 OPENING |= {"open", "glob", "rglob", "iterdir", "symlink_to", "hardlink_to", "chmod"}
 OPEN_THEMSELVES = {  # files of the package or the user's, or an `open` of another kind
-    ("recipes/archive.py", "Path.read_bytes"),
-    ("recipes/exchange.py", "out.iterdir"),
-    ("recipes/experiment.py", "cls.open"),
-    ("recipes/holes.py", "Image.open"),
+    ("runs/archive.py", "Path.read_bytes"),
+    ("runs/exchange.py", "out.iterdir"),
+    ("runs/experiment.py", "cls.open"),
+    ("runs/holes.py", "Image.open"),
     ("recipes/reading.py", "?.iterdir"),
     ("recipes/reading.py", "?.read_bytes"),
-    ("recipes/replay.py", "Experiment.open"),
-    ("recipes/reproduce.py", "Experiment.open"),
-    ("recipes/weighing.py", "Image.open"),
+    ("runs/replay.py", "Experiment.open"),
+    ("reports/reproduce.py", "Experiment.open"),
+    ("reports/weighing.py", "Image.open"),
     ("plots/mp4.py", "path.open"),
     ("trackers/tensorboard.py", "Image.open"),
     ("training/lock.py", "here.open"),
@@ -108,7 +108,19 @@ def _opened(path: Path) -> set[tuple[str, str]]:
 
 
 def test_what_knows_runs_opens_their_files_through_one_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folders = ("recipes", "training", "trackers", "plots", "bounds", "codec", "samplers", "metrics")
+    folders = (
+        "diffusion",
+        "recipes",
+        "runs",
+        "reports",
+        "training",
+        "trackers",
+        "plots",
+        "bounds",
+        "codec",
+        "samplers",
+        "metrics",
+    )
     paths = [p for p in SOURCES if p.relative_to(SOURCES[0].parent).parts[0] in folders]
     assert set().union(*map(_opened, paths)) == OPEN_THEMSELVES
     monkeypatch.setitem(globals(), "SOURCES", [tmp_path / "a.py"])
@@ -159,13 +171,13 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_hostile_recipes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
-    from undiffuse.recipes import Plan
+    from undiffuse.recipes import Recipe
 
     monkeypatch.chdir(tmp_path)
     content = RECIPES[name]
     Path("a.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RecipeError) as error:
-        Plan(read("a.yaml"))
+        Recipe(read("a.yaml"))
     assert len(str(error.value)) < 1000
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 

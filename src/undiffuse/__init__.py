@@ -12,6 +12,7 @@ _GROUPS = (
     "bounds",
     "codec",
     "data",
+    "diffusion",
     "distributions",
     "kernels",
     "model",
@@ -22,12 +23,21 @@ _GROUPS = (
     "posteriors",
     "random",
     "recipes",
+    "reports",
+    "runs",
     "samplers",
     "schedules",
     "tensors",
     "training",
 )
-_NAMES = {"Denoiser": "model", "ReverseProcess": "model", "Run": "recipes", "load": "recipes"}
+_NAMES = {
+    "Denoiser": "model",
+    "Diffusion": "diffusion",
+    "ReverseProcess": "model",
+    "Run": "runs",
+    "fit": "door",
+    "load": "door",
+}
 
 __all__ = sorted([*_GROUPS, *_NAMES])
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from independent import MADE, VAR, Each, built, factors, means, worth
 from oracles import f64, normals
 from undiffuse import posteriors
+from undiffuse.diffusion import Way
 from undiffuse.distributions import Bernoulli, Normal
 from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser, ReverseProcess
@@ -36,7 +37,6 @@ from undiffuse.posteriors import (
 from undiffuse.posteriors.belief import DENSE
 from undiffuse.posteriors.operators import Matrix
 from undiffuse.random import keyed
-from undiffuse.recipes import Way
 from undiffuse.samplers import DDIM, Ancestral, Particles, Sampler, last, reverse, start
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Schedule
 from undiffuse.schedules import Linear as LinearSchedule

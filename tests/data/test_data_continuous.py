@@ -14,7 +14,7 @@ from undiffuse.data.dequantize import dithered
 from undiffuse.data.source import Splits
 from undiffuse.kernels import Gaussian
 from undiffuse.recipes.reading import read, shipped
-from undiffuse.recipes.recipe import Plan
+from undiffuse.recipes.recipe import Recipe
 
 R = np.random.default_rng(0)
 NORMAL = 0.5 * math.log2(2 * math.pi * math.e)  # bits of N(0, 1)
@@ -226,7 +226,7 @@ def test_steps_that_pass_are_too_fine_for_every_chain_that_is_shipped():
     bump = torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)  # delta = sigma = 1: its sum at the steps
     assert abs(math.log2(float(bump.sum()))) < 1e-8
     for name in shipped():
-        plan = Plan(read(name))
+        plan = Recipe(read(name))
         kernel = plan["kernel"].build()
         if isinstance(kernel, Gaussian):
             alpha, sigma = (each.detach() for each in kernel.alpha_sigma(plan.grid(kernel)[:1]))

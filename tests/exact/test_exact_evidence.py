@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from oracles import GaussianDenoiser, conditioned, f64, law_of, moments, normals
+from undiffuse.diffusion.posterior import Way, draw
 from undiffuse.distributions import Correlated
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
@@ -21,7 +22,6 @@ from undiffuse.parameterizations import X0, Eps
 from undiffuse.posteriors import Flat, Known, Matched, Noisy, Product
 from undiffuse.posteriors.moments import moments as both
 from undiffuse.random import Streams, keyed
-from undiffuse.recipes.posterior import Way, draw
 from undiffuse.samplers import Evidence, Particles, evidence, last, reverse, start, trajectory
 from undiffuse.samplers.evidence import pooled
 from undiffuse.schedules import Betas, Linear, LogLinear, grids

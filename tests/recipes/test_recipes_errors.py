@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from undiffuse.recipes import Plan, RecipeError, override, parse, read
+from undiffuse.recipes import Recipe, RecipeError, override, parse, read
 from undiffuse.recipes.parts import GROUPS
 from undiffuse.schedules import grids
 
@@ -59,7 +59,7 @@ def check(error: BaseException, where: str, remedy: str) -> None:
 @pytest.mark.parametrize(("text", "where", "remedy"), NAMES + VALUES + GIVEN)
 def test_the_message_has_the_path_the_value_and_the_remedy(text: str, where: str, remedy: str):
     with pytest.raises(RecipeError) as caught:
-        Plan(override(read("digits"), [text]))
+        Recipe(override(read("digits"), [text]))
     check(caught.value, where, remedy)
 
 
@@ -82,23 +82,23 @@ BUILT = [  # what only shows when the parts are put together, for images of 8x8 
 @pytest.mark.parametrize(("text", "where", "remedy"), BUILT)
 def test_what_does_not_fit_together(text: str, where: str, remedy: str):
     with pytest.raises(ValueError) as caught:
-        Plan(override(read("digits"), text.split("; "))).denoiser((1, 8, 8), 17)
+        Recipe(override(read("digits"), text.split("; "))).denoiser((1, 8, 8), 17)
     check(caught.value, where, remedy)
 
 
 def test_a_unet_needs_images():
     with pytest.raises(RecipeError, match=r"network: a U-Net needs images.*network\.kind=mlp"):
-        Plan(read("digits")).denoiser((5,), None)
+        Recipe(read("digits")).denoiser((5,), None)
 
 
 def test_levels_need_continuous_data_to_be_continuous():
     with pytest.raises(RecipeError, match=r"decoder\.kind=discretized: the data are continuous.*normal"):
-        Plan(override(read("swiss-roll"), ["decoder=discretized"])).denoiser((2,), None)
+        Recipe(override(read("swiss-roll"), ["decoder=discretized"])).denoiser((2,), None)
 
 
 def test_settings_say_their_key_once():
     with pytest.raises(RecipeError) as caught:
-        Plan(override(read("digits"), ["train.keep=0"]))["train"].build()
+        Recipe(override(read("digits"), ["train.keep=0"]))["train"].build()
     assert str(caught.value) == "train.keep=0: must be at least 1"
 
 
@@ -107,7 +107,7 @@ def test_what_every_recipe_needs(key: str):
     node = {"data": "digits", "network": "mlp"}
     del node[key]
     with pytest.raises(RecipeError, match=rf"^{key}: this key is needed, such as {key}=VALUE$"):
-        Plan(node)
+        Recipe(node)
 
 
 @pytest.mark.parametrize("name", ["digitz", "no/such/recipe", "digits.txt", ""])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from undiffuse.recipes import Plan, RecipeError, override, read
+from undiffuse.recipes import Recipe, RecipeError, override, read
 
 BASE = {"data": "digits", "network": {"kind": "unet", "channels": 8, "multipliers": [1, 2]}}
 
@@ -29,7 +29,7 @@ BASE = {"data": "digits", "network": {"kind": "unet", "channels": 8, "multiplier
     ],
 )
 def test_values(text: str, value: Any):
-    plan, (key, *inner) = Plan(override(BASE, [text])), text.partition("=")[0].split(".")
+    plan, (key, *inner) = Recipe(override(BASE, [text])), text.partition("=")[0].split(".")
     found = plan[key].arguments[inner[0]] if inner else plan[key]
     assert found == value
     assert type(found) is type(value)
@@ -57,7 +57,7 @@ def test_the_same_kind_keeps_its_keys():
 
 @pytest.mark.parametrize("text", ["network.kind=mlp", "network=mlp", "network={kind: mlp}"])
 def test_another_kind_drops_the_old_keys(text: str):
-    network = Plan(override(BASE, [text, "network.hidden=16"]))["network"]
+    network = Recipe(override(BASE, [text, "network.hidden=16"]))["network"]
     assert network.describe() == {"kind": "mlp", "hidden": 16, "layers": 4, "dropout": 0.0}
 
 
@@ -95,7 +95,7 @@ def test_keys_inside_defaults_and_short_forms(text: str, path: tuple[str, ...], 
 )
 def test_what_cannot_be_read(text: str, message: str):
     with pytest.raises(RecipeError, match=message):
-        Plan(override(BASE | {"seed": 1}, [text]))
+        Recipe(override(BASE | {"seed": 1}, [text]))
 
 
 def test_the_order_of_kinds_and_keys_does_not_matter():

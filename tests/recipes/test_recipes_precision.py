@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from undiffuse.processes import ALONE
-from undiffuse.recipes.rounding import same_precision
+from undiffuse.runs.rounding import same_precision
 from undiffuse.training import Precision, precision
 from undiffuse.training.checkpoint import Checkpoint
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from undiffuse.data import Array, space_of
-from undiffuse.recipes.example import read_example
-from undiffuse.recipes.facts import facts_of
-from undiffuse.recipes.output import to_bytes
+from undiffuse.diffusion.output import to_bytes
+from undiffuse.runs.example import read_example
+from undiffuse.runs.facts import facts_of
 
 R = np.random.default_rng(0)
 

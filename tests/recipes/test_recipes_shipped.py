@@ -10,7 +10,7 @@ import yaml
 from undiffuse.bases import Base, fit
 from undiffuse.posteriors import Known
 from undiffuse.random import keyed
-from undiffuse.recipes import Plan, override, read, shipped
+from undiffuse.recipes import Recipe, override, read, shipped
 from undiffuse.samplers import sample
 from undiffuse.schedules.grids import check_grid, thin
 from undiffuse.tensors import ONE
@@ -48,11 +48,11 @@ DATA = {
 LARGE = ("cifar10", "cifar10-conditional", "lsun")  # built with fewer channels
 
 
-def plan_of(name: str) -> Plan:
-    return Plan(override(read(name), ["network.channels=32"] if name in LARGE else []))
+def plan_of(name: str) -> Recipe:
+    return Recipe(override(read(name), ["network.channels=32"] if name in LARGE else []))
 
 
-def base_of(plan: Plan, shape: tuple[int, ...]) -> Base | None:
+def base_of(plan: Recipe, shape: tuple[int, ...]) -> Base | None:
     """What the recipe's model begins at, of data that say little."""
     if plan.base_kind(shape) == "none":
         return None
@@ -86,9 +86,9 @@ def test_building_one_loads_no_compiler():
     plain = {name for name in DATA if plan_of(name).base_kind(DATA[name][0]) == "none"}
     built = {name: DATA[name] for name in DATA if name in plain - set(LARGE)}
     code = (
-        "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Plan\n"
+        "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Recipe\n"
         f"for name, (shape, levels) in {built}.items():\n"
-        "    Plan(read(name)).denoiser(shape, levels, classes=10)\n"
+        "    Recipe(read(name)).denoiser(shape, levels, classes=10)\n"
         "    assert 'torch._dynamo' not in sys.modules, name"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -113,7 +113,7 @@ def test_chains_that_keep_nothing_to_the_end_take_observations(name: str):
 def test_the_description_is_the_same_recipe(name: str):
     full = plan_of(name).describe()
     text = yaml.safe_dump(full, sort_keys=False)
-    assert Plan(yaml.safe_load(text)).describe() == full
+    assert Recipe(yaml.safe_load(text)).describe() == full
     assert yaml.safe_load(text) == full
     assert {"data", "network", "kernel", "grid", "objective", "sampler", "train", "seed"} <= full.keys()
 
@@ -121,7 +121,7 @@ def test_the_description_is_the_same_recipe(name: str):
 @pytest.mark.parametrize("name", DATA)
 def test_the_description_builds_the_same_model(name: str):
     models = []
-    for plan in (plan_of(name), Plan(plan_of(name).describe())):
+    for plan in (plan_of(name), Recipe(plan_of(name).describe())):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             base = base_of(plan, DATA[name][0])
@@ -140,7 +140,7 @@ def test_building_leaves_the_global_generator_alone():
 
 
 def test_defaults_are_written_out():
-    least = Plan({"data": "digits", "network": "mlp"})
+    least = Recipe({"data": "digits", "network": "mlp"})
     full = least.describe()
     assert full["network"] == {"kind": "mlp", "hidden": 128, "layers": 4, "dropout": 0.0}
     assert full["objective"] == {"kind": "simple", "loss": "l2", "weight": None, "times": None}
@@ -150,27 +150,27 @@ def test_defaults_are_written_out():
 
 def test_a_decoder_that_was_asked_for_stays():
     node = {"data": "digits", "network": "mlp", "decoder": {"kind": "discretized", "std": 0.1}}
-    plan = Plan(node)
+    plan = Recipe(node)
     assert plan.describe()["decoder"] == {"kind": "discretized", "std": 0.1}
     decoder = plan.denoiser((1, 8, 8), 17).decoder
     assert (decoder.levels, decoder.std) == (17, 0.1)
 
 
 def test_the_decoder_follows_the_data():
-    plan = Plan({"data": "digits", "network": "mlp", "base": "none"})
+    plan = Recipe({"data": "digits", "network": "mlp", "base": "none"})
     assert plan.denoiser((3,), 5).decoder.levels == 5
     assert type(plan.denoiser((3,), None).decoder).__name__ == "NormalDecoder"
 
 
 def test_learned_variances_get_their_outputs():
     changes = ["variance=interpolated", "objective=variational", "network=mlp", "grid.steps=4"]
-    plan = Plan(override(read("digits"), changes))
+    plan = Recipe(override(read("digits"), changes))
     model = plan.denoiser((1, 8, 8), 17)
     assert model.network(torch.zeros(1, 1, 8, 8), torch.zeros(1)).shape == (1, 2, 8, 8)
 
 
 def test_grids_that_need_the_schedule_get_it():
-    plan = Plan(override(read("swiss-roll"), ["grid.kind=log-snr", "grid.steps=5", "grid.first=0.01"]))
+    plan = Recipe(override(read("swiss-roll"), ["grid.kind=log-snr", "grid.steps=5", "grid.first=0.01"]))
     model = plan.denoiser((2,), None)
     logsnr = model.kernel.schedule.logsnr(plan.grid(model.kernel))
     torch.testing.assert_close(logsnr.diff().diff(), torch.zeros(3).double(), atol=1e-8, rtol=0)

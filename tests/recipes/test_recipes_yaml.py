@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from undiffuse.recipes import Plan, RecipeError, read
+from undiffuse.recipes import Recipe, RecipeError, read
 
 HOSTILE = {
     "python object": "data: !!python/object/apply:os.system [ls]",
@@ -73,11 +73,11 @@ def test_a_missing_file_and_a_folder(tmp_path: Path):
 def test_a_plain_one_is_read(tmp_path: Path, end: str):
     path = tmp_path / f"mine{end}"
     path.write_text("data: digits\nnetwork: {kind: mlp, hidden: 8}\ntrain: {lr: 1e-3}\nabout: née ∂\n")
-    plan = Plan(read(str(path)))
+    plan = Recipe(read(str(path)))
     assert plan["train"].arguments["lr"] == 1e-3
     assert plan["about"] == "née ∂"
 
 
 def test_a_key_that_is_no_text_is_unknown(tmp_path: Path):
     with pytest.raises(RecipeError, match="1=2: no such name"):
-        Plan(read(written(tmp_path, "data: digits\nnetwork: mlp\n1: 2")))
+        Recipe(read(written(tmp_path, "data: digits\nnetwork: mlp\n1: 2")))

@@ -8,9 +8,10 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 from undiffuse.data import Levels, Splits
-from undiffuse.recipes import Plan, Run, override
-from undiffuse.recipes.facts import facts_of
-from undiffuse.recipes.loading import run_of
+from undiffuse.recipes import Recipe, override
+from undiffuse.runs import Run
+from undiffuse.runs.facts import facts_of
+from undiffuse.runs.loading import run_of
 
 SMALL = {"sample_size": 8, "norm_num_groups": 8, "layers_per_block": 1}
 TWO = {
@@ -58,7 +59,7 @@ def saved(folder: Path, layout: dict[str, Any], scheduler: Any = None, **options
 def made(folder: Path, shape: tuple[int, ...], *changes: str, levels: int = 256) -> Run:
     """A run of ours with random weights, of pictures of this shape, not written to the disk."""
     node = {"data": None, "network": {"kind": "unet", "channels": 32, "multipliers": [1, 2]}}
-    plan = Plan(override(node, list(changes)))
+    plan = Recipe(override(node, list(changes)))
     with torch.random.fork_rng([]):
         model = plan.denoiser(shape, levels)
     randomized(model.network)

@@ -15,7 +15,7 @@ from undiffuse.interop.chain import chain_of
 from undiffuse.interop.chain_config import config_of
 from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Clipped, Forward, Interpolated, Posterior, V
-from undiffuse.recipes import export_run, import_run, load
+from undiffuse.runs import export_run, import_run, load
 from undiffuse.samplers import DDIM
 from undiffuse.schedules import SCHEDULES
 from undiffuse.schedules.grids import uniform

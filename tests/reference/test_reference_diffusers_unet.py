@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from undiffuse.interop import Config, layers, unet_arguments, unet_config
 from undiffuse.networks import NETWORKS
-from undiffuse.recipes import export_run, import_run, load
+from undiffuse.runs import export_run, import_run, load
 
 FULL = ["network.attend.kind=full", "network.attend.head=16"]
 KINDS = ["epsilon", "v_prediction"] * (len(LAYOUTS) // 2)

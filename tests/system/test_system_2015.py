@@ -14,8 +14,9 @@ from shell import good, refused, train, undiffuse
 
 import undiffuse as library
 from undiffuse.metrics import parzen
-from undiffuse.recipes import PaperRow, load_data, parzen_of, protocol, reproduce
+from undiffuse.recipes import load_data
 from undiffuse.recipes.recipe import source_of
+from undiffuse.reports import PaperRow, parzen_of, protocol, reproduce
 
 BITS = [
     "heartbeat",

@@ -12,7 +12,9 @@ from torch import Tensor
 
 import undiffuse as library
 from undiffuse import codec, posteriors
-from undiffuse.recipes import Run, Way, load_data
+from undiffuse.diffusion import Way
+from undiffuse.recipes import load_data
+from undiffuse.runs import Run
 
 
 @contextmanager

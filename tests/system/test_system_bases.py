@@ -11,7 +11,9 @@ from shell import Result, undiffuse
 
 from undiffuse.bases import tensors_of
 from undiffuse.bases.fitting import fit_frequencies
-from undiffuse.recipes import evaluate, load, load_data
+from undiffuse.diffusion import evaluate
+from undiffuse.recipes import load_data
+from undiffuse.runs import load
 
 FEW = ["network.hidden=16", "network.layers=1", "grid.steps=8", "evaluate_terms=8", "train.log_every=50"]
 FEW += ["train.batch=64"]

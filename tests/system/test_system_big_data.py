@@ -12,7 +12,7 @@ from PIL import Image
 from shell import UNET, good, refused, train, undiffuse
 
 from undiffuse.data import SOURCES, Rows
-from undiffuse.recipes import Experiment, facts, read_metrics
+from undiffuse.runs import Experiment, facts, read_metrics
 from undiffuse.training import checkpoint
 
 QUIET = ["train.evaluate_every=0", "train.sample_every=0", "train.watch=0"]

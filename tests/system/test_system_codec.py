@@ -15,7 +15,9 @@ from shell import good, refused, train, tree, undiffuse
 import undiffuse as library
 from undiffuse import bounds, codec
 from undiffuse.codec.container import pack, unpack
-from undiffuse.recipes import load, load_data, weighing
+from undiffuse.recipes import load_data
+from undiffuse.reports import weighing
+from undiffuse.runs import load
 
 FEW = ["--steps", "3", "--no-bound"]
 
@@ -203,7 +205,7 @@ def test_what_decompress_and_inspect_refuse(runs, bits, drawn, tmp_path):
 
 def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
     """A file that does not give back what went in is not written; without --verify nobody looks."""
-    from undiffuse.recipes import archive
+    from undiffuse.runs import archive
 
     monkeypatch.setattr(
         archive, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw

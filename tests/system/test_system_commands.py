@@ -15,7 +15,7 @@ from shell import CHAIN, POINTS, good, refused, undiffuse
 
 from undiffuse import __version__
 from undiffuse.data import SOURCES
-from undiffuse.recipes import Plan, shipped
+from undiffuse.recipes import Recipe, shipped
 
 VERBS = ("train", "sample", "interpolate", "evaluate", "info", "reproduce", "recipes", "datasets")
 VERBS = (*VERBS, "import", "export")
@@ -92,7 +92,7 @@ def test_brackets_in_a_name_are_no_markup(copy: Callable[[str], Path]):
 @pytest.mark.parametrize("name", shipped())
 def test_a_printed_recipe_is_a_recipe(name: str):
     text = good("recipes", name)
-    assert Plan(yaml.safe_load(text)).describe() == yaml.safe_load(text)
+    assert Recipe(yaml.safe_load(text)).describe() == yaml.safe_load(text)
 
 
 def test_recipes_are_listed():

@@ -19,7 +19,8 @@ from undiffuse.metrics import (
     load_features,
     neighbours,
 )
-from undiffuse.recipes import contest, distances_of, load_data
+from undiffuse.recipes import load_data
+from undiffuse.reports import contest, distances_of
 
 Copy = Callable[[str], Path]
 

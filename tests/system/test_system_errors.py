@@ -158,7 +158,7 @@ def test_debug_shows_the_traceback():
 
 
 def test_what_was_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("undiffuse.recipes.load", lambda *_: {}["bug"])
+    monkeypatch.setattr("undiffuse.runs.load", lambda *_: {}["bug"])
     with pytest.raises(KeyError):
         undiffuse("info", "run")
 

@@ -17,7 +17,9 @@ from scipy.stats import t as student
 from shell import UNET, good, refused, refused_last, train, tree, undiffuse
 
 import undiffuse as library
-from undiffuse.recipes import evaluation, jobs, load_data
+from undiffuse.diffusion import evaluation
+from undiffuse.recipes import load_data
+from undiffuse.runs import jobs
 
 DENSITIES = ("points", "vectors", "sequences")
 KINDS = ("points", "digits", "pictures", "vectors", "sequences", "levels")
@@ -220,9 +222,9 @@ def test_a_run_that_may_only_be_read_is_printed(
 
     monkeypatch.setattr(jobs, "PAUSE", 0.0)
     monkeypatch.setattr(jobs, "_store", denied)
-    for module in ("evaluation", "entropy", "optimal", "distances"):
-        for name in {"write_json", "write_csv"} & set(vars(getattr(library.recipes, module))):
-            monkeypatch.setattr(f"undiffuse.recipes.{module}.{name}", denied)
+    for module in ("saving", "entropy", "optimal", "distances"):
+        for name in {"write_json", "write_csv"} & set(vars(getattr(library.reports, module))):
+            monkeypatch.setattr(f"undiffuse.reports.{module}.{name}", denied)
     result = undiffuse("evaluate", run, *words, "--steps", 4)
     assert result.code == 0 and tree(run) == before
     assert result.out.splitlines() == [line for line in whole if line not in paths]

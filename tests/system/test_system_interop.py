@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from shell import UNET, good, refused, train, tree
 
-from undiffuse.recipes import load
+from undiffuse.runs import load
 
 FILES = {"model_index.json", "unet/config.json", "scheduler/scheduler_config.json"}
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"

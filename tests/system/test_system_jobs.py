@@ -8,12 +8,12 @@ import pytest
 import torch
 from shell import good, refused_last, tree, undiffuse
 
-from undiffuse.recipes import jobs, load
+from undiffuse.runs import jobs, load
 
 
 def test_large_requests_are_shards(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(jobs, "SHARD", 8)
-    monkeypatch.setattr("undiffuse.recipes.LARGE", 16)
+    monkeypatch.setattr("undiffuse.runs.LARGE", 16)
     run = copy("points")
     words = ("sample", run, "-n", 20, "--seed", 3, "--first", 5)
     printed = good(*words)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from shell import POINTS, good, refused, refused_last, train, tree
 
-from undiffuse.recipes import Experiment
+from undiffuse.runs import Experiment
 from undiffuse.training import checkpoint
 
 EVERY = ["train.sample_every=2", "train.sample_steps=2", "train.log_every=1", "train.checkpoint_every=2"]
@@ -60,7 +60,7 @@ def led_out(run: Path, name: str) -> Path:
 def test_links_are_not_followed_by_a_training(run: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     outside = led_out(run, name)
     before = bytes_of(outside)
-    monkeypatch.setattr("undiffuse.recipes.rounding.canary", lambda _: "another")  # an event to write down
+    monkeypatch.setattr("undiffuse.runs.rounding.canary", lambda _: "another")  # an event to write down
     message = refused_last("train", "--resume", run, code=2)
     assert message.startswith(f"{run / name}: a link")
     assert bytes_of(outside) == before
@@ -106,7 +106,7 @@ def test_a_run_that_the_user_reaches_through_a_link(run: Path, tmp_path: Path):
 def test_pipes_are_not_waited_for(run: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     (run / name).unlink()
     os.mkfifo(run / name)
-    monkeypatch.setattr("undiffuse.recipes.rounding.canary", lambda _: "another")
+    monkeypatch.setattr("undiffuse.runs.rounding.canary", lambda _: "another")
     if name.startswith(NEWEST):  # damage such as any other: the checkpoint before is used
         good("train", "--resume", run)
     else:

@@ -13,7 +13,8 @@ from shell import good, train
 import undiffuse as library
 from undiffuse import posteriors
 from undiffuse.cli.posterior import summary
-from undiffuse.recipes import Posterior, Way, load_data
+from undiffuse.diffusion import Posterior, Way
+from undiffuse.recipes import load_data
 
 ENDS = (".npy", "-mean.npy", "-std.npy")
 PICTURES = (".png", "-mean.png", "-std.png", "-sheet.png")

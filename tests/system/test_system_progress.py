@@ -9,7 +9,8 @@ from PIL import Image
 from shell import CHAIN, POINTS, UNET, good, refused, train, tree
 
 from undiffuse import plots
-from undiffuse.recipes import Experiment, override, read, read_metrics
+from undiffuse.recipes import override, read
+from undiffuse.runs import Experiment, read_metrics
 from undiffuse.training import checkpoint
 
 EVERY = ["train.steps=4", "train.figures_every=2", "train.sample_steps=12", "train.sample_every=0"]

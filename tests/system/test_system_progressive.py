@@ -15,7 +15,7 @@ from undiffuse import plots
 from undiffuse.bounds import evaluate, optimal_variance, progressive, receive, widened
 from undiffuse.random import Streams
 from undiffuse.recipes import load_data
-from undiffuse.recipes.progressive import shown_at
+from undiffuse.reports.progressive import shown_at
 
 BITS = ["heartbeat", "network.kind=mlp", "network.hidden=8", "network.layers=1", "data.train=200"]
 BITS += ["data.test=40", "kernel.kind=binomial", "kernel.schedule=constant-fraction"]

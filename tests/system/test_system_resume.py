@@ -12,8 +12,8 @@ import torch
 from shell import CHAIN, POINTS, good, refused, refused_last, train, tree, undiffuse
 
 import undiffuse as library
-from undiffuse.recipes import Experiment
-from undiffuse.recipes import underway as module
+from undiffuse.runs import Experiment
+from undiffuse.runs import underway as module
 from undiffuse.training import checkpoint, loop, scaling
 
 WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]
@@ -86,7 +86,7 @@ def test_another_version_that_goes_on_is_told(copy: Callable[[str], Path], monke
     manifest = json.loads((checkpoint.latest(run / "checkpoints") / "MANIFEST.json").read_text())
     assert manifest["version"] == json.loads((run / "run.json").read_text())["version"] == library.__version__
     for name in ("begin", "experiment"):
-        monkeypatch.setattr(f"undiffuse.recipes.{name}.__version__", "9.9")
+        monkeypatch.setattr(f"undiffuse.runs.{name}.__version__", "9.9")
     (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("steps: 6", "steps: 7"))
     said = f"undiffuse 9.9 goes on with what {library.__version__} wrote: it may compute otherwise"
     assert said in undiffuse("train", "--resume", run).err
@@ -275,7 +275,7 @@ def test_threads_are_taken_over_and_another_canary_is_told(
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr("undiffuse.recipes.rounding.canary", lambda device: "another song")
+    monkeypatch.setattr("undiffuse.runs.rounding.canary", lambda device: "another song")
     assert "--exact: from step 6 on not bit for bit" in refused("train", "--resume", run, "--exact")
     assert "warning: from step 6 on not bit for bit" in undiffuse("train", "--resume", run).err
     assert json.loads((run / "events.jsonl").read_text())["event"] == "warning"

@@ -13,9 +13,9 @@ import torch
 from shell import CHAIN, POINTS, good, refused_last
 from test_system_resume import bits
 
-from undiffuse.recipes import Experiment
-from undiffuse.recipes import underway as module
-from undiffuse.recipes.begin import put_back
+from undiffuse.runs import Experiment
+from undiffuse.runs import underway as module
+from undiffuse.runs.begin import put_back
 from undiffuse.training import NonFiniteError, checkpoint, loop
 
 RULE = ("train.spike=3", "train.on_spike=rewind", "train.log_every=3", "train.keep=1")

@@ -11,11 +11,11 @@ import pytest
 from shell import CHAIN, POINTS, good, refused_last
 
 from undiffuse import plots
-from undiffuse.recipes import progress
-from undiffuse.recipes.run import Run
+from undiffuse.runs import progress
+from undiffuse.runs.run import Run
 from undiffuse.training import Batches, checkpoint, loop
 
-measuring = import_module("undiffuse.recipes.measuring")  # not the function of this name
+measuring = import_module("undiffuse.runs.measuring")  # not the function of this name
 
 EVERY = ["train.steps=6", "train.log_every=4", "train.evaluate_every=3", "train.sample_every=2"]
 EVERY += ["train.figures_every=3", "train.sample_steps=4", "train.accumulate=2", "train.evaluate_examples=9"]

@@ -11,16 +11,9 @@ import torch
 import yaml
 from shell import CHAIN, POINTS, UNET, good, refused, train, tree, undiffuse
 
-from undiffuse.recipes import (
-    Experiment,
-    load,
-    load_data,
-    override,
-    read,
-    read_facts,
-    read_metrics,
-    save_picture,
-)
+from undiffuse.diffusion import save_picture
+from undiffuse.recipes import load_data, override, read
+from undiffuse.runs import Experiment, load, read_facts, read_metrics
 from undiffuse.training import checkpoint
 
 KINDS = ("points", "digits", "pictures", "vectors", "sequences", "levels")

@@ -10,7 +10,7 @@ from torch import nn
 from toy import new_state
 
 from undiffuse.recipes import read
-from undiffuse.recipes.recipe import Plan
+from undiffuse.recipes.recipe import Recipe
 from undiffuse.training import precision_of
 from undiffuse.training.optimizer import optimizer_of
 from undiffuse.training.precision import DTYPES, Speed, _gain
@@ -92,7 +92,7 @@ def test_what_is_measured_is_a_speed_and_leaves_the_threads_alone():
 
 @pytest.mark.parametrize("recipe", ["digits", "fashion-mnist", "images", "cifar10", "swiss-roll"])
 def test_recipes_leave_it_to_the_machine(recipe: str):
-    assert Plan(read(recipe))["train"].build().precision == "auto"
+    assert Recipe(read(recipe))["train"].build().precision == "auto"
 
 
 def test_a_processor_without_bf16_takes_fp32():

@@ -94,7 +94,7 @@ def recipes(bench: Bench) -> Check:
 
 def _slow() -> None:
     """Steps that take a while, so that all have started before one is done."""
-    from undiffuse.recipes import underway
+    from undiffuse.runs import underway
 
     quick = underway.train
 
@@ -108,7 +108,7 @@ def _slow() -> None:
 
 def _one_step() -> None:
     """Stop after the first step."""
-    from undiffuse.recipes import underway
+    from undiffuse.runs import underway
 
     quick = underway.train
 

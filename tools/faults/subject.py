@@ -13,7 +13,8 @@ from unittest import mock
 
 from tools.faults import child
 from undiffuse import plots
-from undiffuse.recipes import Experiment, override, read
+from undiffuse.recipes import override, read
+from undiffuse.runs import Experiment
 from undiffuse.training import checkpoint
 
 WORDS = (

@@ -11,7 +11,7 @@ from tools.faults import damage, disks, kills, numbers, stops, work
 from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
 from undiffuse import enclosure, files, tensorfile
-from undiffuse.recipes import experiment, jobs, log, underway
+from undiffuse.runs import experiment, jobs, log, underway
 from undiffuse.signals import Signals
 from undiffuse.trackers import Tracker
 from undiffuse.training import checkpoint, gate, loop, scan

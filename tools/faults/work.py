@@ -133,6 +133,6 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def _often() -> None:
     """Keep a partial result after every block."""
-    from undiffuse.recipes import jobs
+    from undiffuse.runs import jobs
 
     jobs.PAUSE = 0.0

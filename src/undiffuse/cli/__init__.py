@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from undiffuse.cli import (
+    check,
     compress,
     datasets,
     decompress,
@@ -27,6 +28,7 @@ from undiffuse.cli import (
     reproduce,
     restore,
     sample,
+    score,
     train,
 )
 from undiffuse.cli.console import explained, failed, follows
@@ -42,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
-    *(train, sample, inpaint, denoise, restore, impute, interpolate, evaluate),
+    *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate, evaluate),
     *(compress, decompress, inspect_, rate_distortion),
     *(info, doctor, reproduce, recipes, datasets, import_, export),
 )

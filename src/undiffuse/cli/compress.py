@@ -8,8 +8,8 @@ from undiffuse.cli.console import Device, RunFolder, device_of, printable, show,
 
 if TYPE_CHECKING:
     from undiffuse.codec import Plan
-    from undiffuse.recipes import Chosen, Run
-    from undiffuse.recipes.archive import Gathered
+    from undiffuse.runs import Chosen, Run
+    from undiffuse.runs.archive import Gathered
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -65,7 +65,7 @@ def command(
     """
     from undiffuse import codec
     from undiffuse.files import atomic
-    from undiffuse.recipes import Planner, archive, load, ways
+    from undiffuse.runs import Planner, archive, load, ways
 
     codec.ready()  # before any work
     if (test is None) == (not files):
@@ -105,7 +105,7 @@ def command(
 def _pin(run: "Run") -> str:
     """Where the checkpoint is that the file will need."""
     from undiffuse.files import WriteError
-    from undiffuse.recipes import pin
+    from undiffuse.runs import pin
 
     try:
         return f"which is kept as training goes on: {printable(str(pin(run)))}"
@@ -135,7 +135,7 @@ def _show_trade(chosen: "Chosen", others: "list[Chosen]", missing: str) -> None:
 def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, bound: bool) -> None:
     """Bytes, bits, and the same by other means."""
     from undiffuse import codec
-    from undiffuse.recipes import weighing
+    from undiffuse.reports import weighing
 
     account, rows = codec.account(data), table("", ">bytes", ">bits/dim")
 

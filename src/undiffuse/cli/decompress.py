@@ -35,7 +35,7 @@ def command(
     If the run has been trained on since, with the checkpoint that `compress` kept.
     """
     from undiffuse import codec
-    from undiffuse.recipes import archive, load, maker
+    from undiffuse.runs import archive, load, maker
 
     codec.ready()
     target, where = archive.check_target(out), device_of(device)

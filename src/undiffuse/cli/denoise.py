@@ -49,7 +49,8 @@ def command(
     """
     from functools import partial
 
-    from undiffuse.recipes import check_seen, noisy, pick_example, posterior, raw_width, read_seen
+    from undiffuse.diffusion import check_seen, noisy, posterior, raw_width
+    from undiffuse.runs import pick_example, read_seen
 
     name = shared.one_of(file, index)
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out)

@@ -16,7 +16,9 @@ def command(run: RunFolder, seed: Seed = 0, device: Device = "auto") -> None:
 
     The bound of at most 256 test examples, part by part of the chain, beside the base's with the same noise.
     """
-    from undiffuse.recipes import examine, load, load_data, plan_examination
+    from undiffuse.recipes import load_data
+    from undiffuse.reports import examine, plan_examination
+    from undiffuse.runs import load
 
     trained = load(run, device_of(device))
     splits = load_data(trained.recipe)

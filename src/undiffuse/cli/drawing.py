@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from undiffuse.recipes import Run
+    from undiffuse.runs import Run
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | N
 
     Raises FileExistsError if there is one: nothing of the user's is overwritten.
     """
-    from undiffuse.recipes import archive
+    from undiffuse.runs import archive
 
     if out is None:
         return None
@@ -68,7 +68,7 @@ def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | N
 
 def write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
     """Samples as picture and array beside the run, or as the one file that was asked for."""
-    from undiffuse.recipes import save_npy, save_picture
+    from undiffuse.diffusion import save_npy, save_picture
 
     if target is None:
         array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
@@ -85,7 +85,7 @@ def write_rows(
     trained: "Run", raw: "Tensor", rows: "list[tuple[str, Tensor]]", stem: Path, target: Path | None
 ) -> list[Path]:
     """An array of rows, and a picture with one labelled row each; or the one file that was asked for."""
-    from undiffuse.recipes import has_picture, save_npy, save_rows
+    from undiffuse.diffusion import has_picture, save_npy, save_rows
 
     paths = [stem.with_name(f"{stem.name}{end}") for end in (".png", ".npy")] if target is None else [target]
     done = []
@@ -99,7 +99,7 @@ def write_rows(
 
 def watch(trained: "Run", n: int, seed: int, how: dict[str, Any], figures: Figures) -> "Tensor":
     """The samples, and a film or stages of how they formed, from one walk."""
-    from undiffuse.recipes import save_animation, save_rows, stage_name, stage_times
+    from undiffuse.diffusion import save_animation, save_rows, stage_name, stage_times
 
     grid, seen = trained.thinned(how["steps"]), {}
     wanted = stage_times(grid)

@@ -1,6 +1,5 @@
 """undiffuse evaluate."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ from undiffuse.cli.console import Device, RunFolder, Seed, Stop, show, table, ti
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
-    from undiffuse.recipes import Evaluation
+    from undiffuse.diffusion import Evaluation
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -115,19 +114,12 @@ def command(
     """
     from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, report_variance, warn
     from undiffuse.cli.scoring import print_distances, print_parzen
-    from undiffuse.recipes import (
-        evaluate,
-        hash_of,
-        load,
-        note_of,
-        part_of,
-        plan_calls,
-        resumed,
-        save_evaluation,
-    )
+    from undiffuse.diffusion import evaluate, plan_calls
+    from undiffuse.reports import note_of, part_of, save_evaluation
+    from undiffuse.runs import hash_of, load, resumed
 
     with sharing(processes, device, LONG) as (where, group):
-        trained = replace(load(run, where), processes=group).stopped(stop or 0.0)
+        trained = load(run, where).replace(processes=group).stopped(stop or 0.0)
         results = Results.of(trained, out)
         more = entropy or progressive or optimal_variance or split != "test"
         _check_samples(samples, parzen, more or (examples, terms) != (None, None))
@@ -142,7 +134,7 @@ def command(
         if entropy and len(trained.thinned(steps)) < 2:
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
         if terms is None:
-            terms = trained.recipe["evaluate_terms"]
+            terms = trained.terms
         elif terms < 0:
             raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
         terms = terms or None
@@ -199,7 +191,7 @@ def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
 
 def _print(result: "Evaluation", note: str | None) -> None:
     """The bound in every unit that fits the data, where it comes from, and what stands beside it."""
-    from undiffuse.recipes.evaluation import NAMED
+    from undiffuse.diffusion.evaluation import NAMED
 
     main = table("", ">mean", ">s.e.", "unit", title=note)
     for row in result.rows():

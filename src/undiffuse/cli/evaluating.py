@@ -12,7 +12,7 @@ from undiffuse.cli.console import printable, show, table, ticking
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from undiffuse.recipes import Run
+    from undiffuse.runs import Run
 
 ROWS = 10  # of a table
 FITTED = 256  # training examples behind an optimal variance, unless told
@@ -28,7 +28,7 @@ class Results:
     @classmethod
     def of(cls, trained: "Run", out: str | None) -> "Results":
         """Those of a run. Raises FileExistsError if there is `out`, FileNotFoundError without its parent."""
-        from undiffuse.recipes import archive
+        from undiffuse.runs import archive
 
         if out is None:
             return cls(trained.folder)
@@ -58,7 +58,7 @@ def report_entropy(
 ) -> None:
     """The steps' entropies between their bounds."""
     from undiffuse.bounds import count_entropy_calls
-    from undiffuse.recipes import entropy_stretches, save_entropies
+    from undiffuse.reports import entropy_stretches, save_entropies
 
     grid = trained.thinned(steps)
     with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
@@ -90,7 +90,7 @@ def report_progressive(
     results: Results,
 ) -> None:
     """Rate and distortion after so many received latents, and their files."""
-    from undiffuse.recipes import (
+    from undiffuse.reports import (
         measure_of,
         plan_progressive,
         progressive_of,
@@ -120,11 +120,11 @@ def report_variance(
     results: Results,
 ) -> None:
     """The bound with the best fixed variances for training examples, beside the run's own."""
-    from undiffuse.recipes import (
+    from undiffuse.recipes import load_data
+    from undiffuse.reports import (
         check_variance,
         compare_variance,
         fit_variance,
-        load_data,
         note_of,
         plan_variance,
         save_variance,

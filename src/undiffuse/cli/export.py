@@ -27,7 +27,7 @@ def command(
     to: Annotated[str, typer.Option("--to", help="Whose format: diffusers.")] = "diffusers",
 ) -> None:
     """Write a run as a folder that another library loads; what it cannot hold is refused by name."""
-    from undiffuse.recipes import FORMATS, export_run, load
+    from undiffuse.runs import FORMATS, export_run, load
 
     if to not in FORMATS:
         raise ValueError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

@@ -37,7 +37,7 @@ def command(
     ] = None,
 ) -> None:
     """Make a run of a diffusers pipeline, to sample and evaluate; what does not map is refused by name."""
-    from undiffuse.recipes import import_run
+    from undiffuse.runs import import_run
 
     made = import_run(folder, out or Path("runs") / Path(folder).absolute().name, list(overrides or []))
     typer.echo(f"{made.parameters:,} parameters -> {printable(str(made.folder))}")

@@ -43,7 +43,8 @@ def command(
     from functools import partial
     from pathlib import Path
 
-    from undiffuse.recipes import impute, known, read_table
+    from undiffuse.diffusion import impute, known
+    from undiffuse.runs import read_table
 
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
     trained = shared.open_run(run, device, options)

@@ -15,7 +15,7 @@ def command(run: RunFolder) -> None:
     """What a run is: its data, model, training and full recipe."""
     import yaml
 
-    from undiffuse.recipes import load, read_facts
+    from undiffuse.runs import load, read_facts
 
     trained = load(run)
     facts = read_facts(trained.folder)

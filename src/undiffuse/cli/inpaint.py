@@ -50,7 +50,8 @@ def command(
     from functools import partial
     from pathlib import Path
 
-    from undiffuse.recipes import impute, known, pick_example, read_example, read_mask
+    from undiffuse.diffusion import impute, known
+    from undiffuse.runs import pick_example, read_example, read_mask
 
     name = shared.one_of(file, index)
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)

@@ -16,7 +16,7 @@ undiffuse inspect photos.und
 def command(file: Annotated[str, typer.Argument(metavar="FILE.und", help="A compressed file.")]) -> None:
     """Say what a .und file holds, how it was coded and where its bits go; needs no model."""
     from undiffuse import codec
-    from undiffuse.recipes import archive
+    from undiffuse.runs import archive
 
     with archive.naming(file):
         data = archive.read_file(file)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from undiffuse.recipes import Run
+    from undiffuse.runs import Run
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -52,7 +52,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Walk between two examples: mix them after noise up to time t, and take the noise away."""
-    from undiffuse.recipes import load
+    from undiffuse.runs import load
 
     trained, target, times = load(run, device_of(device)), target_of(out), begin or [0.5]
     _check(trained, target, times, points)
@@ -68,7 +68,7 @@ def command(
 
 def _check(trained: "Run", target: "Path | None", times: list[float], points: int) -> None:
     """Raise ValueError for what cannot be drawn, before anything is computed."""
-    from undiffuse.recipes import has_picture
+    from undiffuse.diffusion import has_picture
 
     if target is not None and target.suffix == ".png" and not has_picture(trained):
         raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
@@ -85,7 +85,7 @@ def _ends(
     """Both examples, and the words of a file's name that tell which."""
     from pathlib import Path
 
-    from undiffuse.recipes import pick_example, read_example
+    from undiffuse.runs import pick_example, read_example
 
     if index is not None and a is None:
         i, j = index

@@ -12,8 +12,9 @@ from undiffuse.cli.console import printable, show, table, ticking
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from undiffuse.diffusion import Posterior, Way
     from undiffuse.posteriors import Factor
-    from undiffuse.recipes import Posterior, Run, Way
+    from undiffuse.runs import Run
 
 LINES = 10  # elements in a printed table
 
@@ -99,7 +100,7 @@ def asked(
     times: int | None = None,
 ) -> Asked:
     """The options, checked. Raises ValueError for what does not go together."""
-    from undiffuse.recipes import Way, check_range
+    from undiffuse.diffusion import Way, check_range
 
     if groups is not None and not evidence:
         raise ValueError(f"--groups {groups}: they are for --evidence")
@@ -113,7 +114,7 @@ def asked(
 def open_run(folder: str, device: str, options: Asked) -> "Run":
     """The run, of the class that was asked for."""
     from undiffuse.cli.console import device_of
-    from undiffuse.recipes import load
+    from undiffuse.runs import load
 
     trained = load(folder, device_of(device))
     trained.thinned(options.way.steps)
@@ -143,7 +144,7 @@ def follow(
     examples: int = 1,
 ) -> "Posterior":
     """The posterior, with a progress bar; what does not go together is refused before it."""
-    from undiffuse.recipes import count_draws
+    from undiffuse.diffusion import count_draws
 
     way = options.way.settled(run.model, run.shape)
     way.product(run.model, factor)
@@ -162,7 +163,7 @@ def report(
     options: Asked,
 ) -> None:
     """Print what was done, then write all files, and print where they are."""
-    from undiffuse.recipes import has_picture, save_posterior
+    from undiffuse.diffusion import has_picture, save_posterior
 
     for line in summary(found, options.way.settled(run.model, run.shape).group):
         typer.echo(line)
@@ -175,7 +176,7 @@ def report(
 
 def _check_folder(out: str | None) -> None:
     """Raise for a place where nothing can be written, FileExistsError where something of the user's is."""
-    from undiffuse.recipes import archive
+    from undiffuse.runs import archive
 
     if out is None or Path(out).is_dir():
         return

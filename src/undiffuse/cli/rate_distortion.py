@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
     from undiffuse import codec, plots
-    from undiffuse.recipes import Planner, archive, load, ways, weighing
+    from undiffuse.reports import weighing
+    from undiffuse.runs import Planner, archive, load, ways
 
     codec.ready()  # before any work
     if method not in codec.METHODS or not codec.METHODS[method].progressive:

@@ -21,10 +21,10 @@ def command(
     """The recipes that come with the package, or one of them in full."""
     import yaml
 
-    from undiffuse.recipes import Plan, read, shipped
+    from undiffuse.recipes import Recipe, read, shipped
 
     if name is not None:
-        typer.echo(yaml.safe_dump(Plan(read(name)).describe(), sort_keys=False), nl=False)
+        typer.echo(yaml.safe_dump(Recipe(read(name)).describe(), sort_keys=False), nl=False)
         return
     rows = table("recipe", "what it is")
     for each in shipped():

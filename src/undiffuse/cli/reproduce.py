@@ -8,7 +8,7 @@ import typer
 from undiffuse.cli.console import Device, answered, device_of, printable, progress, show, table
 
 if TYPE_CHECKING:
-    from undiffuse.recipes import PaperRow, Reproduced
+    from undiffuse.reports import PaperRow, Reproduced
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -36,7 +36,7 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Train the rows of a paper's tables that this machine can, and print its numbers beside ours."""
-    from undiffuse.recipes import chosen, save_reproduced
+    from undiffuse.reports import chosen, save_reproduced
 
     if not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: training needs some time")
@@ -56,7 +56,7 @@ def command(
 
 def _row(row: "PaperRow", folder: Path, data: str | None, seconds: float, where: Any) -> "Reproduced":
     """Train what is not trained yet, then measure, with a bar for each."""
-    from undiffuse.recipes import budgeted, finish, measuring
+    from undiffuse.reports import budgeted, finish, measuring
 
     with progress("note") as bar:
         task = bar.add_task(row.name, total=None, note="data, timing")

@@ -57,15 +57,8 @@ def command(
     """
     from functools import partial
 
-    from undiffuse.recipes import (
-        check_seen,
-        measured,
-        operator_for,
-        pick_example,
-        posterior,
-        raw_width,
-        read_seen,
-    )
+    from undiffuse.diffusion import check_seen, measured, operator_for, posterior, raw_width
+    from undiffuse.runs import pick_example, read_seen
 
     name = shared.one_of(file, index)
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out)

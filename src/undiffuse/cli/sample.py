@@ -1,6 +1,5 @@
 """undiffuse sample."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from undiffuse.cli.processes import LONG, Count, sharing
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from undiffuse.recipes import Run
+    from undiffuse.runs import Run
     from undiffuse.samplers import Sampler
 
 EXAMPLES = """
@@ -94,11 +93,12 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
+    from undiffuse.diffusion import check_range
     from undiffuse.processes import ALONE
-    from undiffuse.recipes import LARGE, check_range, load
+    from undiffuse.runs import LARGE, load
 
     with sharing(processes, device, LONG) as (where, group):
-        trained = conditioned(replace(load(run, where), processes=group), label, guidance, clip, stop)
+        trained = conditioned(load(run, where).replace(processes=group), label, guidance, clip, stop)
         walk = _sampler(sampler, eta)
         words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
@@ -117,7 +117,7 @@ def command(
         if share_from or figures.paths or slices:  # what one process draws
             if not group.leads:
                 return
-            trained = replace(trained, processes=ALONE)
+            trained = trained.replace(processes=ALONE)
         how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
         if n > LARGE and target is None and not (share_from or figures.paths or slices):
             paths = _shards(trained, n, seed, how, stem)
@@ -158,8 +158,8 @@ def _check(
     trained: "Run", target: Path | None, film: str | None, animate: bool, stages: bool, slices: bool
 ) -> None:
     """Raise ValueError for a picture of samples that have none, before they are drawn."""
+    from undiffuse.diffusion import has_picture
     from undiffuse.plots import check_film
-    from undiffuse.recipes import has_picture
 
     if slices and trained.shape != (2,):
         raise ValueError(f"--slices: drawn for points in the plane, this run has shape {trained.shape}")
@@ -190,7 +190,7 @@ def _draw(trained: "Run", n: int, seed: int, how: dict[str, Any], _: Figures) ->
 
 def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path) -> "list[Path]":
     """A folder of shards; again, only those that are missing."""
-    from undiffuse.recipes import draw_shards
+    from undiffuse.runs import draw_shards
 
     with progress() as bar:
         task = bar.add_task("sample", total=n)
@@ -207,7 +207,8 @@ def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path
 
 
 def _slices(trained: "Run", seed: int, stem: Path) -> Path:
-    from undiffuse.recipes import load_data, save_slices
+    from undiffuse.recipes import load_data
+    from undiffuse.runs import save_slices
 
     return save_slices(
         trained, load_data(trained.recipe).test, stem.with_name(f"slices-seed{seed}.png"), seed

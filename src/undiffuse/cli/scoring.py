@@ -9,13 +9,13 @@ from undiffuse.cli.evaluating import Results
 
 if TYPE_CHECKING:
     from undiffuse.metrics import Extractor
-    from undiffuse.recipes import Run
+    from undiffuse.runs import Run
     from undiffuse.samplers import Sampler
 
 
 def print_parzen(trained: "Run", count: int, seed: int, steps: int | None, results: Results) -> None:
     """The score of samples under the protocol of the 2015 paper."""
-    from undiffuse.recipes import drawn_of, note_of, parzen_of, plan_ticks, protocol, save_parzen
+    from undiffuse.reports import drawn_of, note_of, parzen_of, plan_ticks, protocol, save_parzen
 
     trained.thinned(steps)
     fixed = protocol(trained)
@@ -53,7 +53,7 @@ def print_distances(
     results: Results,
 ) -> None:
     """The distances of samples from the test data, beside those of as many training examples."""
-    from undiffuse.recipes import contest, distances_of, drawn_of, note_of, save_distances
+    from undiffuse.reports import contest, distances_of, drawn_of, note_of, save_distances
 
     chain, walk = len(trained.thinned(steps)), _sampler(trained, sampler)
     fixed = contest(trained, _extractor(trained, features), count, seed)

@@ -1,22 +1,24 @@
 """undiffuse train."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, answered, printable, progress
+from undiffuse.cli.console import Device, printable
+from undiffuse.cli.following import follow, say
 from undiffuse.cli.processes import Count, sharing
-from undiffuse.processors import available
 
 if TYPE_CHECKING:
-    from undiffuse.recipes import Experiment
+    from undiffuse.processes import Processes
 
-TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal twice
 EXAMPLES = """
 [bold]Examples[/bold]
+
+undiffuse train photos --minutes 10 --out runs/photos
+
+undiffuse train table.csv
 
 undiffuse train digits --out runs/first
 
@@ -33,7 +35,11 @@ undiffuse train cifar10 --processes 8  (or: torchrun --nproc-per-node 8 -m undif
 def command(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A shipped recipe (see: undiffuse recipes) or a .yaml file."),
+        typer.Argument(
+            metavar="PATH|RECIPE",
+            help="Your data: a folder of pictures, an .npy, .npz, .csv or .parquet file; or a recipe, "
+            "shipped (see: undiffuse recipes) or in a .yaml file.",
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -54,6 +60,10 @@ def command(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", help="The time there is: steps are chosen to fit, from a measurement."),
+    ] = None,
     replay: Annotated[
         int | None,
         typer.Option(
@@ -72,11 +82,11 @@ def command(
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
-    """Train a model from a recipe, with progress, samples and checkpoints in a folder of its own.
+    """Train a model of your data, or from a recipe, with samples and checkpoints in a folder of its own.
 
     The same command again goes on where it stopped.
     """
-    from undiffuse.recipes import Experiment, override, read
+    from undiffuse.runs import Experiment
 
     if (recipe is None) == (resume is None):
         raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
@@ -101,18 +111,44 @@ def command(
                 [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
             )
             changes += [f"seed={seed}"] if seed is not None else []
-            target = group.lead(lambda: out or str(_free(Path("runs") / Path(recipe).stem)))
-            experiment = Experiment.create(target, override(read(recipe), changes), where, **how)
+            target = group.lead(lambda: out or str(_free(Path("runs") / (Path(recipe).stem or "run"))))
+            node = _node(recipe, changes, minutes, where, group)
+            experiment = Experiment.create(target, node, where, **how)
         try:
-            _announce(experiment)
-            _follow(experiment)
+            follow(experiment)
         finally:
             experiment.close()
 
 
+def _node(
+    recipe: str, changes: list[str], minutes: float | None, device: Any, group: "Processes"
+) -> dict[str, Any]:
+    """The recipe of this name or file, or that for the data at this path, with the changes, in the time."""
+    from undiffuse.recipes import override, read, shipped
+    from undiffuse.recipes.choosing import Choice, choose
+    from undiffuse.runs.budget import fitted
+
+    named = (
+        recipe in shipped() or recipe.endswith((".yaml", ".yml")) or not Path(recipe).expanduser().exists()
+    )
+
+    def find() -> Choice:
+        found = Choice(read(recipe)) if named else choose(recipe)
+        found.node = override(found.node, changes)
+        if minutes is not None:
+            found.node, reason = fitted(found.node, minutes, device)
+            found.reasons.append(reason)
+        return found
+
+    chosen: Choice = group.lead(find)
+    if group.leads:
+        say(chosen)
+    return chosen.node
+
+
 def _replay(folder: str, step: int, device: Any) -> None:
     """Repeat one step and say what it met."""
-    from undiffuse.recipes import replay
+    from undiffuse.runs import replay
 
     found = replay(folder, step, device)
     typer.echo(
@@ -133,84 +169,3 @@ def _free(path: Path) -> Path:
     while free.exists():
         free, number = path.with_name(f"{path.name}-{number}"), number + 1
     return free
-
-
-def _announce(experiment: "Experiment") -> None:
-    from undiffuse.recipes.evaluation import NAMED
-
-    run, splits = experiment.run, experiment.splits
-    size = sum(p.numel() for p in run.model.parameters())
-    levels = "continuous" if run.levels is None else f"{run.levels} levels"
-    typer.echo(
-        f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
-        f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
-    )
-    typer.echo(f"{experiment.state.precision}{_fewer()}")
-    if run.processes.size > 1:
-        typer.echo(f"on {run.processes.size} processes")
-    beside = ", ".join(f"{NAMED[name]} {bits:.3f}" for name, bits in experiment.beside().items())
-    if beside:
-        typer.echo(f"bits/dim of the examples that are watched, by models in closed form: {beside}")
-    for warning in experiment.warnings if experiment.processes.leads else ():
-        typer.echo(f"warning: {printable(warning)}", err=True)
-    if experiment.ended:
-        typer.echo(f"already trained: ended after {run.step:,} steps (train.patience)")
-    elif run.step >= experiment.settings.steps:
-        typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")
-    elif run.step:
-        typer.echo(f"continuing after step {run.step:,}")
-
-
-def _watched(experiment: "Experiment", bits: float) -> str:
-    """The bits of the watched examples now, of the best weights so far, and of what the model began at."""
-    watch = experiment.state.watch
-    assert watch is not None
-    best = f"best {float(watch.bits.mean()):.3f} at {watch.best:,}"
-    return f"watched {bits:.3f}, began at {watch.began:.3f}, {best}"
-
-
-def _fewer() -> str:
-    """What there is to say of a process with fewer threads than it may have."""
-    import torch
-
-    threads, cores = torch.get_num_threads(), available()
-    if threads >= cores or "WORLD_SIZE" in os.environ:
-        return ""
-    return f"; {threads} of {cores} cores, as others are busy, or as OMP_NUM_THREADS or the run says"
-
-
-def _follow(experiment: "Experiment") -> None:
-    """Train with a bar."""
-    total, done = experiment.settings.steps, experiment.run.step
-    fields: dict[str, Any] = {"loss": "", "test": ""}
-    average = None
-    patience = TOGETHER if experiment.processes.size > 1 else 0
-    with progress("loss", "test") as bar, answered(bar, patience) as signals:
-        task = bar.add_task("train", total=total, completed=done, **fields)
-        for event in experiment.train(signals):
-            if event.progress.parts:
-                text = f"out of memory: from step {event.progress.step:,} on in {event.progress.parts} parts"
-                bar.console.print(f"{text}, as by train.accumulate={event.progress.parts}", markup=False)
-            if event.notice:
-                bar.console.print(event.notice, markup=False, soft_wrap=True)
-            if event.progress.skipped:
-                bar.console.print(f"skipped {event.progress.skipped}", markup=False, soft_wrap=True)
-            if event.progress.spike:
-                back = "" if event.rewound is None else f"; went back to step {event.rewound:,}"
-                bar.console.print(f"{event.progress.spike}{back}", markup=False, soft_wrap=True)
-            if not event.progress.taken:
-                bar.update(task, completed=experiment.state.step)
-                continue
-            loss = event.progress.loss
-            average = loss if average is None else 0.98 * average + 0.02 * loss
-            if event.watched is not None:
-                bar.update(task, test=_watched(experiment, event.watched))
-            if event.test:
-                bar.update(task, test=f"test {event.test.bits.mean:.3f}")
-                line = f"step {event.progress.step:,}: {event.test}"
-                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
-            bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
-    skipped = experiment.listed
-    if skipped:
-        typer.echo(f"{skipped:,} files could not be read and were skipped: skipped.txt lists them")
-    typer.echo(f"done: {printable(str(experiment.run.folder))}")

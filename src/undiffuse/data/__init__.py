@@ -7,8 +7,9 @@ raw values to x_0 and back. To add a data set, write one file with one `Source` 
 
 from undiffuse.data.arrays import Array
 from undiffuse.data.cifar10 import CIFAR10
+from undiffuse.data.continuous import noise_of
 from undiffuse.data.dead_leaves import DeadLeaves
-from undiffuse.data.dequantize import bare, check_width, dequantized
+from undiffuse.data.dequantize import UniformNoise, check_width, dequantized
 from undiffuse.data.digits import Digits
 from undiffuse.data.fingerprint import Fingerprint, changes, fingerprint_of, summary
 from undiffuse.data.heartbeat import Heartbeat
@@ -24,6 +25,7 @@ from undiffuse.data.shards import Shards
 from undiffuse.data.source import Source, Splits
 from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
 from undiffuse.data.swiss_roll import SwissRoll
+from undiffuse.data.table import Table
 from undiffuse.data.textures import Textures
 from undiffuse.data.watched import set_aside
 
@@ -41,6 +43,7 @@ SOURCES: dict[str, type[Source]] = {
     "shards": Shards,
     "hub": Hub,
     "array": Array,
+    "table": Table,
     "idx": IDX,
 }
 
@@ -68,14 +71,16 @@ __all__ = [
     "Splits",
     "SwissRoll",
     "Symbols",
+    "Table",
     "Textures",
-    "bare",
+    "UniformNoise",
     "changes",
     "check_width",
     "chunks",
     "dequantized",
     "ends",
     "fingerprint_of",
+    "noise_of",
     "read_idx",
     "read_image",
     "read_npy",

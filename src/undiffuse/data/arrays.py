@@ -51,6 +51,7 @@ class Array(Source):
         test: share of examples kept for testing, if the file is not split already.
         memory: an .npy file of up to so many GB is kept in memory; of a larger one, only what is used is
             read.
+        labels: which array of an .npz file has the class 0, 1, .. of every example, or an .npy file of them.
 
     Raises:
         ValueError: if `levels`, `spacing`, `test` or `memory` are out of range, or the path has another
@@ -70,8 +71,9 @@ class Array(Source):
         channels_last: bool = False,
         test: float = 0.1,
         memory: float = 1.0,
+        labels: str | None = None,
     ) -> None:
-        self.path, self.key, self.channels_last = plain_path(path), key, channels_last
+        self.path, self.key, self.channels_last, self.labels = plain_path(path), key, channels_last, labels
         self.levels = None if levels is None else check_levels(levels)
         self.width = None if spacing is None else check_width(spacing)
         if levels is not None and spacing is not None:
@@ -125,14 +127,27 @@ class Array(Source):
         convert, levels = self._checked(lambda: read_npy(self.path), str(self.path))
         parts = split(len(read_npy(self.path)), self.test)
         train, test = (Mapped(self.path, numbers, convert) for numbers in parts)
-        return Splits(train, test, levels)
+        return Splits(train, test, levels, *self._classes(parts))
 
     def _divided(self, name: str) -> Splits:
         array, where = read_npz(self.path, name), f"{self.path}: {name!r}"
         convert, levels = self._checked(lambda: array, where)
         parts = split(len(array), self.test)
         train, test = (torch.from_numpy(convert(array[numbers.numpy()])) for numbers in parts)
-        return Splits(train, test, levels)
+        return Splits(train, test, levels, *self._classes(parts))
+
+    def _classes(self, parts: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+        """The labels of these examples, if there are any."""
+        if self.labels is None:
+            return None, None
+        apart = self.labels.lower().endswith(".npy")
+        found = read_npy(plain_path(self.labels)) if apart else read_npz(self.path, self.labels)
+        labels = _labels(np.array(found), f"labels={self.labels}")
+        if len(labels) != len(parts[0]) + len(parts[1]):
+            raise ValueError(
+                f"labels={self.labels}: {len(labels):,} labels of {len(parts[0]) + len(parts[1]):,} examples"
+            )
+        return labels[parts[0]], labels[parts[1]]
 
     def _examples(self, name: str) -> tuple[Tensor, int | None]:
         array = read_npz(self.path, name)

@@ -60,6 +60,18 @@ def check_continuous(examples: Examples, where: str, noise: Tensor | None = None
         raise ValueError(f"{where} has no density: {_said(grains)}; {_remedy(grains, columns)}")
 
 
+def noise_of(examples: Examples) -> tuple[list[float], list[int]]:
+    """How wide a noise each column needs to have a density, 0 where it has one, and which columns never vary.
+
+    One number for images and sequences, whose values are alike.
+    """
+    columns = sample_of(examples, SAMPLE).numpy()
+    columns = columns if columns.ndim == 2 else columns.reshape(-1, 1)
+    grains = [_grain(np.sort(column)) for column in columns.T]
+    widths = [0.0 if grain is None or grain.constant else grain.width for grain in grains]
+    return widths, [number for number, grain in enumerate(grains) if grain is not None and grain.constant]
+
+
 def _grain(found: NDArray[Any]) -> Grain | None:
     """What is wrong with these sorted values of their type; None if nothing is."""
     values = found.astype(np.float64)

@@ -9,7 +9,7 @@ log-probability of the levels. Values that were rounded to multiples of a width 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from undiffuse.data.rows import Examples, Rows
 from undiffuse.data.source import Splits
-from undiffuse.random import Key, Streams, keyed, uniform
+from undiffuse.random import Generator, Key, Streams, keyed, uniform
 from undiffuse.tensors import dims
 
 CHUNK = 2**22  # values that get their noise at a time
@@ -85,6 +85,24 @@ def check_width(spacing: float | Sequence[float]) -> Tensor:
             "number a feature, 0 where they are continuous"
         )
     return width
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class UniformNoise:
+    """The noise that makes raw data continuous: k + u of levels, else x + width (u - 1/2)."""
+
+    width: Tensor
+    of_levels: bool = False
+
+    def missing(self, raw: Tensor) -> bool:
+        """Whether these raw values come without it."""
+        return bare(raw, self.width)
+
+    def added(self, raw: Tensor, generator: Generator) -> Tensor:
+        """Raw values (B, ...) with it."""
+        u = uniform(tuple(raw.shape), generator)
+        return _sum(raw, u) if self.of_levels else _dither(self.width, raw, u)
 
 
 def bare(values: Tensor, width: Tensor) -> bool:

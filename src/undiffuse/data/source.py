@@ -32,6 +32,7 @@ class Splits:
         advice: what would make a better model of these data, a sentence each.
         watched: training examples that were set aside to be watched while training (`set_aside`).
         watched_labels: their labels.
+        names: those of the columns of a table.
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
@@ -46,6 +47,7 @@ class Splits:
     advice: tuple[str, ...] = ()
     watched: Tensor | None = None
     watched_labels: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):

@@ -25,7 +25,9 @@ State = dict[str, str | int | float | list[float]]
 
 
 class Space(ABC):
-    """An invertible map between raw data and x_0."""
+    """An invertible map between raw data and x_0; `levels` are those of a value, None if it is continuous."""
+
+    levels: int | None = None
 
     @abstractmethod
     def encode(self, raw: Tensor) -> Tensor:
@@ -57,6 +59,8 @@ class Levels(Space):
     Raises:
         ValueError: if K is outside that range.
     """
+
+    levels: int
 
     def __init__(self, levels: int) -> None:
         self.levels = check_levels(levels)
@@ -97,8 +101,10 @@ class Symbols(Space):
         ValueError: if K is outside that range.
     """
 
+    levels: int
+
     def __init__(self, symbols: int) -> None:
-        self.symbols = check_levels(symbols)
+        self.levels = self.symbols = check_levels(symbols)
 
     def encode(self, raw: Tensor) -> Tensor:
         """x_0 = k in float32, which holds every such number exactly.

@@ -10,6 +10,7 @@ from undiffuse.networks.blocks import BLOCKS, Block
 from undiffuse.networks.mixture import MixtureDenoiser
 from undiffuse.networks.mlp import MLP
 from undiffuse.networks.multiscale import MultiScale
+from undiffuse.networks.own import own
 from undiffuse.networks.presets import ddpm_256, ddpm_cifar10
 from undiffuse.networks.rbf import RBF
 from undiffuse.networks.sigmoid_mlp import SigmoidMLP
@@ -24,6 +25,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "rbf": RBF,
     "sigmoid-mlp": SigmoidMLP,
     "multi-scale": MultiScale,
+    "own": own,
 }
 
 __all__ = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from undiffuse.ambient import single
 from undiffuse.bases import Base, NumberBase
-from undiffuse.data import Source, Space, Splits, dequantized, set_aside, space_of
+from undiffuse.data import Source, Space, Splits, UniformNoise, check_width, dequantized, set_aside, space_of
 from undiffuse.kernels import Kernel, Universal
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
@@ -33,7 +33,7 @@ TRAINS_WIDTHS = ("variational", "hybrid")  # objectives that a learned variance 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Schema:
     """The parts of a run; `about` says what it is for, `seed` keys everything random in training.
 
     `grid` is the chain that the bound is trained and evaluated on; `sampler` walks it back.
@@ -68,11 +68,11 @@ class Recipe:
     seed: int = 0
 
 
-class Plan:
+class Recipe:
     """A checked recipe, not yet built: `plan["train"]` is the part under that key."""
 
     def __init__(self, node: dict[str, Any]) -> None:
-        self._part: Part = parse(Recipe, DEFAULTS | node, "")
+        self._part: Part = parse(Schema, DEFAULTS | node, "")
         terms = self["evaluate_terms"]
         if terms is not None and terms < 1:
             raise RecipeError(f"evaluate_terms={terms}: at least one step of the chain, or null for all")
@@ -92,11 +92,13 @@ class Plan:
         classes: int = 0,
         base: Base | None = None,
         examples: int = 1000,
+        own: nn.Module | None = None,
     ) -> Denoiser:
         """The model for data of this shape and number of levels (None: continuous) and of classes.
 
         `base` is that which `base_kind` asks for, if any, fitted to the data. Of how many `examples` there
-        are to learn from networks take their size, unless it is named.
+        are to learn from networks take their size, unless it is named. A recipe of a network of the user's
+        `own` is given the module itself.
         """
         kernel: Kernel = self["kernel"].build()
         kernel.check(shape)
@@ -109,6 +111,10 @@ class Plan:
             "steps": len(self.grid(kernel)),
             "examples": examples,
         }
+        if (self["network"].kind == "own") != (own is not None) and own is not None:
+            raise ValueError(f"network: this recipe's is {self['network'].kind}, which it makes itself")
+        if own is not None:
+            return Denoiser(own, kernel, parameterization, variance, decoder)
         check_size(self["network"], **context | self._classes(classes))
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
             network = self["network"].build(**context | self._classes(classes))
@@ -180,6 +186,14 @@ class Plan:
             raise RecipeError(f"conditional=true: network.kind={kind} takes no labels; use unet")
         return {"classes": classes}
 
+    @property
+    def noise(self) -> UniformNoise | None:
+        """The noise that its raw data carry, if they do."""
+        if self["dequantize"]:
+            return UniformNoise(torch.ones((), dtype=torch.float64), of_levels=True)
+        spacing = None if self["data"] is None else self["data"].arguments.get("spacing")
+        return None if spacing is None else UniformNoise(check_width(spacing))
+
     def space(self, splits: Splits) -> Space:
         """How the kernel sees the data."""
         kernel: Kernel = self["kernel"].build()
@@ -218,7 +232,7 @@ def _decoders(kernel: Kernel, levels: int | None) -> tuple[str, ...]:
     return ("normal", "fixed", "learned") if levels is None else ("discretized",)
 
 
-def source_of(plan: Plan) -> Source:
+def source_of(plan: Recipe) -> Source:
     """The recipe's data set, not yet loaded. Raises RecipeError if it has none (`data: null`)."""
     if plan["data"] is None:
         raise RecipeError(
@@ -228,7 +242,7 @@ def source_of(plan: Plan) -> Source:
     return source
 
 
-def load_data(plan: Plan) -> Splits:
+def load_data(plan: Recipe) -> Splits:
     """Load the recipe's data, and set aside what is watched while training."""
     splits = source_of(plan).load()
     splits = dequantized(splits) if plan["dequantize"] else splits

@@ -1,0 +1,60 @@
+"""undiffuse check."""
+
+from typing import Annotated
+
+import typer
+
+from undiffuse.cli.console import Device, device_of, printable
+from undiffuse.cli.following import say
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+undiffuse check photos
+
+undiffuse check table.csv train.steps=3000
+"""
+
+
+def command(
+    path: Annotated[str, typer.Argument(help="Your data, as for train.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to what is chosen.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Whether a model can be trained on your data: every file that is wrong, what is chosen, what it costs.
+
+    All files are looked at in one pass; nothing is written. Exits with 2 if data are refused.
+    """
+    from undiffuse.data.pictures import read_image
+    from undiffuse.recipes import override
+    from undiffuse.recipes.choosing import choose
+    from undiffuse.runs.budget import measure
+
+    chosen = choose(path, decode=read_image)
+    for name, why in chosen.problems.items():
+        typer.echo(f"{printable(name)}: {printable(why)}", err=True)
+    say(chosen)
+    node = override(chosen.node, overrides or [])
+    pace, steps = measure(node, device_of(device)), node["train"]["steps"]
+    typer.echo(
+        f"{pace.parameters:,} parameters, {pace.step:.3g} s a step here: {steps:,} steps take about "
+        f"{told(pace.seconds(steps))}; --minutes M chooses others"
+    )
+    if chosen.problems:
+        typer.echo(f"{len(chosen.problems):,} files cannot be read and are skipped")
+
+
+def told(seconds: float) -> str:
+    """A time, in the unit that fits."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return (
+        f"{minutes:.0f} minutes"
+        if minutes < 90
+        else f"{minutes / 60:.1f} hours"
+        if minutes < 2880
+        else f"{minutes / 1440:.1f} days"
+    )

@@ -1,0 +1,59 @@
+"""A model bound to raw data, with its space, shape, chain and sampler, and what can be asked of it."""
+
+from undiffuse.diffusion.bases import Bases
+from undiffuse.diffusion.checks import check_range
+from undiffuse.diffusion.diffusion import Diffusion
+from undiffuse.diffusion.evaluation import Evaluation, evaluate, plan_calls, unmet
+from undiffuse.diffusion.observed import (
+    Posterior,
+    check_seen,
+    impute,
+    known,
+    measured,
+    noisy,
+    operator_for,
+    posterior,
+    raw_width,
+)
+from undiffuse.diffusion.output import (
+    has_picture,
+    save_animation,
+    save_npy,
+    save_picture,
+    save_rows,
+    stage_name,
+    stage_times,
+)
+from undiffuse.diffusion.posterior import METHODS, Way, count_draws
+from undiffuse.diffusion.sheet import save_posterior, save_sheet
+
+__all__ = [
+    "METHODS",
+    "Bases",
+    "Diffusion",
+    "Evaluation",
+    "Posterior",
+    "Way",
+    "check_range",
+    "check_seen",
+    "count_draws",
+    "evaluate",
+    "has_picture",
+    "impute",
+    "known",
+    "measured",
+    "noisy",
+    "operator_for",
+    "plan_calls",
+    "posterior",
+    "raw_width",
+    "save_animation",
+    "save_npy",
+    "save_picture",
+    "save_posterior",
+    "save_rows",
+    "save_sheet",
+    "stage_name",
+    "stage_times",
+    "unmet",
+]

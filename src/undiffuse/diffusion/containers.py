@@ -1,0 +1,96 @@
+"""Numpy, torch and pandas alike: what comes in becomes a tensor, what goes out is of the kind that came in.
+
+A DataFrame (N, D) is a batch of vectors; what is one number an example comes back as a Series with its index.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Container:
+    """What data came in: `kind` is torch, numpy or pandas; `names` and `index` are those of a DataFrame."""
+
+    kind: str = "torch"
+    names: tuple[str, ...] = ()
+    index: Any = None
+
+    def put(self, x: Any) -> Any:
+        """A tensor as one of this kind; other results as they are."""
+        if not isinstance(x, Tensor) or self.kind == "torch":
+            return x
+        array = x.detach().cpu().numpy()
+        if self.kind == "numpy" or array.ndim > 2:
+            return array
+        import pandas
+
+        index = self.index if self.index is not None and len(self.index) == len(array) else None
+        if array.ndim == 1:
+            return pandas.Series(array, index=index)
+        names = self.names if len(self.names) == array.shape[1] else None
+        return pandas.DataFrame(array, index=index, columns=None if names is None else list(names))
+
+
+def container_of(x: Any) -> Container | None:
+    """What kind of data this is; None if it is no data."""
+    if isinstance(x, Tensor):
+        return Container()
+    if isinstance(x, np.ndarray):
+        return Container("numpy")
+    if type(x).__module__.partition(".")[0] == "pandas":
+        return Container("pandas", tuple(map(str, getattr(x, "columns", ()))), x.index)
+    return None
+
+
+def tensor_of(x: Any, name: str = "data") -> Tensor:
+    """The data as a tensor, which shares memory where it can.
+
+    Raises:
+        TypeError: for what is no tensor, array, DataFrame or nested sequence of numbers.
+    """
+    if isinstance(x, Tensor):
+        return x
+    try:
+        array = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"values of type {array.dtype}")
+        if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+            array = array.astype(np.int64)
+        own = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+        return torch.from_numpy(own)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name}: {type(x).__name__} is no data ({error}); give a tensor, an array, a "
+            "DataFrame of numbers, or a list of them"
+        ) from error
+
+
+def alike(*names: str) -> Callable[[F], F]:
+    """A method of a `Diffusion` whose arguments of these names may be of any kind, and so its result.
+
+    The first of the arguments decides the kind; without any, the object's own `container`.
+    """
+
+    def around(method: F) -> F:
+        order = method.__code__.co_varnames[1 : method.__code__.co_argcount]
+
+        @wraps(method)
+        def call(self: Any, *arguments: Any, **named: Any) -> Any:
+            given = dict(zip(order, arguments, strict=False)) | named
+            found = [name for name in names if given.get(name) is not None]
+            kinds = [container_of(given[name]) for name in found]
+            given |= {name: tensor_of(given[name], name) for name in found}
+            kind = next(filter(None, kinds), self.container)
+            return kind.put(method(self, *arguments[len(order) :], **given))
+
+        return cast(F, call)
+
+    return around

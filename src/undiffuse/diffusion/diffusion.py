@@ -1,0 +1,365 @@
+"""A model bound to raw data: what `undiffuse.fit` gives, and what is asked of it in raw units.
+
+The model knows x_0; `space` is the map between x_0 and raw values, `chain` the latent times, `sampler` what
+walks them. What would give a plausible wrong number (levels without a decoder of as many) is refused when
+the object is made.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from undiffuse import bounds, samplers
+from undiffuse.data import Space, UniformNoise
+from undiffuse.diffusion import checks, observed
+from undiffuse.diffusion.bases import Bases, Simple
+from undiffuse.diffusion.checks import check_fit, check_range
+from undiffuse.diffusion.containers import Container, alike
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.parameterizations import Clipped
+from undiffuse.posteriors import Guided
+from undiffuse.processes import ALONE, Processes
+from undiffuse.random import Streams
+from undiffuse.samplers import Ancestral, Sampler
+from undiffuse.schedules.grids import thin
+from undiffuse.tensors import dims
+
+
+class Diffusion:
+    """A model with its data's space and shape, its chain and its sampler.
+
+    Args:
+        model: a reverse process in x_0's coordinates.
+        space: how raw values become x_0.
+        shape: that of one example.
+        chain: the latent times t_1 < .. < t_T = 1, float64.
+        sampler: what walks the chain back; by default one ancestral draw a step.
+        terms: steps of the chain that `bits` computes for each example, drawn at random; None: all.
+        shades: the raw values that are black and white in a picture; by default the ends of the levels.
+        noise: that which raw data carry, for densities of what was rounded.
+        overlapping: whether examples share values, so that they are not independent.
+        bases: densities in closed form of the training data, by name.
+
+    `processes` share the work of `sample` and `evaluate`; times before `first` are left out of the chain;
+    `step` is the number of training steps behind the weights. Examples may be tensors, arrays or DataFrames:
+    what comes back is of the kind that went in, samples of that of `container`.
+
+    Raises ValueError for a space that the model's kernel or decoder are not made for.
+    """
+
+    def __init__(
+        self,
+        model: ReverseProcess,
+        space: Space,
+        shape: tuple[int, ...],
+        chain: Tensor,
+        *,
+        sampler: Sampler | None = None,
+        terms: int | None = None,
+        shades: tuple[float, float] | None = None,
+        noise: UniformNoise | None = None,
+        overlapping: bool = False,
+        bases: Bases | None = None,
+    ) -> None:
+        check_fit(model, space)
+        self.model, self.space, self.shape, self.chain = model, space, shape, chain
+        self.sampler, self.terms, self.noise = sampler or Ancestral(), terms, noise
+        self.shades = shades or (0.0, float((space.levels or 2) - 1))
+        self.overlapping, self.bases = overlapping, bases or Bases()
+        self.processes: Processes = ALONE
+        self.first, self.step = 0.0, 0
+        self.container = Container()
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other attributes; weights are shared. Raises AttributeError for what it has not."""
+        made = copy(self)
+        for name, value in changes.items():
+            if name not in vars(made):
+                raise AttributeError(f"{type(self).__name__} has no {name!r} to replace")
+            setattr(made, name, value)
+        return made
+
+    @property
+    def simple(self) -> Simple:
+        """The models in closed form that reports stand beside."""
+        return Simple(self.bases, self.levels, self.model.kernel.symbols is not None)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The model, where only one with a network will do. Raises ValueError for a guided one."""
+        if not isinstance(self.model, Denoiser):
+            raise ValueError("a guided model has two networks: use the run without guidance")
+        return self.model
+
+    @property
+    def levels(self) -> int | None:
+        """The number of levels of a value; None for continuous data."""
+        return self.space.levels
+
+    @property
+    def grid(self) -> Tensor:
+        """The latent times of the chain, increasing, from `first` on."""
+        return self.chain[self.chain >= self.first]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def given(self, label: Tensor | int, guidance: float = 1.0) -> Self:
+        """The run of examples with this label (-1: with none), to sample and evaluate like any other.
+
+        Labels int64 (N,) are those of N examples that the run evaluates next.
+        `guidance` above 1 leads away from what examples without a label are like, step by step (Ho & Salimans
+        2022); sampled by `samplers.Particles` it is the geometric mixture of both (see `posteriors.Guided`).
+        Raises ValueError for a run that was not trained on labels, or a label that it does not know.
+        """
+        model: ReverseProcess = self.denoiser.given(label)
+        if guidance != 1.0:
+            model = Guided(model, self.denoiser.given(-1), guidance)
+        return self.replace(model=model)
+
+    def told(self, labels: Tensor | None) -> Self:
+        """The model of examples with these labels, if it was trained on labels; else itself."""
+        knows = getattr(self.denoiser.network, "labels", None) is not None
+        return self if labels is None or not knows else self.given(labels)
+
+    def clipped(self, on: bool) -> Self:
+        """The run whose predictions are clipped to [-1, 1], where its levels are; or not clipped at all.
+
+        Raises ValueError for data without levels, and for symbols.
+        """
+        model, said = copy(self.denoiser), self.denoiser.parameterization
+        if not on:
+            model.parameterization = said.of if isinstance(said, Clipped) else said
+        elif not isinstance(said, Clipped):
+            if self.levels is None:
+                raise ValueError("continuous data have no range to clip predictions to")
+            model.parameterization = Clipped(said)
+        return self.replace(model=model)
+
+    def stopped(self, t: float) -> Self:
+        """The run whose chain has no times before t: from its first one, x_0 is decoded.
+
+        DDIM then gives means E[x_0 | x_t] in the place of samples. Raises ValueError unless 0 <= t <= 1.
+        """
+        if not 0 <= t <= 1:
+            raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
+        return self.replace(first=t)
+
+    @alike()
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
+        block: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """n raw samples (n, *shape); sample `first + i` of a seed is the same however many are drawn.
+
+        `steps` thins the chain (default: all of its steps). Raises ValueError for n or steps below 1, or
+        first below 0.
+        """
+        check_range(n, first)
+        x_0 = samplers.sample(
+            self.model,
+            (n, *self.shape),
+            **self._walk(seed, steps, sampler),
+            first=first,
+            block=block,
+            tick=tick,
+            processes=self.processes,
+        )
+        return self.space.decode(x_0.cpu())
+
+    def trajectory(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
+    ) -> Iterator[tuple[float, Tensor]]:
+        """(t, x_t) of the same samples as `sample`, from t = 1 to t = 0, in x_0's coordinates."""
+        states = samplers.trajectory(
+            self.model,
+            (n, *self.shape),
+            **self._walk(seed, steps, sampler),
+            first=first,
+        )
+        return ((t, x.cpu()) for t, x in states)
+
+    @alike("a", "b")
+    def interpolate(
+        self,
+        a: Tensor,
+        b: Tensor,
+        t: float = 0.5,
+        points: int = 9,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """From raw a to raw b (B, *shape), by mixing them at time t: (B, points, *shape), both ends included.
+
+        The same noise is used for all points of a pair. Raises ValueError for t outside [0, 1] or fewer than
+        two points.
+        """
+        if points < 2:
+            raise ValueError(f"points={points}: an interpolation has two ends at least")
+        for raw in (a, b):
+            self.check(raw)
+        x_0 = samplers.interpolate(
+            self.model,
+            self.space.encode(a).to(self.device),
+            self.space.encode(b).to(self.device),
+            t,
+            torch.linspace(0, 1, points, dtype=torch.float64),
+            **self._walk(seed, steps, sampler),
+            tick=tick,
+        )
+        return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
+
+    @alike()
+    def share(
+        self,
+        n: int,
+        t: float = 0.5,
+        states: int = 1,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        sampler: Sampler | None = None,
+        first: int = 0,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """n raw samples of each of some states x_t: (states, n, *shape).
+
+        State i is where sample `first + i` of the same seed is at t. Raises ValueError for t outside (0, 1],
+        n or states below 1, or a sampler without noise.
+        """
+        check_range(n, first)
+        x_0 = samplers.share(
+            self.model,
+            (states, *self.shape),
+            n,
+            t,
+            **self._walk(seed, steps, sampler),
+            first=first,
+            tick=tick,
+        )
+        return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
+
+    known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
+    posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
+    check, check_density = checks.check, checks.check_density  # of what it is given
+
+    @alike("raw")
+    def bits(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        terms: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Tensor:
+        """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
+
+        Probabilities of levels, or densities in the raw units of continuous data. As `undiffuse evaluate`
+        does, so many `terms` of the chain are computed for every example, drawn at random: unbiased, the
+        fewer the noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which
+        takes as many network calls. `tick` is called after each.
+        """
+        self.check_density(raw)
+        terms = self.terms if terms is None else terms
+        if terms is not None and terms < 0:
+            raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
+        parts = bounds.blocks(
+            self.model,
+            raw,
+            grid=self.grid,
+            seed=seed,
+            terms=terms or None,
+            encode=self.space.encode,
+            tick=tick,
+        )
+        nats = torch.cat([bound.total for _, bound in parts])
+        return nats / (dims(self.shape) * math.log(2)) - self.shift
+
+    @alike("raw")
+    def evaluate(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        terms: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+        **resume: Any,
+    ) -> bounds.Report:
+        """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
+
+        `resume` are `partial` and `kept` of `bounds.evaluate`.
+        """
+        self.check_density(raw)
+        return bounds.evaluate(
+            self.model,
+            raw,
+            grid=self.thinned(steps),
+            seed=seed,
+            terms=terms,
+            encode=self.space.encode,
+            tick=tick,
+            processes=self.processes,
+            beside=self.simple,
+            **resume,
+        )
+
+    @alike("raw")
+    def step_entropies(
+        self,
+        raw: Tensor,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> bounds.StepEntropies:
+        """The entropy of every reverse step between its bounds (2015, eq. 24), in bits per dimension."""
+        self.check(raw)
+        return bounds.step_entropies(
+            self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, tick=tick
+        )
+
+    def _walk(self, seed: int, steps: int | None, sampler: Sampler | None) -> dict[str, Any]:
+        """What every walk down the chain is told."""
+        generator = torch.Generator().manual_seed(seed)
+        return {"generator": generator, "sampler": sampler or self.sampler, "grid": self.thinned(steps)}
+
+    def with_noise(self, raw: Tensor, seed: int = 0) -> Tensor:
+        """Raw examples with the uniform noise that the run's data carry, where these come without it."""
+        if self.noise is None or not self.noise.missing(raw):
+            return raw
+        return self.noise.added(raw, Streams("noise", seed, rows=range(len(raw))))
+
+    @property
+    def shift(self) -> float:
+        """Bits per dimension that a density in raw units has less than one in x_0; 0 for levels."""
+        return self.space.log_det(self.shape) / (dims(self.shape) * math.log(2))
+
+    def thinned(self, steps: int | None) -> Tensor:
+        """The chain's grid, or `steps` times of it. Raises ValueError if it has not so many."""
+        grid = self.grid
+        if steps is not None and not 1 <= steps <= len(grid):
+            raise ValueError(f"steps={steps}: this run's chain can be thinned to 1 to {len(grid)} steps")
+        return grid if steps is None else thin(grid, steps)

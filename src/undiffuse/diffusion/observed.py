@@ -1,0 +1,224 @@
+"""Observations of raw data as factors, and what the posterior of a run says of them, raw again.
+
+run = undiffuse.load("runs/first")
+found = run.posterior(run.noisy(raw, std=0.3), n=16)  # or run.measured("downsample:4", raw, 0.05)
+found = run.impute(raw, n=16)                          # NaN marks what is missing
+found.samples, found.mean, found.std, found.method
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from undiffuse.ambient import unaided
+from undiffuse.data import Affine
+from undiffuse.diffusion.posterior import Factors, Tick, Way, draw
+from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
+from undiffuse.posteriors.operators import Operator, operator_of
+
+if TYPE_CHECKING:
+    from undiffuse.diffusion.diffusion import Diffusion
+
+AFAR = 8  # widths of the noise from the data's range at which an observation is no observation
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Raw `samples` (examples, n, *shape), and by which `method` they were drawn.
+
+    `size` is the smallest effective share of a group of particles on the way; `log_evidence` is in nats, a
+    density in raw units for continuous data, with its standard error `se`. `doubt` says why they are not to
+    be relied on, if so.
+    """
+
+    samples: Tensor
+    method: str
+    size: float | None = None
+    log_evidence: float | None = None
+    se: float | None = None
+    doubt: str | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the samples, (examples, *shape), float32; float64 if they are."""
+        return self.samples.double().mean(1).to(self._dtype)
+
+    @property
+    def std(self) -> Tensor:
+        """The standard deviation of the samples about it, of the same type; of one sample 0."""
+        return self.samples.double().std(1, correction=min(1, self.samples.shape[1] - 1)).to(self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float64 if self.samples.dtype == torch.float64 else torch.float32
+
+
+def known(run: "Diffusion", raw: Tensor, mask: Tensor) -> Known:
+    """The elements of raw (*shape) or (B, *shape) where the mask, bool and of that shape, is True.
+
+    Raises ValueError for another shape or mask, or known values that the data cannot have.
+    """
+    _check_shape(run, raw)
+    if mask.dtype != torch.bool or mask.shape != raw.shape:
+        raise ValueError(f"mask is {mask.dtype} {tuple(mask.shape)}: give torch.bool {tuple(raw.shape)}")
+    _check_known(run, raw[mask])
+    filled = torch.where(mask, raw, 0)
+    return Known(run.space.encode(filled if run.levels is None else filled.int()), mask)
+
+
+def noisy(run: "Diffusion", raw: Tensor, std: float) -> Noisy:
+    """All of raw (*shape), seen with normal noise of width std.
+
+    Of data with levels std is in the unit in which they go from -1 to 1, else in raw units. Raises ValueError
+    for another shape, std <= 0, values that are not finite or far outside the data's range, and for symbols.
+    """
+    _check_shape(run, raw)
+    check_seen(run, raw, std)
+    width = std / run.space.std if isinstance(run.space, Affine) else std
+    return Noisy(_numbers(run, raw), float(width) if isinstance(width, Tensor) and not width.ndim else width)
+
+
+@unaided
+def measured(run: "Diffusion", operator: Operator | str, raw: Tensor, std: float) -> Linear:
+    """What a linear operator, such as "downsample:4", made of an example, with noise of width std.
+
+    std is as in `noisy`. Raises ValueError for an unknown operator, a raw that is not of the shape that it
+    gives, and as `noisy` does.
+    """
+    operator, shape = operator_for(run, operator)
+    if tuple(raw.shape) != shape:
+        raise ValueError(f"an observation of shape {tuple(raw.shape)}: the operator gives {shape}")
+    constant = operator(torch.ones(1, *run.shape, dtype=torch.float32))[0].double()
+    check_seen(run, raw, std, ranged=bool((constant - 1).abs().max() < 1e-3))
+    if isinstance(run.space, Affine):  # of x_0 it is A (width x_0) that was seen, and A of the mean
+        width, mean = run.space.std.float(), run.space.mean.expand(run.shape)
+        seen = (raw.double() - operator(mean[None])[0]).float()  # of large numbers: first the difference
+        return Linear(lambda x: operator(x * width.to(x)), seen, std)
+    assert run.levels is not None
+    half = (run.levels - 1) / 2
+    return Linear(operator, (raw.double() / half - constant).float(), std)
+
+
+def operator_for(run: "Diffusion", operator: Operator | str) -> tuple[Operator, tuple[int, ...]]:
+    """The operator, and the shape of what it makes of the run's examples."""
+    found = operator_of(operator) if isinstance(operator, str) else operator
+    return found, tuple(found(torch.zeros(1, *run.shape)).shape[1:])
+
+
+def raw_width(run: "Diffusion", std: float) -> float:
+    """Noise of this width in raw units."""
+    return std if run.levels is None else std * (run.levels - 1) / 2
+
+
+def check_seen(run: "Diffusion", raw: Tensor, std: float, ranged: bool = True) -> None:
+    """Raise ValueError unless raw may be what is seen of the run's data with noise of this width."""
+    if run.model.kernel.symbols is not None:
+        raise ValueError("normal noise is that of numbers, this run is of symbols: use inpaint or impute")
+    if not 0 < std < float("inf"):
+        raise ValueError(f"std={std:g}: noise has a positive, finite width; for none use inpaint or impute")
+    if not bool(raw.isfinite().all()):
+        raise ValueError("the observation holds values that are not finite; for missing values use impute")
+    if run.levels is not None and ranged:
+        reach, top = AFAR * raw_width(run, std), run.levels - 1
+        low, high = (float(end) for end in raw.aminmax())
+        if low < -reach or high > top + reach:
+            raise ValueError(
+                f"the observation has values {low:g} to {high:g}, this run's data 0 to {top}: "
+                f"no noise of width {std:g} does that"
+            )
+
+
+def posterior(
+    run: "Diffusion",
+    factor: Factor,
+    n: int = 16,
+    seed: int = 0,
+    *,
+    way: Way | None = None,
+    tick: Tick = lambda: None,
+) -> Posterior:
+    """n draws of the run's data given one observation: `samples` (1, n, *shape).
+
+    Raises ValueError for a factor or a way that do not go with the run.
+    """
+    return _posterior(run, lambda _, __: factor, 1, n, seed, way or Way(), tick, _log_det(run, factor))
+
+
+def impute(
+    run: "Diffusion",
+    raw: Tensor,
+    mask: Tensor | None = None,
+    n: int = 16,
+    seed: int = 0,
+    *,
+    way: Way | None = None,
+    tick: Tick = lambda: None,
+) -> Posterior:
+    """n completions of every example in raw (N, *shape), of what the mask says is known (default: not NaN).
+
+    What is known stays as it is. Raises ValueError as `known` does.
+    """
+    run.check(raw)
+    mask = ~raw.isnan() if mask is None else mask
+    all_known = known(run, raw, mask)
+
+    def factors(examples: range, repeats: int) -> Known:
+        rows = torch.tensor([e for e in examples for _ in range(repeats)])
+        return Known(all_known.value[rows], mask[rows])
+
+    log_det = _log_det(run, all_known)
+    found = _posterior(run, factors, len(raw), n, seed, way or Way(), tick, log_det)
+    held = torch.where(mask, raw, 0).to(found.samples.dtype)
+    samples = torch.where(mask.unsqueeze(1), held.unsqueeze(1), found.samples)
+    return replace(found, samples=samples)
+
+
+def _posterior(
+    run: "Diffusion", factors: Factors, examples: int, n: int, seed: int, way: Way, tick: Tick, log_det: float
+) -> Posterior:
+    """Drawn in x_0, and decoded."""
+    grid, way = run.thinned(way.steps), way.settled(run.model, run.shape)
+    found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, tick=tick)
+    raw = run.space.decode(found.x_0.flatten(0, 1).cpu()).view(examples, n, *run.shape)
+    nats = None if found.log_evidence is None else found.log_evidence + log_det
+    return Posterior(raw, found.method, found.size, nats, found.se, found.doubt)
+
+
+def _log_det(run: "Diffusion", factor: Factor) -> float:
+    """What a density of the observation in raw units has more than one in x_0's, in nats."""
+    if not isinstance(run.space, Affine):
+        return 0.0
+    if isinstance(factor, Both):
+        return sum(_log_det(run, part) for part in factor.factors)
+    if isinstance(factor, Linearised):
+        return _log_det(run, factor.of)
+    if isinstance(factor, Known):
+        return -float(run.space.std.log().expand(factor.mask.shape)[factor.mask].sum())
+    return run.space.log_det(run.shape) if isinstance(factor, Noisy) else 0.0  # Linear is in raw units
+
+
+def _numbers(run: "Diffusion", raw: Tensor) -> Tensor:
+    """x_0's coordinates of raw numbers that need not be levels."""
+    if run.levels is None:
+        return run.space.encode(raw.double())
+    return (2 * raw.double() / (run.levels - 1) - 1).float()
+
+
+def _check_shape(run: "Diffusion", raw: Tensor) -> None:
+    if tuple(raw.shape[-len(run.shape) :]) != run.shape:
+        raise ValueError(f"an observation of shape {tuple(raw.shape)}: this run's examples have {run.shape}")
+
+
+def _check_known(run: "Diffusion", values: Tensor) -> None:
+    """Raise ValueError unless these are values that the data can have."""
+    if not bool(values.isfinite().all()):
+        raise ValueError("known values are not finite; mark them as missing (NaN, or False in the mask)")
+    if run.levels is None or not values.numel():
+        return
+    low, high = (float(end) for end in values.double().aminmax())
+    if low < 0 or high > run.levels - 1 or bool((values != values.round()).any()):
+        raise ValueError(
+            f"known values {low:g} to {high:g}: this run has whole numbers 0 to {run.levels - 1}"
+        )

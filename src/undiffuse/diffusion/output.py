@@ -1,0 +1,108 @@
+"""Samples as files: pictures where they have one, arrays always."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse import plots
+from undiffuse.diffusion.diffusion import Diffusion
+from undiffuse.files import atomic
+
+FRAMES = 60  # in an animation, however long the chain
+STAGES = (0.75, 0.5, 0.25)  # times shown between start and end
+
+
+def save_picture(run: Diffusion, raw: Tensor, stem: Path) -> Path | None:
+    """A grid of images, a row for each sequence of bits, or a scatter of points, as stem.png; else None."""
+    path = stem.with_name(f"{stem.name}.png")
+    if not has_picture(run):
+        return None
+    if run.shape == (2,):
+        plots.save_points(raw, path)
+    else:
+        plots.save_grid(to_images(run, raw), path)
+    return path
+
+
+def save_npy(raw: Tensor, path: Path) -> Path:
+    """Raw samples as .npy, in their own type."""
+    with atomic(path) as handle:
+        np.save(handle, raw.numpy(), allow_pickle=False)
+    return path
+
+
+def save_animation(
+    run: Diffusion,
+    states: Iterator[tuple[float, Tensor]],
+    total: int,
+    path: Path,
+    tick: Callable[[], object] = lambda: None,
+) -> Path:
+    """A film of raw states on their way from noise, `total` of them thinned to about 60 frames.
+
+    The path's ending, .gif, .png or .mp4, decides its format. Raises ValueError for data without a picture.
+    """
+    kept = _every(states, max(1, total // FRAMES), tick)
+    if not has_picture(run):
+        raise ValueError(f"samples of shape {run.shape} cannot be animated")
+    if run.shape == (2,):
+        plots.save_scatter_film(kept, path)
+    else:
+        plots.save_film((to_images(run, x) for _, x in kept), path)
+    return path
+
+
+def save_rows(
+    run: Diffusion, rows: Sequence[tuple[str, Tensor]], path: Path, columns: int | None = None
+) -> Path:
+    """Batches of raw examples, one labelled row each; points of the plane in one scatter.
+
+    `columns` examples a row, by default no more than 12. Raises ValueError for data that have no picture.
+    """
+    if not has_picture(run):
+        raise ValueError(f"samples of shape {run.shape} are no pictures")
+    if run.shape == (2,):
+        plots.save_points(torch.cat([raw for _, raw in rows]), path)
+    else:
+        plots.save_stages([(label, to_images(run, raw)) for label, raw in rows], path, columns)
+    return path
+
+
+def stage_times(grid: Tensor) -> set[float]:
+    """Start, end, and the times of the grid nearest to `STAGES`."""
+    return {float(grid[(grid - t).abs().argmin()]) for t in STAGES} | {1.0, 0.0}
+
+
+def stage_name(t: float) -> str:
+    """The label of a stage."""
+    return {1.0: "start", 0.0: "end"}.get(t, f"t = {t:.2g}")
+
+
+def has_picture(run: Diffusion) -> bool:
+    """Whether the run's examples can be drawn: points, images, sequences of bits."""
+    return run.shape == (2,) or len(run.shape) == 3 or (len(run.shape) == 1 and run.levels == 2)
+
+
+def to_bytes(run: Diffusion, raw: Tensor) -> Tensor:
+    """Raw data as bytes, from the run's black to its white."""
+    black, white = run.shades
+    return ((raw.double() - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_images(run: Diffusion, raw: Tensor) -> Tensor:
+    """Raw images as bytes (N, C, H, W); sequences (N, D) as the rows of one picture."""
+    grey = to_bytes(run, raw)
+    return grey if grey.ndim == 4 else grey[None, None]
+
+
+def _every(
+    states: Iterator[tuple[float, Tensor]], stride: int, tick: Callable[[], object]
+) -> Iterator[tuple[float, Tensor]]:
+    """Every so many states, and the last."""
+    for i, state in enumerate(states):
+        tick()
+        if i % stride == 0 or state[0] == 0:
+            yield state

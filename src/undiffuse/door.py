@@ -1,0 +1,160 @@
+"""The front door: `fit` trains a model on data of yours, `load` opens one that was trained.
+
+    model = undiffuse.fit(data)                           # an array, a tensor, a DataFrame, a folder, a file
+    model = undiffuse.fit(data, minutes=10, out="runs/mine")
+    model = undiffuse.load("runs/mine")
+
+What the command line trains of the same data, seed and settings is the same, bit for bit.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from undiffuse.cli.following import follow, say
+from undiffuse.diffusion.containers import Container, container_of, tensor_of
+from undiffuse.files import atomic, write_json
+from undiffuse.jsonfile import read_json
+from undiffuse.recipes import override
+from undiffuse.recipes.choosing import Choice, choose
+from undiffuse.runs import Experiment, Run
+from undiffuse.runs import load as load_run
+from undiffuse.runs.budget import fitted
+
+CONTAINER = "container.json"
+DATA = ("data.npy", "data.npz")
+
+
+def fit(
+    data: Any,
+    *,
+    test: Any = None,
+    labels: Any = None,
+    network: nn.Module | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+) -> Run:
+    """Train a model of these data; what was chosen for them, and why, is printed.
+
+    Args:
+        data: examples, the first axis counts them: a tensor, an array, a DataFrame of numbers; or the path
+            of a folder of pictures, an .npy, .npz, .csv or .parquet file. Whole numbers are levels.
+        test: examples that are held out for reports; by default a tenth of the data, at most 10,000.
+        labels: the class 0, 1, .. of every example, which makes the model one of each class.
+        network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape.
+        steps: how many to train, by default what the recipe that is chosen says.
+        minutes: the time there is; steps are chosen to fit, from a measurement.
+        out: a folder to train in, which can be gone on with and loaded; by default none is kept.
+        settings: other keys of the recipe, such as {"train.batch": 64, "kernel.schedule.first": 10}.
+        seed: keys everything random.
+        device: where to train.
+        quiet: print nothing.
+
+    Returns:
+        The trained run: a `Diffusion`.
+
+    Raises:
+        TypeError: for what is no data.
+        ValueError: naming what cannot be, and what to do.
+    """
+    kept = None if out is not None else tempfile.TemporaryDirectory(prefix="undiffuse-")
+    folder = Path(out) if out is not None else Path(kept.name) / "run"  # type: ignore[union-attr]
+    chosen, container = _chosen(data, test, labels, folder)
+    changes = [f"{name}={_text(value)}" for name, value in dict(settings or {}).items()]
+    changes += [f"seed={seed}"] + ([] if steps is None else [f"train.steps={steps}"])
+    node = override(chosen.node, changes)
+    if network is not None:
+        node = _own(node, network)
+    if labels is not None:
+        node |= {"conditional": True}
+    if minutes is not None:
+        if steps is not None:
+            raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
+        node, reason = fitted(node, minutes, device, network)
+        chosen.reasons.append(reason)
+    if not quiet:
+        say(chosen)
+    experiment = Experiment.create(folder, node, device, network=network)
+    try:
+        if container is not None:
+            write_json(folder / CONTAINER, {"kind": container.kind, "names": list(container.names)})
+        follow(experiment, quiet)
+    finally:
+        experiment.close()
+    made = load(folder, device, network=network)
+    return made.replace(keeper=kept)
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.Module | None = None) -> Run:
+    """The run in a folder, ready to sample and evaluate; `network` if it is one of your own.
+
+    Samples are of the kind, torch, numpy or pandas, that `fit` was given. Raises FileNotFoundError if there
+    is no run or no checkpoint yet, ValueError if a file is damaged.
+    """
+    made = load_run(folder, device, network=network)
+    try:
+        said = read_json(made.folder / CONTAINER, {"kind": "", "names": [""]})
+    except FileNotFoundError:
+        return made
+    return made.replace(container=Container(said["kind"], tuple(said["names"])))
+
+
+def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Container | None]:
+    """What to train, and of which kind the data are; those in memory are written into the run's folder."""
+    if isinstance(data, (str, Path)):
+        if test is not None or labels is not None:
+            raise ValueError("test, labels: of data in a file these are in the file too (data.labels)")
+        return choose(data), None
+    container = container_of(data) or Container("numpy")
+    arrays = {"train": _array(data, "data")}
+    if labels is not None and test is None:
+        arrays["labels"] = _array(labels, "labels")
+    folder.mkdir(parents=True, exist_ok=True)
+    if test is None and labels is None:
+        path = folder / DATA[0]
+        with atomic(path) as file:
+            np.save(file, arrays["train"], allow_pickle=False)
+    else:
+        path = folder / DATA[1]
+        named = {"x": arrays["train"], "y": arrays["labels"]} if test is None else _parted(data, test, labels)
+        with atomic(path) as file:
+            np.savez(file, **cast(Any, named))
+    chosen = choose(path)
+    if labels is not None and test is None:
+        chosen.node["data"] |= {"key": "x", "labels": "y"}
+    return chosen, Container(container.kind, container.names)
+
+
+def _parted(data: Any, test: Any, labels: Any) -> dict[str, np.ndarray[Any, Any]]:
+    if labels is not None:
+        raise ValueError("labels, test: give labels as a pair (of the data, of the test data)")
+    return {"train": _array(data, "data"), "test": _array(test, "test")}
+
+
+def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = tensor_of(data, name).detach().cpu().numpy()
+    return found
+
+
+def _own(node: dict[str, Any], network: nn.Module) -> dict[str, Any]:
+    """The recipe for a module of the user's own: of numbers on no base, whose output is x's shape."""
+    changed = node | {"network": {"kind": "own", "name": type(network).__name__}}
+    if node["kernel"]["kind"] == "gaussian" and "parameterization" not in node:
+        changed |= {"base": "none", "parameterization": "v", "objective": {"kind": "simple"}}
+    return changed
+
+
+def _text(value: Any) -> str:
+    """A value as an override has it."""
+    return json.dumps(value)

@@ -1,0 +1,225 @@
+"""What to train on data that nobody has written a recipe for, chosen from what they look like, with reasons.
+
+    folder of pictures          images:  a U-Net that predicts v, of levels
+    array (N, [C,] H, W)        the same; of values 0 and 1: bits
+    array (N, D) of 0 and 1     bits:    an MLP on their frequencies, binomial noise
+    array (N, D), few levels    symbols: an MLP on their frequencies, categorical noise
+    array (N, D), other         vectors: an MLP on a normal density, or a mixture
+    table .csv, .parquet        the same, column by column; columns that never vary are left out
+
+A `Choice` is a recipe's node and a line for each thing that was chosen; all can be overridden by name.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from undiffuse.data import noise_of, read_npy, read_npz
+from undiffuse.data.images import find_images
+from undiffuse.data.npy import npz_names
+from undiffuse.data.pictures import Header, read_header
+from undiffuse.data.table import SUFFIXES as TABLES
+from undiffuse.data.table import numbers_of, read_table
+from undiffuse.recipes.parts import RecipeError
+from undiffuse.recipes.reading import read
+
+SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
+SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
+WIDTH = 0.92  # log-SNR at which noise is 0.63 times as wide as the distance of two levels at 1 from -1
+LOOKED = 2**22  # values of an array that are looked at
+KEPT = 10_000  # examples that are held out for reports, at most
+Found = NDArray[Any]
+
+
+@dataclass
+class Choice:
+    """A recipe's node, what it is like, and why."""
+
+    node: dict[str, Any]
+    reasons: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)  # files that cannot be used, and why
+
+    def set(self, path: str, value: Any, reason: str) -> None:
+        """Set a key of the recipe, and say why."""
+        *heads, last = path.split(".")
+        node = self.node
+        for head in heads:
+            node = node.setdefault(head, {})
+        node[last] = value
+        self.reasons.append(f"{path}={_shown(value)}: {reason}")
+
+
+def choose(path: str | Path, decode: Callable[[Path], object] | None = None) -> Choice:
+    """The recipe for a folder of pictures, an .npy, .npz, .csv or .parquet file.
+
+    With `decode`, every picture whose header is in order is decoded too, which finds files that are cut off.
+
+    Raises FileNotFoundError for no such file, RecipeError for one that is nothing of these.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _of_pictures(path, decode)
+    if suffix in TABLES:
+        return _of_table(path)
+    if suffix in (".npy", ".npz"):
+        return _of_array(path)
+    kinds = f"a folder of PNG or JPEG files, or .npy, .npz, {', '.join(TABLES)}"
+    raise RecipeError(f"{path}: trained on are {kinds}; recipes have the ending .yaml")
+
+
+def _of_pictures(path: Path, decode: Callable[[Path], object] | None) -> Choice:
+    chosen = _begin("images", {"kind": "images", "path": str(path)}, "a folder of pictures")
+    headers = list(_headers(find_images(path), decode, chosen.problems))
+    if len(headers) < 2:
+        raise RecipeError(f"{path}: {len(headers)} pictures that can be read; give 2 or more")
+    if chosen.problems:
+        chosen.set("data.skip_bad", True, f"{len(chosen.problems)} files cannot be read (see check)")
+    sizes = Counter((header.height, header.width) for header in headers)
+    (height, width), _ = sizes.most_common(1)[0]
+    if len(sizes) > 1:
+        chosen.set("data.size", SIDE, f"pictures of {len(sizes)} sizes, cropped to squares and resized")
+    elif max(height, width) > LARGEST:
+        chosen.set("data.size", SIDE, f"{width} x {height} pixels are days of work for a CPU")
+    channels = Counter(header.channels for header in headers)
+    if len(channels) > 1:
+        most = channels.most_common(1)[0][0]
+        chosen.set("data.channels", most, f"{channels[1]} pictures are grey and {channels[3]} in colour")
+    _hold_out(chosen, len(headers))
+    return chosen
+
+
+def _headers(
+    files: list[Path], decode: Callable[[Path], object] | None, problems: dict[str, str]
+) -> Iterator[Header]:
+    for file in files:
+        try:
+            header = read_header(file)
+            if decode is not None:
+                decode(file)
+            yield header
+        except (ValueError, OSError) as error:
+            problems[str(file)] = " ".join(str(error).split())
+
+
+def _of_table(path: Path) -> Choice:
+    frame = read_table(path)
+    words = [str(name) for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    names = [str(name) for name in frame.columns if str(name) not in words]
+    if not names:
+        raise RecipeError(f"{path}: no column is of numbers ({', '.join(words[:5])})")
+    chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
+    values = numbers_of(frame, names, None, str(path)).dropna().to_numpy(np.float64)
+    if len(values) < 2:
+        raise RecipeError(f"{path}: {len(values)} rows without a missing value; give 2 or more")
+    widths, constant = noise_of(torch.from_numpy(values))
+    kept = [number for number in range(len(names)) if number not in constant]
+    if not kept:
+        raise RecipeError(f"{path}: no column of numbers ever varies")
+    left = words + [names[number] for number in constant]
+    if left:
+        reason = f"left out, as they are words or never vary: {', '.join(left)}"
+        chosen.set("data.columns", [names[number] for number in kept], reason)
+    _spaced(chosen, [widths[number] for number in kept])
+    _hold_out(chosen, len(values))
+    return chosen
+
+
+def _of_array(path: Path) -> Choice:
+    array, data = _read(path)
+    if array.ndim < 2 or not array.size:
+        raise RecipeError(
+            f"{path}: shape {array.shape}; the first axis counts examples, the others are theirs"
+        )
+    pictures = array.ndim == 4 or (array.ndim == 3 and array.dtype.kind in "biu")
+    levels, why = _levels(array)
+    if levels is None:
+        chosen = _begin("images" if pictures else "vectors", data, f"numbers, shape {array.shape[1:]} each")
+        widths, _ = noise_of(torch.from_numpy(np.array(array[: _rows(array)], np.float64)))
+        _spaced(chosen, widths)
+    elif levels == 2:
+        chosen = _begin("bits", data, "all values are 0 or 1")
+        chosen.node["data"]["levels"] = 2
+    elif levels <= SYMBOLS and array.ndim == 2:
+        chosen = _begin("symbols", data, f"vectors of {levels} values, taken for symbols without an order")
+        chosen.node["data"]["levels"] = chosen.node["kernel"]["symbols"] = levels
+    else:
+        chosen = _begin("images" if pictures else "vectors", data, f"shape {array.shape[1:]} each")
+        chosen.set("data.levels", levels, why)
+        if levels != 256 or not pictures:
+            first = round(2 * math.log(levels - 1) + WIDTH, 2)
+            chosen.set("kernel.schedule.first", first, "where the noise is about as wide as a level")
+    if array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
+        chosen.set("data.channels_last", True, f"shape {array.shape[1:]} ends with the channels")
+    _hold_out(chosen, len(array))
+    return chosen
+
+
+def _read(path: Path) -> tuple[Found, dict[str, Any]]:
+    """The array, and the node of its source."""
+    data: dict[str, Any] = {"kind": "array", "path": str(path)}
+    if path.suffix.lower() == ".npy":
+        return read_npy(path), data
+    names = npz_names(path)
+    for name in ("train", "x_train"):
+        if name in names:
+            return read_npz(path, name), data
+    examples = [name for name in names if not name.startswith("y")]
+    if len(examples) != 1:
+        raise RecipeError(f"{path}: holds arrays {', '.join(names)}; choose one: data.key=NAME with a recipe")
+    return read_npz(path, examples[0]), data | {"key": examples[0]}
+
+
+def _levels(array: Found) -> tuple[int | None, str]:
+    """How many levels the values are, if they are whole numbers from 0 on, and why."""
+    values = array[: _rows(array)]
+    if array.dtype.kind == "b":
+        return 2, ""
+    if array.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        return None, ""
+    low, high = (float(end(array)) for end in (np.min, np.max))
+    if low < 0 or high >= 65536 or high < 1 or not math.isfinite(high):
+        return None, ""
+    top = int(high)
+    byte = array.dtype == np.uint8 and 2 * (top + 1) > 256
+    levels = 256 if byte else max(2, top + 1 if top < 256 else 2 ** top.bit_length())
+    if array.dtype.kind == "f" and high != round(high):
+        return None, ""
+    return levels, f"whole numbers {low:g} to {high:g}"
+
+
+def _rows(array: Found) -> int:
+    return max(2, LOOKED // max(1, math.prod(array.shape[1:])))
+
+
+def _spaced(chosen: Choice, widths: list[float]) -> None:
+    """Noise where values repeat or go in steps."""
+    if any(widths):
+        same = len(set(widths)) == 1
+        reason = "values that repeat or go in steps get uniform noise so wide, or they had no density"
+        chosen.set("data.spacing", widths[0] if same else widths, reason)
+
+
+def _hold_out(chosen: Choice, examples: int) -> None:
+    """A tenth for reports, at most so many."""
+    if examples > 10 * KEPT:
+        chosen.set("data.test", KEPT / examples, f"{KEPT:,} examples are held out for reports")
+
+
+def _begin(recipe: str, data: dict[str, Any], reason: str) -> Choice:
+    node = read(recipe)
+    return Choice(node | {"data": data}, [f"recipe {recipe}: {reason}"])
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 60 else f"{text[:57]}.."
