@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from undiffuse.recipes.choosing import Choice
     from undiffuse.runs import Experiment
 
+WRITTEN = {"samples.png": "samples, and data beside them", "curves.png": "loss and bits over the steps"}
+NEXT = ("evaluate {}", "sample {} -n 64", "score {} PATH")
 TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal twice
 
 
@@ -109,4 +111,15 @@ def _follow(experiment: "Experiment") -> None:
     skipped = experiment.listed
     if skipped:
         typer.echo(f"{skipped:,} files could not be read and were skipped: skipped.txt lists them")
-    typer.echo(f"done: {printable(str(experiment.run.folder))}")
+    _finished(experiment)
+
+
+def _finished(experiment: "Experiment") -> None:
+    """What was written, and what can be done with it next."""
+    folder = printable(str(experiment.run.folder))
+    typer.echo(f"done: {folder}")
+    for name, what in WRITTEN.items():
+        if (experiment.run.folder / name).exists():
+            typer.echo(f"  {folder}/{name:14} {what}")
+    for verb in NEXT:
+        typer.echo(f"next: undiffuse {verb.format(folder)}")

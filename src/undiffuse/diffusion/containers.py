@@ -87,10 +87,20 @@ def alike(*names: str) -> Callable[[F], F]:
             given = dict(zip(order, arguments, strict=False)) | named
             found = [name for name in names if given.get(name) is not None]
             kinds = [container_of(given[name]) for name in found]
-            given |= {name: tensor_of(given[name], name) for name in found}
+            given |= {name: _shaped(tensor_of(given[name], name), self.shape) for name in found}
             kind = next(filter(None, kinds), self.container)
             return kind.put(method(self, *arguments[len(order) :], **given))
 
         return cast(F, call)
 
     return around
+
+
+def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Grey pictures (N, H, W) and those whose channels come last as the model's (N, C, H, W); else as it is."""
+    if len(shape) != 3 or tuple(x.shape[1:]) == shape:
+        return x
+    if shape[0] == 1 and tuple(x.shape[1:]) == shape[1:]:
+        return x.unsqueeze(1)
+    last = tuple(x.shape[1:]) == (*shape[1:], shape[0])
+    return x.movedim(-1, 1) if last else x

@@ -11,47 +11,91 @@ from copy import copy
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from undiffuse import bounds, samplers
-from undiffuse.data import Space, UniformNoise
+from undiffuse.data import Space, Splits, UniformNoise, space_of
 from undiffuse.diffusion import checks, observed
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
-from undiffuse.diffusion.containers import Container, alike
+from undiffuse.diffusion.containers import Container, alike, container_of
+from undiffuse.diffusion.examples import examples_of, fitting_kernel
+from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser, ReverseProcess
-from undiffuse.parameterizations import Clipped
+from undiffuse.parameterizations import Clipped, Decoder, DiscretizedDecoder, Parameterization, Variance
 from undiffuse.posteriors import Guided
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Streams
 from undiffuse.samplers import Ancestral, Sampler
 from undiffuse.schedules.grids import thin
+from undiffuse.schedules.grids import uniform as uniform_grid
 from undiffuse.tensors import dims
+
+STEPS = 1000  # of a chain that nobody has named
 
 
 class Diffusion:
     """A model with its data's space and shape, its chain and its sampler.
 
+    `shape` is that of one example, `space` how raw values become x_0, `chain` the latent times of the chain;
+    times before `first` are left out. `terms` are the steps that `bits` computes for each example, drawn at
+    random (None: all). `shades` are the raw values that are black and white in a picture, `noise` is that
+    which raw data carry where what was rounded has a density, `overlapping` says that examples share values,
+    so that they are not independent. `bases` are densities in closed form of the training data, by name.
+    `processes` share the work of `sample` and `evaluate`; `step` counts the training steps behind the
+    weights. Examples may be tensors, arrays or DataFrames: what comes back is of the kind that went in, and samples of
+    that of `container`.
+
     Args:
-        model: a reverse process in x_0's coordinates.
-        space: how raw values become x_0.
-        shape: that of one example.
-        chain: the latent times t_1 < .. < t_T = 1, float64.
+        network: a module (x_t, t) -> output of x_t's shape, t in [0, 1] (B,); or a model, a `ReverseProcess`.
+        data: examples like those that it is for: their shape and levels, and of numbers mean and width.
+        levels: K, if the values are the whole numbers 0..K-1; bool have 2, uint8 256.
+        kernel: how data are destroyed; by default Gaussian, of bits binomial.
+        parameterization: what the network predicts; by default v, of bits and symbols their logits.
+        variance: how wide a step is; by default the bridge's.
+        decoder: the last step; by default the levels', or a density.
+        grid: the latent times; by default 1,000 at even distances.
         sampler: what walks the chain back; by default one ancestral draw a step.
-        terms: steps of the chain that `bits` computes for each example, drawn at random; None: all.
-        shades: the raw values that are black and white in a picture; by default the ends of the levels.
-        noise: that which raw data carry, for densities of what was rounded.
-        overlapping: whether examples share values, so that they are not independent.
-        bases: densities in closed form of the training data, by name.
+        terms: as above.
 
-    `processes` share the work of `sample` and `evaluate`; times before `first` are left out of the chain;
-    `step` is the number of training steps behind the weights. Examples may be tensors, arrays or DataFrames:
-    what comes back is of the kind that went in, samples of that of `container`.
-
-    Raises ValueError for a space that the model's kernel or decoder are not made for.
+    Raises:
+        TypeError: for what is no data.
+        ValueError: for data, levels, kernel and decoder that do not go together.
     """
 
+    sampler: Sampler
+    container: Container
+
     def __init__(
+        self,
+        network: nn.Module,
+        data: Any,
+        *,
+        levels: int | None = None,
+        kernel: Kernel | None = None,
+        parameterization: Parameterization | None = None,
+        variance: Variance | None = None,
+        decoder: Decoder | None = None,
+        grid: Tensor | None = None,
+        sampler: Sampler | None = None,
+        terms: int | None = None,
+    ) -> None:
+        raw, levels = examples_of(data, levels)
+        model = network
+        if not isinstance(model, ReverseProcess):
+            kernel = kernel or fitting_kernel(levels)
+            numbers = kernel.symbols is None and levels is not None
+            decoder = decoder or (DiscretizedDecoder(levels) if numbers and levels is not None else None)
+            model = Denoiser(network, kernel, parameterization, variance, decoder)
+        elif kernel or parameterization or variance or decoder:
+            raise ValueError("network is a model, whose kernel, parameterization, variance and decoder stand")
+        splits = Splits(raw, raw[:1], levels)
+        space = space_of(splits, model.kernel.symbols)
+        self._bind(model, space, splits.shape, uniform_grid(STEPS) if grid is None else grid)
+        self.sampler, self.terms = sampler or self.sampler, terms
+        self.container = container_of(data) or self.container
+
+    def _bind(
         self,
         model: ReverseProcess,
         space: Space,
@@ -64,15 +108,15 @@ class Diffusion:
         noise: UniformNoise | None = None,
         overlapping: bool = False,
         bases: Bases | None = None,
+        step: int = 0,
     ) -> None:
         check_fit(model, space)
         self.model, self.space, self.shape, self.chain = model, space, shape, chain
         self.sampler, self.terms, self.noise = sampler or Ancestral(), terms, noise
         self.shades = shades or (0.0, float((space.levels or 2) - 1))
-        self.overlapping, self.bases = overlapping, bases or Bases()
+        self.overlapping, self.bases, self.step = overlapping, bases or Bases(), step
         self.processes: Processes = ALONE
-        self.first, self.step = 0.0, 0
-        self.container = Container()
+        self.first, self.container = 0.0, Container()
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other attributes; weights are shared. Raises AttributeError for what it has not."""

@@ -9,6 +9,6 @@ def own(name: str) -> NoReturn:
     `name` is that of its class, to recognise it by.
     """
     raise ValueError(
-        f"network: {name} is not part of this package, and a run's files name no code; give the module in "
+        f"{name} is not part of this package, and a run's files name no code; give the module in "
         f"Python: undiffuse.load(RUN, network={name}(..))"
     )

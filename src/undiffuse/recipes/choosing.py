@@ -27,12 +27,12 @@ from undiffuse.data.npy import npz_names
 from undiffuse.data.pictures import Header, read_header
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
+from undiffuse.diffusion.examples import first_logsnr
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import read
 
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
-WIDTH = 0.92  # log-SNR at which noise is 0.63 times as wide as the distance of two levels at 1 from -1
 LOOKED = 2**22  # values of an array that are looked at
 KEPT = 10_000  # examples that are held out for reports, at most
 Found = NDArray[Any]
@@ -156,8 +156,9 @@ def _of_array(path: Path) -> Choice:
         chosen = _begin("images" if pictures else "vectors", data, f"shape {array.shape[1:]} each")
         chosen.set("data.levels", levels, why)
         if levels != 256 or not pictures:
-            first = round(2 * math.log(levels - 1) + WIDTH, 2)
-            chosen.set("kernel.schedule.first", first, "where the noise is about as wide as a level")
+            chosen.set(
+                "kernel.schedule.first", first_logsnr(levels), "where the noise is about as wide as a level"
+            )
     if array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
         chosen.set("data.channels_last", True, f"shape {array.shape[1:]} ends with the channels")
     _hold_out(chosen, len(array))

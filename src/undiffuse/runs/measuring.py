@@ -70,3 +70,15 @@ def averaged(state: State) -> Iterator[None]:
     state.model.eval()
     with state.ema.applied():
         yield
+
+
+@contextmanager
+def kept(state: State) -> Iterator[None]:
+    """Inside, the model has the weights that a loaded run will have: the best seen, if any, or the averaged."""
+    own, watch = state.ema.average, state.watch
+    state.ema.average = (watch.weights if watch is not None else {}) or own
+    try:
+        with averaged(state):
+            yield
+    finally:
+        state.ema.average = own

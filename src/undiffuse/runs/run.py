@@ -35,7 +35,7 @@ class Run(Diffusion):
         step: int = 0,
         **how: Any,
     ) -> None:
-        super().__init__(
+        self._bind(
             model,
             space,
             shape,
@@ -43,10 +43,11 @@ class Run(Diffusion):
             sampler=recipe["sampler"].build(),
             terms=recipe["evaluate_terms"],
             noise=recipe.noise,
+            step=step,
             overlapping=recipe["data"] is not None and recipe["data"].make.overlapping,
             **how,
         )
-        self.folder, self.recipe, self.step = folder, recipe, step
+        self.folder, self.recipe = folder, recipe
         self.kept: int | None = None
         self.keeper: object = None  # what removes a folder that nobody asked for
 

@@ -21,9 +21,10 @@ from undiffuse.processes import ALONE, Processes
 from undiffuse.runs.datafiles import save_skipped
 from undiffuse.runs.figures import save_schedule
 from undiffuse.runs.log import Event, Log, read_metrics, record
-from undiffuse.runs.measuring import Leaving, averaged, due, measured, noted, recalled
+from undiffuse.runs.measuring import Leaving, averaged, due, kept, measured, noted, recalled
 from undiffuse.runs.progress import save_monitors, save_samples, save_weights
 from undiffuse.runs.rewind import held, rewind
+from undiffuse.runs import final
 from undiffuse.runs.run import Run
 from undiffuse.tensors import dims
 from undiffuse.trackers import TRACKERS, Tracker
@@ -95,8 +96,7 @@ class Underway:
             self._save(log)
             signals.agree(self.processes.largest)
             self._obey(signals)
-        if leads:
-            self._draw(begin < self.settings.steps)
+        self._draw(begin < self.settings.steps, signals)
 
     def close(self) -> None:
         """Let another process train the run."""
@@ -246,13 +246,32 @@ class Underway:
     def _again(self) -> str:
         return f"go on with: undiffuse train --resume {self.run.folder}"
 
-    def _draw(self, trained: bool) -> None:
-        """The figures of a finished run, if they are not there yet."""
+    def _draw(self, trained: bool, signals: Signals) -> None:
+        """The figures of a finished run, if they are not there yet; a signal leaves them to the next start."""
+        try:
+            if trained or not (self.run.folder / f"{final.NAME}.npy").exists():
+                self._draw_samples(signals)
+        except Left:
+            signals.agree(self.processes.largest)
+            self._obey(signals)
+        if not self.processes.leads:
+            return
         curves, schedule = (self.run.folder / name for name in ("curves.png", "schedule.png"))
         if trained or not curves.exists():
             plots.save_training(read_metrics(self.run.folder), curves)
         if trained or not schedule.exists():
             save_schedule(self.run, schedule)
+
+    def _draw_samples(self, signals: Signals) -> None:
+        """Samples of the weights that are kept, the best or the averaged ones, beside test examples."""
+        state = self.state
+        together: Leaving = partial(signals.leaving, together=True)
+        run = self.run.replace(processes=self.processes.stoppable(together))
+        with kept(state), together():
+            steps = min(self.settings.sample_steps, len(run.grid))
+            drawn = run.sample(final.count(run, self.splits), seed=run.recipe["seed"], steps=steps)
+        if self.processes.leads:
+            final.save_final(run, drawn, self.splits)
 
     def _tracker(self) -> Tracker | None:
         """The tracker of the recipe, begun."""
