@@ -97,7 +97,7 @@ def alike(*names: str) -> Callable[[F], F]:
 
 
 def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Grey pictures (N, H, W) and those whose channels come last as the model's (N, C, H, W); else as it is."""
+    """Grey pictures (N, H, W), and those with channels last, as the model's (N, C, H, W); else as it is."""
     if len(shape) != 3 or tuple(x.shape[1:]) == shape:
         return x
     if shape[0] == 1 and tuple(x.shape[1:]) == shape[1:]:

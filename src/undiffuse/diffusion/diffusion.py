@@ -43,8 +43,8 @@ class Diffusion:
     which raw data carry where what was rounded has a density, `overlapping` says that examples share values,
     so that they are not independent. `bases` are densities in closed form of the training data, by name.
     `processes` share the work of `sample` and `evaluate`; `step` counts the training steps behind the
-    weights. Examples may be tensors, arrays or DataFrames: what comes back is of the kind that went in, and samples of
-    that of `container`.
+    weights. Examples may be tensors, arrays or DataFrames: what comes back is of the kind that went in, and
+    samples of that of `container`.
 
     Args:
         network: a module (x_t, t) -> output of x_t's shape, t in [0, 1] (B,); or a model, a `ReverseProcess`.

@@ -144,7 +144,7 @@ def train(
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
         number, parts = state.batch, state.parts
         with leaving():
-            x_0 = batches(number).to(device)
+            x_0 = _checked_size(batches(number), processes.part(settings.batch)).to(device)
             given = None if labels is None else labels(number).to(device)
             own = _gradient(parallel, x_0, given, (seed, number), state)
         loss, broken = processes.total([own, float(not state.finite())])
@@ -154,6 +154,13 @@ def train(
         _learn(objective, processes)
         more = None if state.parts == parts else state.parts
         yield replace(seen, seconds=time.perf_counter() - began, parts=more)
+
+
+def _checked_size(x_0: Tensor, part: range) -> Tensor:
+    """The batch itself. Raises ValueError for another size than that which the loss is divided by."""
+    if len(x_0) != len(part):
+        raise ValueError(f"a batch of {len(x_0)} examples: the settings say {len(part)} (train.batch)")
+    return x_0
 
 
 def _finish(state: State, x_0: Tensor, loss: float, norm: float, rate: float, *, whole: bool) -> Progress:
