@@ -1,16 +1,22 @@
 """Films of a process: images that become data, points that become a shape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import count
+from typing import BinaryIO
 
 from undiffuse.files import atomic
-from undiffuse.plots import apng, gif, mp4
+from undiffuse.plots import looping, mp4
 from undiffuse.plots.arrays import Bytes, Floats, Values, pictures, points
 from undiffuse.plots.grid import fit, sheet
 from undiffuse.plots.scatter import Extent, bounds, cloud
 from undiffuse.plots.style import BLUE, INK, LABEL, Target, cell, figure, pixels, suffix
 
-FORMATS = {".gif": gif.write, ".png": apng.write, ".mp4": mp4.write}
+FORMATS: dict[str, Callable[[BinaryIO, Iterable[Bytes], int, int], None]] = {
+    ".gif": partial(looping.write, "GIF"),
+    ".png": partial(looping.write, "PNG"),
+    ".mp4": mp4.write,
+}
 
 
 def save_film(
