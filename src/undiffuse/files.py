@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 
 from filelock import lock_descriptor
 
-from undiffuse.enclosure import FROM_FOLDERS, Place, opened, parent, place
+from undiffuse.enclosure import FROM_FOLDERS, Place, opened, place
 
 LEFTOVER = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}\.tmp|\.del-step-\d+")
 
@@ -46,7 +46,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path, raw = Path(path), None
     try:
-        with parent(path, make=True) as here, _temporary(here, path.name) as (name, handle):
+        with place(path.parent, make=True) as here, _temporary(here, path.name) as (name, handle):
             raw = _Raw(handle, "wb")
             with io.BufferedWriter(raw) as file:
                 yield cast(BinaryIO, file)
@@ -70,7 +70,7 @@ def folder(path: Path) -> Iterator[Path]:
     Raises WriteError if the disk is full or fails.
     """
     try:
-        with parent(path, make=True) as here, _temporary_folder(here, path.name) as inside:
+        with place(path.parent, make=True) as here, _temporary_folder(here, path.name) as inside:
             yield inside.path
             for name in inside.names():
                 _flush(inside.path / name)
@@ -90,7 +90,7 @@ def remove(path: Path) -> None:
     """
     doomed = f".del-{path.name}"
     try:
-        with parent(path) as here:
+        with place(path.parent) as here:
             here.rename(path.name, doomed)
             here.sync()
             here.remove(doomed)
@@ -145,7 +145,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[float]]
 
 def discard(path: Path) -> None:
     """Remove a file, if it is there."""
-    with suppress(FileNotFoundError), parent(path) as here:
+    with suppress(FileNotFoundError), place(path.parent) as here:
         here.remove(path.name)
 
 

@@ -86,15 +86,11 @@ def _sheets(frames: Iterable[Values], columns: int | None, scale: int | None) ->
 
     (`enumerate` would keep its last pair, and with it the batch, alive; `map` does not.)
     """
-    for batch in map(_frame, frames, count()):
+    for batch in map(lambda frame, number: pictures(frame, f"frames[{number}]"), frames, count()):
         scale = fit(batch, columns) if scale is None else scale
         picture = sheet(batch, columns, scale)
         del batch
         yield picture
-
-
-def _frame(frame: Values, number: int) -> Bytes:
-    return pictures(frame, f"frames[{number}]")
 
 
 def _views(moments: Iterable[tuple[float, Floats]], extent: Extent) -> Iterator[Bytes]:
