@@ -48,6 +48,7 @@ def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4))
 
 
 FOUR = b"\0" * 4
+TWO = entry(), entry(offsets=(4, 8))
 HOSTILE = {
     "empty": b"",
     "short": b"\1\0\0",
@@ -61,7 +62,8 @@ HOSTILE = {
     "not UTF-8": raw(b'{"\xff": 1}'),
     "a list": raw([]),
     "deep": raw(b"[" * 100_000),
-    "a name twice": raw(b'{"a":%b,"a":%b}' % ((json.dumps(entry()).encode(),) * 2), FOUR),
+    "a name twice": raw(b'{"a":%b,"a":%b}' % tuple(json.dumps(e).encode() for e in TWO), FOUR * 2),
+    "another type": raw({"a": entry(dtype="C64", offsets=[0, 8])}, FOUR * 2),
     "no entry": raw({"a": 3}, FOUR),
     "no dtype": raw({"a": {"shape": [1], "data_offsets": [0, 4]}}, FOUR),
     "code for a dtype": raw({"a": entry(dtype="__import__('os')")}, FOUR),

@@ -222,18 +222,11 @@ def place(path: Path, make: bool = False) -> Iterator[Place]:
         here.close()
 
 
-@contextmanager
-def parent(path: Path, make: bool = False) -> Iterator[Place]:
-    """The folder that this path's last name is in, open."""
-    with place(path.parent, make) as here:
-        yield here
-
-
 def opened(path: Path, flags: int) -> int:
     """A handle of a plain file at this path. Raises LinkError for anything else, OSError."""
     if not _encloses(path.parent):
         return _plainly(path, flags)
-    with parent(path) as here:
+    with place(path.parent) as here:
         return here.open(path.name, flags)
 
 

@@ -19,14 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from undiffuse.enclosure import Place, opened, parent, place
+from filelock import lock_descriptor
 
-try:
-    import fcntl
-
-    LOCKS = True
-except ImportError:  # Windows, which renames and removes no file that is open
-    LOCKS = False
+from undiffuse.enclosure import FROM_FOLDERS, Place, opened, place
 
 LEFTOVER = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}\.tmp|\.del-step-\d+")
 
@@ -51,15 +46,15 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path, raw = Path(path), None
     try:
-        with parent(path, make=True) as here, _temporary(here, path.name) as (name, handle):
+        with place(path.parent, make=True) as here, _temporary(here, path.name) as (name, handle):
             raw = _Raw(handle, "wb")
             with io.BufferedWriter(raw) as file:
                 yield cast(BinaryIO, file)
                 file.flush()
                 os.fsync(file.fileno())
-                if LOCKS:  # while it is one that `sweep` leaves alone
+                if FROM_FOLDERS:  # while it is one that `sweep` leaves alone
                     here.replace(name, path.name)
-            if not LOCKS:
+            if not FROM_FOLDERS:  # Windows, which renames and removes no file that is open
                 here.replace(name, path.name)
             here.sync()
     except WriteError:
@@ -75,7 +70,7 @@ def folder(path: Path) -> Iterator[Path]:
     Raises WriteError if the disk is full or fails.
     """
     try:
-        with parent(path, make=True) as here, _temporary_folder(here, path.name) as inside:
+        with place(path.parent, make=True) as here, _temporary_folder(here, path.name) as inside:
             yield inside.path
             for name in inside.names():
                 _flush(inside.path / name)
@@ -95,7 +90,7 @@ def remove(path: Path) -> None:
     """
     doomed = f".del-{path.name}"
     try:
-        with parent(path) as here:
+        with place(path.parent) as here:
             here.rename(path.name, doomed)
             here.sync()
             here.remove(doomed)
@@ -115,19 +110,6 @@ def sweep(path: Path, below: int = 0) -> None:
                     here.remove(name)
             elif below and here.is_folder(name):
                 sweep(path / name, below - 1)
-
-
-def seize(handle: int) -> bool:
-    """Lock an open file or folder until it is closed, or the process ends; False if another has.
-
-    Raises OSError where the file system cannot. Without `flock`, nothing keeps two apart.
-    """
-    try:
-        if LOCKS:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def append(path: Path, text: str) -> None:
@@ -163,7 +145,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[float]]
 
 def discard(path: Path) -> None:
     """Remove a file, if it is there."""
-    with suppress(FileNotFoundError), parent(path) as here:
+    with suppress(FileNotFoundError), place(path.parent) as here:
         here.remove(path.name)
 
 
@@ -271,7 +253,7 @@ def _own_name(name: str) -> str:
 def _keeps(handle: int) -> bool:
     """Lock what was just made; whether no sweep was faster."""
     try:
-        return seize(handle) and os.fstat(handle).st_nlink > 0
+        return lock_descriptor(handle, blocking=False) and os.fstat(handle).st_nlink > 0
     except OSError:
         return True
 
@@ -286,7 +268,7 @@ def _is_left(here: Place, name: str) -> bool:
     except (OSError, ValueError):
         return False
     try:
-        return handle is None or seize(handle)
+        return handle is None or lock_descriptor(handle, blocking=False)
     except OSError:  # a file system that locks nothing
         return True
     finally:

@@ -1,22 +1,23 @@
 """Tensors in files: safetensors, written and hashed in one pass, and checked before anything is allocated.
 
-A file is 8 bytes of length, a JSON header `name -> {dtype, shape, data_offsets}`, and the bytes of all
-tensors without holes. Whoever reads one knows from the header how much memory it will take: it must be what
-the file holds, within `HEADER`, `TENSORS` and `ELEMENTS`.
+Reading is done by safetensors, which refuses a header that does not account for every byte of the file; here
+are the limits that it does not have, and the file is opened through no link. Writing is not: it would copy
+all tensors, or open the file by its path.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from io import BufferedReader, FileIO
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from undiffuse.enclosure import opened
@@ -24,7 +25,7 @@ from undiffuse.files import WriteError, reading
 
 HEADER = 2**20  # bytes
 TENSORS = 4096
-ELEMENTS = 2**31  # of all tensors together
+ELEMENTS = 2**31  # of one tensor
 CODES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -37,8 +38,6 @@ CODES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-DTYPES = {code: dtype for dtype, code in CODES.items()}
-SIZES = {code: dtype.itemsize for code, dtype in DTYPES.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -68,39 +67,38 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """All tensors of a file, which is opened once. Raises ValueError naming the file and what is wrong."""
-    with reading(path) as file:
-        return {name: _tensor(path, file, entry).to(device) for name, entry in _checked(path, file)}
+    """All tensors of a file, in memory of their own. Raises as `checked` does."""
+    with checked(path) as file:
+        return {name: file.get_tensor(name).to(device, copy=True) for name in file.keys()}  # noqa: SIM118
 
 
-def check(path: Path) -> None:
-    """Raise ValueError unless the header is within the limits and accounts for every byte of the file."""
-    with reading(path) as file:
-        _checked(path, file)
+@contextmanager
+def checked(path: Path) -> Iterator[Any]:
+    """The `safe_open` of a file whose header is within the limits and accounts for every byte.
+
+    Raises OSError, ValueError naming the file and what is wrong.
+    """
+    with reading(path) as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        same = Path(f"/dev/fd/{stream.fileno()}")  # this very file, whatever has its name by now
+        if length > HEADER:
+            raise _damaged(path, f"a header of {length:,} bytes, they have at most {HEADER:,}")
+        try:
+            with safe_open(same if same.exists() else path, "pt") as file:
+                _check(path, file)
+                yield file
+        except SafetensorError as error:
+            raise _damaged(path, str(error)) from error
 
 
-def _checked(path: Path, file: "BufferedReader[FileIO]") -> list[tuple[str, Any]]:
-    """The header's entries in the order of their bytes, which come next in the file."""
-    total, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(HEADER, total - 8):
-        raise _damaged(path, f"a header of {length:,} bytes, they have 2 to {HEADER:,}")
-    entries = _entries(path, file.read(length))
-    if len(entries) > TENSORS:
-        raise _damaged(path, f"{len(entries):,} tensors, at most {TENSORS:,} are read")
-    spans = {name: _span(path, name, entry) for name, entry in entries.items()}
-    names = sorted(entries, key=lambda name: spans[name])
-    ends = [0, *(spans[name][1] for name in names)]
-    if [spans[name][0] for name in names] != ends[:-1] or ends[-1] != total - 8 - length:
-        raise _damaged(path, "its tensors do not fill it without holes or overlap")
-    return [(name, entries[name]) for name in names]
-
-
-def _tensor(path: Path, file: "BufferedReader[FileIO]", entry: Any) -> Tensor:
-    """The next tensor of the file."""
-    tensor = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]])
-    if file.readinto(_bytes(tensor)) != tensor.nbytes:
-        raise _damaged(path, "it has become shorter")
-    return tensor
+def _check(path: Path, file: Any) -> None:
+    names = file.keys()
+    if len(names) > TENSORS:
+        raise _damaged(path, f"{len(names):,} tensors, at most {TENSORS:,} are read")
+    for name in names:
+        shape, code = file.get_slice(name).get_shape(), file.get_slice(name).get_dtype()
+        if code not in CODES.values() or len(shape) > 16 or math.prod(shape) > ELEMENTS:
+            raise _damaged(path, f"{name[:60]!r} is {code}, or has more than {ELEMENTS:,} elements")
 
 
 def _header(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:
@@ -125,36 +123,6 @@ def _put(handle: int, data: memoryview) -> None:
         data = data[os.write(handle, data) :]
 
 
-def _entries(path: Path, text: bytes) -> dict[str, Any]:
-    """The header without its metadata; no name may stand twice."""
-    try:
-        pairs = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header cannot be read: {error}") from error
-    if not isinstance(pairs, dict):
-        raise _damaged(path, "its header is no mapping")
-    return {name: entry for name, entry in pairs.items() if name != "__metadata__"}
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
-
-
-def _span(path: Path, name: str, entry: Any) -> tuple[int, int]:
-    """Where the tensor's bytes begin and end; they must be what its shape and dtype take."""
-    try:
-        size, shape, (begin, end) = SIZES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"{name[:60]!r} has no dtype, shape and offsets that are read") from error
-    if not whole or len(shape) > 16 or math.prod(shape) > ELEMENTS:
-        raise _damaged(path, f"{name[:60]!r} has more than {ELEMENTS:,} elements, or no shape")
-    if end - begin != math.prod(shape) * size:
-        raise _damaged(path, f"{name[:60]!r} does not have the bytes of its shape")
-    return begin, end
-
-
 def _damaged(path: Path, why: str) -> ValueError:
+    why = " ".join(why.split())[:200]
     return ValueError(f"{path}: not a safetensors file that is read here: {why}")

@@ -42,15 +42,12 @@ def test_reads_what_numpy_writes(tmp_path, code, end, order):
         assert (read == array).all()
 
 
-@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
 @pytest.mark.parametrize("shape", [(5,), (1, 1), (2, 3, 4, 5)])
 def test_every_version(tmp_path, version, shape):
     array = RNG.integers(0, 256, shape, dtype=np.uint8)
     with (tmp_path / "a.npy").open("wb") as file:
-        if version == (3, 0):  # numpy writes it for names that are not Latin-1 only
-            file.write(npy(plain(str(shape)), array.tobytes(), version))
-        else:
-            np.lib.format.write_array(file, array, version)
+        np.lib.format.write_array(file, array, version)
     assert (read_npy(tmp_path / "a.npy") == array).all()
 
 
@@ -58,7 +55,6 @@ def test_other_writers(tmp_path):
     path = tmp_path / "a.npy"
     for header in (
         "{'shape':(3,),'fortran_order':False,'descr':'u1'}",
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (3L,), }          \n",
         "{'descr': '=u1', 'fortran_order': True, 'shape': ( 1 , 3 )}",
     ):
         path.write_bytes(npy(header, b"\1\2\3"))
@@ -75,10 +71,10 @@ np.save(STRUCTURED, np.zeros(3, [("a", "f4"), ("b", "O")]), allow_pickle=True)
     ("data", "message"),
     [
         (PICKLED.getvalue(), "never unpickled"),
-        (STRUCTURED.getvalue(), "structured"),
+        (STRUCTURED.getvalue(), "fields arrays of their own"),
         (b"", "not an .npy file"),
         (b"PK\3\4", "not an .npy file"),
-        (npy(plain(), b"123", (4, 0)), "version 1 to 3"),
+        (npy(plain(), b"123", (4, 0)), "not 1 or 2"),
         (npy(plain("(34359738368,)")).ljust(128), "damaged or cut short"),  # 32 GiB in 128 bytes
         (npy(plain("(1073741824, 1073741824, 1073741824, 16)")), "damaged or cut short"),
         (npy(plain(), b"12"), "damaged or cut short"),
@@ -86,26 +82,28 @@ np.save(STRUCTURED, np.zeros(3, [("a", "f4"), ("b", "O")]), allow_pickle=True)
         (npy(plain("()"), b"1"), "1 to 8 dimensions"),
         (npy(plain("(0,)")), "none of them empty"),
         (npy(plain("(1, 1, 1, 1, 1, 1, 1, 1, 1)"), b"1"), "1 to 8 dimensions"),
-        (npy(plain("(-3,)"), b"123"), "no plain array"),
-        (npy(plain("(1 3,)"), b"123"), "no plain array"),
-        (npy(plain("(9999999999999999999999,)"), b"123"), "no plain array"),
-        (npy(plain("(True,)"), b"123"), "no plain array"),
-        (npy(plain("(__import__('os'),)"), b"123"), "no plain array"),
-        (npy(plain(order="0"), b"123"), "no plain array"),
-        (npy(plain(order="'True'"), b"123"), "no plain array"),
-        (npy("{'descr': '|u1', 'descr': '|u1', 'shape': (3,)}", b"123"), "no plain array"),
-        (npy("{'descr': '|u1', 'shape': (3,)}", b"123"), "no plain array"),
-        (npy(plain() + "x", b"123"), "no plain array"),
-        (npy("(" * 9000, b"123"), "no plain array"),
-        (npy(" " * 20_000, b"123"), "header of 20,000 bytes"),
-        (npy(plain(), b"", (2, 0))[:30], "no plain array"),
-        (b"\x93NUMPY\2\0\xff\xff\xff\xff", "the limit is 10,000"),
+        (npy(plain("(-3,)"), b"123"), "none of them empty"),
+        (npy(plain("(-1, -3)"), b"123"), "none of them empty"),
+        (npy(plain("(1 3,)"), b"123"), "not an .npy file"),
+        (npy(plain("(9999999999999999999999,)"), b"123"), "damaged or cut short"),
+        (npy(plain("(True,)"), b"123"), "damaged or cut short"),
+        (npy(plain("(__import__('os'),)"), b"123"), "not an .npy file"),
+        (npy(plain(order="0"), b"123"), "not an .npy file"),
+        (npy(plain(order="'True'"), b"123"), "not an .npy file"),
+        (npy("{'descr': '|u1', 'descr': '|u1', 'shape': (3,)}", b"123"), "not an .npy file"),
+        (npy("{'descr': '|u1', 'shape': (3,)}", b"123"), "not an .npy file"),
+        (npy(plain() + "x", b"123"), "not an .npy file"),
+        (npy("-" * 9000, b"123"), "not an .npy file"),
+        (npy("(" * 9000, b"123"), "not an .npy file"),
+        (npy(" " * 20_000, b"123"), "not an .npy file"),
+        (npy(plain(), b"", (2, 0))[:30], "not an .npy file"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff", "not an .npy file"),
         (npy(plain(descr="'<U3'"), b"0" * 36), "numbers must be"),
         (npy(plain(descr="'<M8'"), b"0" * 24), "numbers must be"),
         (npy(plain(descr="'<c8'"), b"0" * 24), "numbers must be"),
         (npy(plain(descr="'|V1'"), b"123"), "numbers must be"),
-        (npy(plain(descr="'|\xe91'"), b"123"), "numbers must be"),
-        (npy(plain(descr="'<<f4'"), b"0" * 12), "numbers must be"),
+        (npy(plain(descr="'|\xe91'"), b"123"), "not an .npy file"),
+        (npy(plain(descr="'<<f4'"), b"0" * 12), "not an .npy file"),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path, data, message):
@@ -113,7 +111,7 @@ def test_bad_arrays_are_refused(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=message) as caught:
         read_npy(path)
-    assert "bad.npy" in str(caught.value)
+    assert "bad.npy" in str(caught.value) and "\n" not in str(caught.value)
     with zipfile.ZipFile(tmp_path / "bad.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", data)
     with pytest.raises(ValueError, match=message) as caught:

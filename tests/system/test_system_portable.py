@@ -42,6 +42,8 @@ def flushed(handle):
     real[1](handle)
 
 
+import filelock  # has calls of its own for every system
+
 take(os, LINUX)
 if sys.argv.pop(1) == "Windows":
     for name in ("fcntl", "resource", "pwd", "grp", "termios"):

@@ -62,14 +62,14 @@ def test_a_lock_that_was_removed_lets_nobody_in(tmp_path: Path):
 
 
 def test_where_no_folder_can_be_locked_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    real = lock.seize
+    real = lock.lock_descriptor
 
-    def files_alone(handle: int) -> bool:
+    def files_alone(handle: int, *, blocking: bool) -> bool:
         if stat.S_ISDIR(os.fstat(handle).st_mode):
             raise OSError(errno.EBADF, "Bad file descriptor")
-        return real(handle)
+        return real(handle, blocking=blocking)
 
-    monkeypatch.setattr(lock, "seize", files_alone)
+    monkeypatch.setattr(lock, "lock_descriptor", files_alone)
     held = Lock(tmp_path)
     with pytest.raises(BusyError, match=f"process {os.getpid()}"):
         Lock(tmp_path)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, final
 
 import torch
-from torch import Tensor
 
 from undiffuse.data.decoded import Pictures
 from undiffuse.data.loading import Loading
@@ -70,7 +69,9 @@ class Hub(Source):
         tables = self._tables()
         first = len(tables[0]) if len(tables) > 1 else None
         train, test = numbers_of(sum(map(len, tables)), first, self.test)
-        labels = None if self.label is None else _labels(tables, self.label)
+        labels = None
+        if self.label is not None:
+            labels = torch.tensor([label for table in tables for label in table[self.label]])
         return self.loading.splits(Column(self.name, tables, self.column), train, test, labels)
 
     def files(self) -> list[Path]:
@@ -129,7 +130,3 @@ def load_hub(name: str, revision: str | None = None) -> Any:
     except ImportError as error:
         raise ImportError(f"data from the hub needs: {install('hub')}") from error
     return load_dataset(name, **({} if revision is None else {"revision": revision}))
-
-
-def _labels(tables: Sequence[Any], column: str) -> Tensor:
-    return torch.tensor([label for table in tables for label in table[column]])

@@ -1,6 +1,7 @@
 """Patches cut at random from large pictures; training and test patches never share a pixel."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,12 +63,8 @@ class Patches(Source):
         files = find_images(existing(self.path, "a folder of PNG and JPEG files"))
         for header in map(read_header, files):
             _check_room(header.name, header.height, header.width, self.size)
-        return cut(
-            list(map(str, files)), self._read, (self.channels, self.size), self.train, self.test, self.seed
-        )
-
-    def _read(self, name: str) -> Picture:
-        return read_image(name, channels=self.channels)
+        read, shape = partial(read_image, channels=self.channels), (self.channels, self.size)
+        return cut(list(map(str, files)), read, shape, self.train, self.test, self.seed)
 
 
 def check_patches(size: int, train: int, test: int) -> None:
@@ -110,16 +107,11 @@ def cut(
     for number, name in enumerate(names):
         picture = read(name)
         _check_room(name, picture.shape[1], picture.shape[2], size)
-        for part, area in _parts(picture).items():
+        upper = 3 * picture.shape[1] // 4
+        for part, area in (("train", picture[:, :upper]), ("test", picture[:, upper:])):
             mine = ((u[part][:, 0] * len(names)).long() == number).nonzero()[:, 0]
             out[part][mine] = _cut(area, size, u[part][mine, 1:])
     return Splits(out["train"], out["test"], levels=256)
-
-
-def _parts(picture: Picture) -> dict[str, Picture]:
-    """The upper three quarters to train on, and the lower quarter to test on."""
-    upper = 3 * picture.shape[1] // 4
-    return {"train": picture[:, :upper], "test": picture[:, upper:]}
 
 
 def _cut(picture: Picture, size: int, u: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -65,21 +64,17 @@ def load(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises ValueError naming the first that is missing, too many, or of another shape or type.
     """
-    tensorfile.check(path)
-    try:
-        with safe_open(path, "pt") as file:
-            names = {renamed(name): name for name in file.keys()}  # noqa: SIM118 - no mapping
-            _check_names(path, set(names), set(wanted))
-            for name, there in names.items():
-                view = file.get_slice(there)
-                found, shape = tuple(view.get_shape()), tuple(wanted[name].shape)
-                if found != shape or view.get_dtype() not in DTYPES:
-                    raise ValueError(
-                        f"{path}: {there} is {view.get_dtype()} {found}, config.json asks for F32 {shape}"
-                    )
-            return {name: file.get_tensor(there).float() for name, there in names.items()}
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+    with tensorfile.checked(path) as file:
+        names = {renamed(name): name for name in file.keys()}  # noqa: SIM118 - no mapping
+        _check_names(path, set(names), set(wanted))
+        for name, there in names.items():
+            view = file.get_slice(there)
+            found, shape = tuple(view.get_shape()), tuple(wanted[name].shape)
+            if found != shape or view.get_dtype() not in DTYPES:
+                raise ValueError(
+                    f"{path}: {there} is {view.get_dtype()} {found}, config.json asks for F32 {shape}"
+                )
+        return {name: file.get_tensor(there).float() for name, there in names.items()}
 
 
 def write(path: Path, unet: dict[str, Any], scheduler: dict[str, Any], weights: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -153,15 +152,9 @@ def load_features(path: str | Path) -> Extractor:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; benchmarks/classifier.py writes one")
-    tensorfile.check(path)
-    try:
-        with safe_open(path, "pt") as file:
-            said = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: features are loaded from safetensors only, this is none ({error})"
-        ) from error
+    with tensorfile.checked(path) as file:
+        said = (file.metadata() or {}).get(KEY)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     made = _empty(path, said, tensors)
     wrong = "its tensors are not those of the network it is for"
     try:

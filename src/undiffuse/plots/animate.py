@@ -1,16 +1,22 @@
 """Films of a process: images that become data, points that become a shape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import count
+from typing import BinaryIO
 
 from undiffuse.files import atomic
-from undiffuse.plots import apng, gif, mp4
+from undiffuse.plots import looping, mp4
 from undiffuse.plots.arrays import Bytes, Floats, Values, pictures, points
 from undiffuse.plots.grid import fit, sheet
 from undiffuse.plots.scatter import Extent, bounds, cloud
 from undiffuse.plots.style import BLUE, INK, LABEL, Target, cell, figure, pixels, suffix
 
-FORMATS = {".gif": gif.write, ".png": apng.write, ".mp4": mp4.write}
+FORMATS: dict[str, Callable[[BinaryIO, Iterable[Bytes], int, int], None]] = {
+    ".gif": partial(looping.write, "GIF"),
+    ".png": partial(looping.write, "PNG"),
+    ".mp4": mp4.write,
+}
 
 
 def save_film(
@@ -80,15 +86,11 @@ def _sheets(frames: Iterable[Values], columns: int | None, scale: int | None) ->
 
     (`enumerate` would keep its last pair, and with it the batch, alive; `map` does not.)
     """
-    for batch in map(_frame, frames, count()):
+    for batch in map(lambda frame, number: pictures(frame, f"frames[{number}]"), frames, count()):
         scale = fit(batch, columns) if scale is None else scale
         picture = sheet(batch, columns, scale)
         del batch
         yield picture
-
-
-def _frame(frame: Values, number: int) -> Bytes:
-    return pictures(frame, f"frames[{number}]")
 
 
 def _views(moments: Iterable[tuple[float, Floats]], extent: Extent) -> Iterator[Bytes]:

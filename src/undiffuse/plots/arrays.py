@@ -1,5 +1,6 @@
 """What the plots accept: arrays or tensors, checked once, with the remedy in the message."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,24 @@ def pictures(images: Values, name: str = "images") -> Bytes:
     if 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}, which is empty; give at least one image")
     return array if array.ndim == 4 else array[:, None]
+
+
+def labelled(pairs: Sequence[tuple[str, Values]], name: str, each: str) -> list[Bytes]:
+    """The pictures of pairs of a label and images, all of one shape.
+
+    Raises:
+        ValueError: as `pictures`; no pair, or another shape than before, which every `each` must have.
+    """
+    if not pairs:
+        raise ValueError(f"{name} is empty; give at least one pair of a label and its images")
+    batches = [pictures(images, f"{name}[{i}][1]") for i, (_, images) in enumerate(pairs)]
+    for number, batch in enumerate(batches):
+        if batch.shape != batches[0].shape:
+            raise ValueError(
+                f"{name}[{number}][1] has shape {batch.shape}, those before {batches[0].shape}; "
+                f"give every {each} the same examples"
+            )
+    return batches
 
 
 def points(values: Values, name: str, keep: bool = False) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from undiffuse.files import atomic
-from undiffuse.plots.arrays import Bytes, Floats, Values, line, pictures
+from undiffuse.plots.arrays import Bytes, Floats, Values, labelled, line
 from undiffuse.plots.grid import GAP, enlarge, fit, tile
 from undiffuse.plots.style import BLUE, GREEN, MUTED, RED, TICK, Target, figure, note, panel, save, suffix
 from undiffuse.plots.words import pad, stack, words
@@ -82,13 +82,14 @@ def save_received(
         apart: whether the last column is set apart a little.
     """
     suffix(path, ".png")
-    batches = _read(columns)
+    batches = labelled(columns, "columns", "column")
     scale = fit(np.concatenate(batches), len(batches))
     sheets = [tile(enlarge(batch, scale), 1, max(GAP, scale // 2)) for batch in batches]
     size = max(SMALLEST, sheets[0].shape[1] * len(sheets) // 60)
     labels = [words(label, size) for label, _ in columns]
     width = max(part.shape[1] for part in (*labels, *sheets)) + max(GAP, scale // 2)
-    parts = [_below(*pair, width) for pair in zip(labels, sheets, strict=True)]
+    pairs = zip(labels, sheets, strict=True)
+    parts = [stack([_middle(label, width), _middle(each, width)]) for label, each in pairs]
     parts = [pad(part, *part.shape[:2]) for part in parts]
     if apart:
         parts.insert(-1, np.full_like(parts[-1][:, : width // 6], 255))
@@ -126,25 +127,8 @@ def _end(axes: "Axes", lossless: float) -> None:
     )
 
 
-def _read(columns: Sequence[tuple[str, Values]]) -> list[Bytes]:
-    if not columns:
-        raise ValueError("columns is empty; give at least one pair of a label and its images")
-    batches = [pictures(images, f"columns[{i}][1]") for i, (_, images) in enumerate(columns)]
-    for number, batch in enumerate(batches):
-        if batch.shape != batches[0].shape:
-            raise ValueError(
-                f"columns[{number}][1] has shape {batch.shape}, those before {batches[0].shape}; "
-                "give every column the same examples"
-            )
-    return batches
-
-
-def _below(label: Bytes, sheet: Bytes, width: int) -> Bytes:
-    """The sheet with its label above, both in the middle: ``(H, width, 3)``."""
-    return stack([_middle(label, width), _middle(sheet, width)])
-
-
 def _middle(picture: Bytes, width: int) -> Bytes:
+    """The picture in the middle of a page: ``(H, width, 3)``."""
     page = np.full((picture.shape[0], width, 3), 255, np.uint8)
     left = (width - picture.shape[1]) // 2
     page[:, left : left + picture.shape[1]] = picture[..., None] if picture.ndim == 2 else picture

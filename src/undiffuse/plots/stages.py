@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from undiffuse.files import atomic
-from undiffuse.plots.arrays import Bytes, Values, pictures
+from undiffuse.plots.arrays import Bytes, Values, labelled
 from undiffuse.plots.grid import fit, sheet
 from undiffuse.plots.style import Target, suffix
 from undiffuse.plots.words import pad, stack, words
@@ -29,32 +29,15 @@ def save_stages(rows: Sequence[tuple[str, Values]], path: Target, columns: int |
             fewer than N, each stage is a block of several rows.
     """
     suffix(path, ".png")
-    batches = _read(rows)
-    columns = _columns(len(batches[0])) if columns is None else columns
+    batches = labelled(rows, "rows", "stage")
+    if columns is None:  # rows that are equally long
+        columns = math.ceil(len(batches[0]) / math.ceil(len(batches[0]) / ACROSS))
     scale = fit(np.concatenate(batches), columns)
     blocks = [sheet(batch, columns, scale) for batch in batches]
     size = _size(blocks[0])
     picture = _join([words(label, size) for label, _ in rows], blocks, gap=max(4, size // 2))
     with atomic(path) as file:
         Image.fromarray(picture).save(file, format="PNG")
-
-
-def _read(rows: Sequence[tuple[str, Values]]) -> list[Bytes]:
-    if not rows:
-        raise ValueError("rows is empty; give at least one pair of a label and its images")
-    batches = [pictures(images, f"rows[{i}][1]") for i, (_, images) in enumerate(rows)]
-    for number, batch in enumerate(batches):
-        if batch.shape != batches[0].shape:
-            raise ValueError(
-                f"rows[{number}][1] has shape {batch.shape}, those before {batches[0].shape}; "
-                "give every stage the same examples"
-            )
-    return batches
-
-
-def _columns(count: int) -> int:
-    """Images a row when rows hold no more than 12 and are equally long."""
-    return math.ceil(count / math.ceil(count / ACROSS))
 
 
 def _size(block: Bytes) -> int:

@@ -56,3 +56,22 @@ class Tracker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what is left, and end."""
+
+
+class Logged(Tracker):
+    """A package with wandb's calls, which others have taken over; `begin` sets both."""
+
+    package: Any
+    run: Any
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One chart a name."""
+        self.run.log(dict(values), step=step)
+
+    def picture(self, name: str, step: int, path: Path) -> None:
+        """One panel a name."""
+        self.run.log({name: self.package.Image(str(path))}, step=step)
+
+    def close(self) -> None:
+        """End the run."""
+        self.run.finish()

@@ -7,11 +7,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from undiffuse.trackers.base import Tracker
+from undiffuse.trackers.base import Logged
 
 
 @final
-class Trackio(Tracker):
+class Trackio(Logged):
     """A run of project `undiffuse`, below RUN/trackio, or TRACKIO_DIR if that is set.
 
     trackio reads that variable once, when it is imported: all runs of one process share the first's folder.
@@ -40,14 +40,6 @@ class Trackio(Tracker):
                 auto_log_gpu=False,
                 auto_log_cpu=False,
             )
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One chart a name."""
-        self.run.log(dict(values), step=step)
-
-    def picture(self, name: str, step: int, path: Path) -> None:
-        """One panel a name."""
-        self.run.log({name: self.package.Image(str(path))}, step=step)
 
     def close(self) -> None:
         """Write what is left, and end the run."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from undiffuse.trackers.base import Tracker
+from undiffuse.trackers.base import Logged
 
 
 @final
-class WandB(Tracker):
+class WandB(Logged):
     """A run of project `undiffuse`, in files below RUN/wandb.
 
     Nothing leaves the machine unless the environment has ``WANDB_MODE=online``. A resumed run is a new one
@@ -27,7 +27,7 @@ class WandB(Tracker):
 
     def begin(self, module: Any, folder: Path, step: int, recipe: Mapping[str, Any]) -> None:
         """Start a run, without its console, code and git state."""
-        self.image = module.Image
+        self.package = module
         mode = os.environ.get("WANDB_MODE", "offline")
         module.setup(module.Settings(mode=mode))  # or the package reports its use, whatever init is told
         self.run = module.init(
@@ -39,15 +39,3 @@ class WandB(Tracker):
             mode=mode,
             settings=module.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         )
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One chart a name."""
-        self.run.log(dict(values), step=step)
-
-    def picture(self, name: str, step: int, path: Path) -> None:
-        """One panel a name."""
-        self.run.log({name: self.image(str(path))}, step=step)
-
-    def close(self) -> None:
-        """End the run."""
-        self.run.finish()

@@ -12,8 +12,10 @@ import time
 import weakref
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from undiffuse.enclosure import MOVED, Check, MovedError, Place, enclose, place, unlocked
-from undiffuse.files import read_bytes, seize
+from undiffuse.files import read_bytes
 
 NAME = ".lock"
 LARGEST = 1024  # bytes of a holder's name
@@ -28,7 +30,7 @@ class BusyError(OSError):
 
 
 class Lock:
-    """`flock` on FOLDER and FOLDER/.lock, until `release` or the process's end.
+    """The system's lock on FOLDER and FOLDER/.lock, until `release` or the process's end.
 
     Processes that this one forks do not keep it. Readers take none. Raises BusyError naming the holder,
     LinkError if .lock is a link.
@@ -56,7 +58,7 @@ def _seized(here: Place, held: list[int]) -> Check:
     while True:
         handle = here.open(NAME, os.O_RDWR | os.O_CREAT)
         held.append(handle)
-        _refuse_unless(seize(handle), here)
+        _refuse_unless(lock_descriptor(handle, blocking=False), here)
         if _same(here.look(NAME), os.fstat(handle)):
             break  # or it was removed meanwhile, and the lock would be of nothing
     os.ftruncate(handle, 0)
@@ -77,7 +79,7 @@ def _lock_folder(here: Place, held: list[int]) -> bool:
         return False
     held.append(os.dup(here.handle))
     try:
-        free = seize(held[-1])
+        free = lock_descriptor(held[-1], blocking=False)
     except OSError:
         return False
     _refuse_unless(free, here)

@@ -1,5 +1,7 @@
 """The loss scale of training in float16, whose smallest numbers are too large for many gradients.
 
+Kept for GPUs before Ampere (V100, T4), which multiply fast in float16 and have no fast bfloat16.
+
 The loss is multiplied by a scale s before the backward pass, and the gradient divided by it afterwards:
 exact, since s is a power of two. A gradient that overflows (the loss is finite, its gradient's norm is not)
 makes no update and halves s; 2,000 steps without one double it (Micikevicius et al. 2018, section 3.2). Once

@@ -69,7 +69,7 @@ def recover_together(
 def _set_aside(path: Path, error: Exception) -> str:
     """Rename it, with a line that says why."""
     number, target = 2, f"bad-{path.name}"
-    with enclosure.parent(path) as here:
+    with enclosure.place(path.parent) as here:
         while here.look(target) is not None:
             number, target = number + 1, f"bad-{path.name}-{number}"
         here.rename(path.name, target)
