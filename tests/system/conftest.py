@@ -98,7 +98,7 @@ def nobody_stays() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test starts in an empty folder; a training draws its slow figures only for `runs`."""
-    for name in ("save_training", "save_schedules"):
+    for name in ("save_training", "save_schedules", "save_columns"):
         monkeypatch.setattr(plots, name, lambda *_: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

@@ -13,6 +13,7 @@ from undiffuse.cli import (
     compress,
     datasets,
     decompress,
+    demo,
     denoise,
     doctor,
     evaluate,
@@ -46,7 +47,7 @@ app = typer.Typer(
 VERBS = (
     *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate, evaluate),
     *(compress, decompress, inspect_, rate_distortion),
-    *(info, doctor, reproduce, recipes, datasets, import_, export),
+    *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )
 for command in VERBS:
     app.command(epilog=command.EXAMPLES)(command.command)
