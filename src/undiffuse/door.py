@@ -8,7 +8,9 @@ What the command line trains of the same data, seed and settings is the same, bi
 """
 
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -68,8 +70,10 @@ def fit(
         TypeError: for what is no data.
         ValueError: naming what cannot be, and what to do.
     """
-    kept = None if out is not None else tempfile.TemporaryDirectory(prefix="undiffuse-")
-    folder = Path(out) if out is not None else Path(kept.name) / "run"  # type: ignore[union-attr]
+    if steps is not None and minutes is not None:
+        raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
+    kept = None if out is not None else _Kept()
+    folder = kept.folder if kept is not None else Path(out or "")
     chosen, container = _chosen(data, test, labels, folder)
     changes = [f"{name}={_text(value)}" for name, value in dict(settings or {}).items()]
     changes += [f"seed={seed}"] + ([] if steps is None else [f"train.steps={steps}"])
@@ -79,8 +83,6 @@ def fit(
     if labels is not None:
         node |= {"conditional": True}
     if minutes is not None:
-        if steps is not None:
-            raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
         node, reason = fitted(node, minutes, device, network)
         chosen.reasons.append(reason)
     if not quiet:
@@ -108,6 +110,15 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.
     except FileNotFoundError:
         return made
     return made.replace(container=Container(said["kind"], tuple(said["names"])))
+
+
+class _Kept:
+    """A folder that goes when nobody has this object any more."""
+
+    def __init__(self) -> None:
+        root = tempfile.mkdtemp(prefix="undiffuse-")
+        self.folder = Path(root) / "run"
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
 
 
 def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Container | None]:

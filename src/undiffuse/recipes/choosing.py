@@ -144,7 +144,9 @@ def _of_array(path: Path) -> Choice:
     levels, why = _levels(array)
     if levels is None:
         chosen = _begin("images" if pictures else "vectors", data, f"numbers, shape {array.shape[1:]} each")
-        widths, _ = noise_of(torch.from_numpy(np.array(array[: _rows(array)], np.float64)))
+        sample = np.array(array[: _rows(array)])
+        sample = sample if sample.dtype in (np.float32, np.float64) else sample.astype(np.float64)
+        widths, _ = noise_of(torch.from_numpy(sample))
         _spaced(chosen, widths)
     elif levels == 2:
         chosen = _begin("bits", data, "all values are 0 or 1")

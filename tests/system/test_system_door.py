@@ -1,0 +1,213 @@
+"""The front door: data in, a model out, the same as by the command line; scores, and checks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from shell import good, refused, undiffuse
+from torch import nn
+
+import undiffuse as ud
+from undiffuse.runs import budget
+from undiffuse.runs.incoming import read_examples
+from undiffuse.runs.scoring import held_out
+
+R = np.random.default_rng(0)
+POINTS = (R.normal(size=(120, 2)) @ [[2.0, 1.0], [0.0, 1.0]] + 5).astype("f4")
+FAST = {
+    "network.hidden": 8,
+    "network.layers": 1,
+    "grid.steps": 8,
+    "train.batch": 16,
+    "train.evaluate_terms": 4,
+}
+WORDS = [f"{name}={value}" for name, value in FAST.items()]
+
+
+class Net(nn.Module):
+    """A network that is not part of the package."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 2))
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.layers(torch.cat([x, t[:, None]], 1))
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> ud.Run:
+    folder = tmp_path_factory.mktemp("fitted") / "run"
+    return ud.fit(POINTS, steps=6, settings=FAST, out=folder, quiet=True)
+
+
+def test_python_and_the_command_line_make_the_same_bits(fitted: ud.Run):
+    np.save("points.npy", POINTS)
+    said = good("train", "points.npy", *WORDS, "train.steps=6", "--out", "same")
+    assert "recipe vectors: numbers, shape (2,) each" in said and "next: undiffuse score same PATH" in said
+    same = ud.load("same")
+    assert isinstance(same.sample(3), torch.Tensor) and isinstance(fitted.sample(3), np.ndarray)
+    assert np.array_equal(fitted.sample(3), same.sample(3))
+    assert np.array_equal(ud.load(fitted.folder).bits(POINTS), same.bits(POINTS))
+    assert (same.folder / "samples.npy").exists() and (fitted.folder / "samples.npy").exists()
+
+
+def test_data_in_memory_need_no_folder(capsys: pytest.CaptureFixture[str]):
+    frame = pd.DataFrame(POINTS.round(1), columns=["a", "b"])
+    made = ud.fit(frame, steps=2, settings=FAST)
+    said = capsys.readouterr().out
+    assert "data.spacing=0.1: values that repeat or go in steps" in said
+    assert list(made.sample(2).columns) == ["a", "b"]
+    with pytest.raises(ValueError, match=r"without its noise; .*with_noise"):
+        made.bits(frame)
+    noisy = made.with_noise(torch.tensor(frame.to_numpy()))
+    assert noisy.sub(torch.tensor(frame.to_numpy())).abs().max() <= 0.05
+    assert list(made.score(frame).frame().columns) == ["bits_per_dim", "standard_error", "percentile"]
+    folder = made.folder
+    assert folder.exists()
+    del made
+    assert not folder.exists()
+
+
+def test_a_network_of_ones_own_is_given_and_never_named_by_a_file():
+    made = ud.fit(
+        POINTS, network=Net(), steps=3, settings={"grid.steps": 8, "train.batch": 16}, out="own", quiet=True
+    )
+    again = ud.load("own", network=Net())
+    assert np.array_equal(made.sample(3), again.sample(3))
+    with pytest.raises(ValueError, match=r"Net is not part of this package.*load\(RUN, network=Net"):
+        ud.load("own")
+    assert "give the module in Python" in refused("sample", "own")
+    with pytest.raises(ValueError, match="not the weights of the model"):
+        ud.load("own", network=nn.Linear(2, 2))
+
+
+def test_a_run_of_the_package_takes_no_other_network(fitted: ud.Run):
+    with pytest.raises(ValueError, match="this recipe's is mlp"):
+        ud.load(fitted.folder, network=Net())
+
+
+def test_labels_make_a_model_of_each_class():
+    labels = (POINTS[:, 0] > 5).astype(int)
+    images = np.repeat(np.repeat((40 + 90 * labels[:, None, None]).astype("u1"), 8, 1), 8, 2)
+    images += R.integers(0, 100, images.shape).astype("u1")
+    settings = {
+        "network.channels": 4,
+        "network.multipliers": [1],
+        "network.blocks": 1,
+        "network.attention": [],
+    }
+    settings |= {"grid.steps": 4, "train.batch": 8, "train.evaluate_terms": 2}
+    made = ud.fit(images, labels=labels, steps=2, settings=settings, quiet=True)
+    assert made.given(1).sample(2).shape == (2, 1, 8, 8)
+    with pytest.raises(ValueError, match="label 2"):
+        made.given(2)
+
+
+@pytest.mark.parametrize(
+    ("data", "how", "message"),
+    [
+        (POINTS, {"steps": 5, "minutes": 1.0}, "give one of them"),
+        (POINTS, {"minutes": -1.0}, "minutes=-1: a positive number"),
+        ("nowhere.npy", {}, "no such file or folder"),
+        ("nowhere.npy", {"test": POINTS}, "in the file too"),
+        (POINTS, {"settings": {"train.bach": 4}}, "did you mean 'batch'"),
+    ],
+)
+def test_what_contradicts_is_refused(data: object, how: dict[str, object], message: str):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        ud.fit(data, quiet=True, **how)
+
+
+def test_test_data_of_ones_own_are_held_out():
+    made = ud.fit(POINTS[:100], test=POINTS[100:], steps=2, settings=FAST, quiet=True)
+    assert made.score(POINTS[:2]).held_out == 20
+
+
+def test_minutes_become_steps(monkeypatch: pytest.MonkeyPatch):
+    for step, look in ((0.01, 0.0), (0.2, 3.0), (1e-5, 0.0)):
+        pace = budget.Pace(step, look, 1)
+        steps = pace.steps(10)
+        assert budget.FEWEST <= steps <= budget.MOST
+        assert pace.seconds(steps) <= 600 and (steps > 0.9 * budget.MOST or pace.seconds(1.15 * steps) > 600)
+    monkeypatch.setattr(budget, "measure", lambda *_: budget.Pace(0.01, 0.1, 1))
+    np.save("points.npy", POINTS)
+    assert "train.steps=" in good("train", "points.npy", *WORDS, "--minutes", 0.03, "--out", "timed")
+    monkeypatch.setattr(budget, "measure", lambda *_: budget.Pace(30.0, 0.1, 1))
+    assert "steps of this network take" in refused("train", "points.npy", "--minutes", 1)
+
+
+def test_what_is_measured_is_thrown_away(fitted: ud.Run):
+    np.save("points.npy", POINTS)
+    said = good("check", "points.npy", *WORDS)
+    assert "s a step here: 6,000 steps take about" in said
+    assert sorted(path.name for path in Path().iterdir()) == ["points.npy"]
+
+
+def test_every_file_that_is_wrong_is_named_at_once():
+    Path("photos").mkdir()
+    for number in range(30):
+        Image.fromarray(R.integers(0, 256, (8, 8)).astype("u1")).save(f"photos/{number}.png")
+    for name in ("a.png", "b.jpg"):
+        Path("photos", name).write_bytes(b"no picture")
+    result = undiffuse("check", "photos", "network.channels=4", "grid.steps=4", "train.batch=2")
+    assert result.code == 0, result.err
+    assert result.err.count("cannot be read as PNG or JPEG") == 2 and "2 files cannot be read" in result.out
+
+
+def test_examples_are_scored_beside_those_held_out(fitted: ud.Run):
+    held = held_out(fitted)
+    assert len(held) == 12 and torch.equal(held, held.sort().values)
+    assert torch.equal(held_out(fitted), held)  # from its file
+    (fitted.folder / "held-out.json").write_text("{}")
+    assert torch.equal(held_out(fitted), held)  # damaged: found again
+    far = np.vstack([POINTS[:5], [[60.0, -40.0]]]).astype("f4")
+    scores = fitted.score(far)
+    assert scores.percentile[5] == 100 and scores.bits.argmax() == 5
+    assert scores.rows()[5][1:] == (float(scores.bits[5]), float(scores.se[5]), 100.0)
+    np.save("far.npy", far)
+    rows = json.loads(good("score", fitted.folder, "far.npy", "--json"))
+    assert [row["bits_per_dim"] for row in rows] == scores.bits.tolist()
+    assert good("score", fitted.folder, "far.npy", "--csv", "out.csv").splitlines()[-1] == "out.csv"
+    frame = pd.read_csv("out.csv")
+    assert frame["percentile"].iloc[5] == 100 and len(frame) == 6
+    assert "<table>" in scores._repr_html_()
+
+
+def test_the_error_of_a_score_is_that_of_its_mean(fitted: ud.Run):
+    """Twelve scores of one example scatter as their errors say."""
+    scores = [fitted.score(POINTS[:40], seed) for seed in range(12)]
+    means, errors = (torch.stack([getattr(each, name) for each in scores]) for name in ("bits", "se"))
+    ratio = float(means.var(0).mean() / errors.square().mean())
+    assert 0.7 < ratio < 1.4  # 40 examples of 11 degrees of freedom: a standard error of 0.07
+
+
+def test_new_examples_are_prepared_as_the_runs_own(runs: Path, made: Path):
+    photos = ud.runs.load(runs / "pictures")
+    found = read_examples(photos, made / "pictures")
+    assert found.raw.shape == (20, 3, 7, 9) and len(found.names) == 20
+    Image.fromarray(R.integers(0, 256, (70, 90, 3)).astype("u1")).save("large.png")
+    assert "resize it first" in refused("score", runs / "pictures", "large.png")
+    frame = pd.DataFrame({"b": POINTS[:, 1], "word": "x", "a": POINTS[:, 0]})
+    frame.to_csv("table.csv", index=False)
+    good("train", "table.csv", *WORDS, "train.steps=2", "--out", "table")
+    table = ud.runs.load("table")
+    frame.loc[2, "a"] = np.nan
+    frame[["word", "a", "b"]].to_csv("other.csv", index=False)
+    found = read_examples(table, "other.csv")
+    assert found.skipped == {"2": "a value is missing"} and len(found.raw) == len(POINTS) - 1
+    assert np.allclose(found.raw[0], [POINTS[0, 1], POINTS[0, 0]])  # in the order of the run's columns
+    frame[["a"]].to_csv("less.csv", index=False)
+    assert "no column 'b'" in refused("score", "table", "less.csv")
+
+
+def test_the_demo_is_a_page_of_pictures():
+    good("demo", "--out", "demo", "--no-train")
+    page = Path("demo/index.html").read_text()
+    assert all(Path("demo", name).exists() and name in page for name in ("samples.png", "holes.png"))
+    assert "bits/dim" in page and "bytes" in page
+    assert "not an empty folder" in refused("demo", "--out", "demo")
