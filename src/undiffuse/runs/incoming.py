@@ -1,0 +1,110 @@
+"""New examples from files, prepared as the run's own data were: cropped, resized, in the columns of its table.
+
+    a folder of pictures, or one of them      of the run's size and channels, or made so where its data were
+    an .npy of (N, *shape) or one example     level numbers, or numbers
+    a .csv or .parquet                        the columns that the run was trained on, by name
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse.data import Images, read_npy
+from undiffuse.data.images import SUFFIXES as PICTURES
+from undiffuse.data.images import find_images
+from undiffuse.data.pictures import read_image
+from undiffuse.data.table import SUFFIXES as TABLES
+from undiffuse.data.table import numbers_of, read_table
+from undiffuse.runs.example import read_example
+from undiffuse.runs.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Incoming:
+    """Raw examples (N, *shape), what each is called, and what was left out and why, by name."""
+
+    raw: Tensor
+    names: tuple[str, ...]
+    skipped: dict[str, str]
+
+
+def read_examples(run: Run, path: str | Path) -> Incoming:
+    """All examples at this path. Raises FileNotFoundError or ValueError, naming the file."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in PICTURES:
+        return _pictures(run, find_images(path) if path.is_dir() else [path])
+    if suffix in TABLES:
+        return _table(run, path)
+    if suffix != ".npy":
+        raise ValueError(f"{path}: examples are read from pictures, .npy, .csv and .parquet")
+    return _array(run, path)
+
+
+def read_picture(run: Run, path: Path) -> Tensor:
+    """Raw (1, *shape) of a picture, cropped and resized as the run's own were.
+
+    Raises ValueError for a picture of another size or channels than theirs, where these were left as they are.
+    """
+    source = run.recipe["data"]
+    if source is None or source.make is not Images:
+        return read_example(run, path)
+    size, channels = source.arguments["size"], source.arguments["channels"]
+    sides = (size, size) if isinstance(size, int) else size
+    image = torch.from_numpy(read_image(path, sides, channels))
+    if tuple(image.shape) != run.shape:
+        found = " x ".join(map(str, image.shape))
+        raise ValueError(f"{path}: {found}, this run has {' x '.join(map(str, run.shape))}; resize it first")
+    return image[None]
+
+
+def _pictures(run: Run, paths: list[Path]) -> Incoming:
+    found, names, skipped = [], [], {}
+    for path in paths:
+        try:
+            found.append(read_picture(run, path))
+            names.append(str(path))
+        except (ValueError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            skipped[str(path)] = " ".join(str(error).split())
+    if not found:
+        raise ValueError(f"none of {len(paths)} pictures can be read, the first: {next(iter(skipped.values()))}")
+    return Incoming(torch.cat(found), tuple(names), skipped)
+
+
+def _array(run: Run, path: Path) -> Incoming:
+    array = np.array(read_npy(path))
+    array = array[None] if array.shape == run.shape else array
+    if array.shape[1:] != run.shape and len(run.shape) == 3 and array.shape[1:] == run.shape[1:]:
+        array = array[:, None]
+    if array.shape[1:] != run.shape or not len(array):
+        raise ValueError(f"{path}: shape {array.shape}, this run has examples of shape {run.shape}")
+    raw = torch.from_numpy(array)
+    if run.levels is not None:
+        if bool((raw != raw.round()).any()) if raw.is_floating_point() else False:
+            raise ValueError(f"{path}: values that are no whole numbers, this run has {run.levels} levels")
+        raw = raw.to(torch.int32)
+    elif not bool(raw.isfinite().all()):
+        raise ValueError(f"{path}: holds values that are not finite; to fill holes use impute")
+    return Incoming(raw, tuple(map(str, range(len(raw)))), {})
+
+
+def _table(run: Run, path: Path) -> Incoming:
+    source = run.recipe["data"]
+    columns = None if source is None else source.arguments.get("columns")
+    frame = read_table(path)
+    labels = None if source is None else source.arguments.get("labels")
+    known = labels if labels in frame.columns else None
+    chosen = numbers_of(frame, columns, known, str(path))
+    if len(chosen.columns) != run.shape[0] or len(run.shape) != 1:
+        raise ValueError(f"{path}: {len(chosen.columns)} columns, this run has examples of shape {run.shape}")
+    whole = chosen.notna().all(axis=1)
+    skipped = {str(name): "a value is missing" for name in chosen.index[~whole]}
+    raw = torch.from_numpy(chosen[whole].to_numpy(np.float64, copy=True))
+    return Incoming(raw, tuple(map(str, chosen.index[whole])), skipped)
