@@ -9,9 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
-	$(BIN)/undiffuse train digits --out $(RUN)
-	$(BIN)/undiffuse sample $(RUN) -n 64 --animate
-	$(BIN)/undiffuse evaluate $(RUN)
+	$(BIN)/undiffuse demo --out $(RUN)
 
 test: $(VENV)/.tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

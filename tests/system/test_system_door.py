@@ -211,3 +211,15 @@ def test_the_demo_is_a_page_of_pictures():
     assert all(Path("demo", name).exists() and name in page for name in ("samples.png", "holes.png"))
     assert "bits/dim" in page and "bytes" in page
     assert "not an empty folder" in refused("demo", "--out", "demo")
+
+
+def test_a_samplers_arguments_are_words():
+    good("train", "swiss-roll", "data.train=60", "data.test=20", *WORDS, "train.steps=2", "--out", "run")
+    words = ["sample", "run", "-n", 3, "--sampler", "langevin snr=0.2"]
+    paths = good(*words).splitlines()
+    assert all("langevin-snr=0.2" in path for path in paths)
+    assert "did you mean 'snr'" in refused(*words[:-1], "langevin snt=0.2")
+    assert "look like key=value" in refused(*words[:-1], "langevin 0.2")
+    found = json.loads(good("evaluate", "run", "--examples", 4, "--json"))
+    assert found["examples"] == 4 and found["rows"][0]["unit"] == "bits/dim"
+    assert "leave out what prints more" in refused("evaluate", "run", "--json", "--entropy")

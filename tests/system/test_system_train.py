@@ -199,10 +199,23 @@ def test_data_are_normalised_as_the_run_began(copy: Callable[[str], Path], made:
 
 
 def test_options_for_new_runs_are_refused_when_resuming(runs: Path):
-    for option in (["--out", "x"], ["--seed", "1"], ["--data-dir", "x"]):
-        assert "--resume continues a run as it is" in refused("train", "--resume", runs / "points", *option)
+    for option in (["--out", "x"], ["--seed", "1"], ["--minutes", "1"]):
+        assert "--resume goes on with a run" in refused("train", "--resume", runs / "points", *option)
     assert "not both" in refused("train", "digits", "--resume", runs / "points")
     assert "not both" in refused("train")
+
+
+def test_a_run_goes_on_with_keys_that_are_free(copy: Callable[[str], Path], made: Path):
+    run = copy("vectors")
+    moved = Path(shutil.copytree(made, "moved"))
+    good("train", "--resume", run, "train.steps=8", "--data-dir", moved / "vectors.npy")
+    recipe = read(str(run / "recipe.yaml"))
+    assert load(run).step == 8 and recipe["train"]["steps"] == 8
+    assert recipe["data"]["path"] == str((moved / "vectors.npy").absolute())
+    said = refused("train", "--resume", run, "train.lr=0.1", "network.hidden=9")
+    assert "network.hidden=9, was 8" in said and "a run that has begun keeps this" in said
+    assert "did you mean 'steps'" in refused("train", "--resume", run, "train.step=9")
+    assert read(str(run / "recipe.yaml")) == recipe  # nothing was written
 
 
 def test_metrics_are_json_lines(runs: Path):

@@ -39,7 +39,6 @@ from undiffuse.cli.processes import leave
 app = typer.Typer(
     name="undiffuse",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,7 +58,7 @@ BEHIND = 5.0  # seconds that the first of several processes has to say what is w
 
 @app.callback(epilog="Start with: undiffuse train digits --out runs/first")
 def about(
-    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version and leave."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Diffusion probabilistic models: train them, sample them, and know the bits of your data."""
@@ -72,7 +71,7 @@ def main() -> None:
     is in use or another process of it is gone, 129, 130 and 143 interrupted.
     """
     arguments = sys.argv[1:]
-    if "--version" in arguments:
+    if {"--version", "-V"} & set(arguments):
         from undiffuse import __version__
 
         print(f"undiffuse {__version__}")

@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from undiffuse.reports.page import Section
     from undiffuse.runs import Run
 
-SAMPLES, STEPS, HOLES, PACKED = (
-    64,
-    50,
-    6,
-    30,
-)  # samples, steps of their chain, digits completed and compressed
+SAMPLES, STEPS = 64, 30  # of the chain
+HOLES, PACKED, CODED = 6, 30, 8  # digits that are completed, and compressed; in so many steps
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -122,8 +118,12 @@ def _packed(run: "Run", raw: "Tensor") -> "list[Section]":
     except ImportError as error:
         typer.echo(printable(str(error)), err=True)
         return []
-    with ticking("compress", codec.count_calls("lossless", run.shape, len(run.grid), len(raw))) as tick:
-        data = codec.compress(run.model, raw, method="lossless", grid=run.grid, tick=tick)
+    how: dict[str, Any] = {"method": "lossless", "grid": run.grid}
+    with ticking("choose steps", codec.candidates("lossless", run.grid, CODED)) as tick:
+        plan = codec.choose(run.model, raw, steps=CODED, tick=tick, **how).best(len(raw), CODED).plan
+    calls = codec.count_calls("lossless", run.shape, len(plan.places), len(raw))
+    with ticking("compress", calls) as tick:
+        data = codec.compress(run.model, raw, plan=plan, tick=tick, **how)
     sizes = {f"{len(raw)} digits by this model": len(data), **others(run, raw)}
     return [Section("Compressed", _TEXT["file"], [(name, f"{size:,} bytes") for name, size in sizes.items()])]
 

@@ -1,5 +1,6 @@
 """undiffuse evaluate."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,6 +105,7 @@ def command(
         str | None,
         typer.Option("--out", help="New folder for the files. Default: the run's, which may be read-only."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")] = False,
     seed: Seed = 0,
     processes: Count = None,
     device: Device = "auto",
@@ -120,9 +122,11 @@ def command(
 
     with sharing(processes, device, LONG) as (where, group):
         trained = load(run, where).replace(processes=group).stopped(stop or 0.0)
-        results = Results.of(trained, out)
+        results = Results.of(trained, out, quiet=as_json)
         more = entropy or progressive or optimal_variance or split != "test"
         _check_samples(samples, parzen, more or (examples, terms) != (None, None))
+        if as_json and (entropy or progressive or optimal_variance or parzen or samples is not None):
+            raise ValueError("--json prints the bound alone: leave out what prints more")
         if (features or sampler) and (parzen or samples is None):
             raise ValueError("--features and --sampler go with --samples N, without --parzen")
         if parzen:
@@ -156,7 +160,10 @@ def command(
                 result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
             if not group.leads:
                 return
-            _print(result, note_of(trained))
+            if as_json:
+                typer.echo(json.dumps(result.summary()))
+            else:
+                _print(result, note_of(trained))
             warn(result.warnings)
             results.write(lambda folder: save_evaluation(result, folder, name))
         if entropy:

@@ -24,18 +24,19 @@ class Results:
 
     folder: Path
     asked: bool = False
+    quiet: bool = False  # whether the files are not told
 
     @classmethod
-    def of(cls, trained: "Run", out: str | None) -> "Results":
+    def of(cls, trained: "Run", out: str | None, quiet: bool = False) -> "Results":
         """Those of a run. Raises FileExistsError if there is `out`, FileNotFoundError without its parent."""
         from undiffuse.runs import archive
 
         if out is None:
-            return cls(trained.folder)
+            return cls(trained.folder, quiet=quiet)
         target = archive.check_target(out)
         if not target.parent.is_dir():
             raise FileNotFoundError(f"--out {out}: the folder {target.parent} does not exist")
-        return cls(target, asked=True)
+        return cls(target, True, quiet)
 
     def write(self, save: "Callable[[Path], list[Path]]") -> None:
         """Save into the folder and say where; of a run that may only be read, that nothing was written."""
@@ -49,7 +50,7 @@ class Results:
             said = "cannot be written to, so this is printed only; --out FOLDER keeps it elsewhere"
             typer.echo(f"warning: {printable(str(self.folder))}: {said}", err=True)
         else:
-            for path in paths:
+            for path in () if self.quiet else paths:
                 typer.echo(printable(str(path)))
 
 

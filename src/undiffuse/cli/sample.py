@@ -24,6 +24,8 @@ undiffuse sample runs/first -n 50000  (in shards; again, and it makes those that
 
 undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
 
+undiffuse sample runs/first --sampler "langevin snr=0.1"
+
 undiffuse sample runs/first -n 16 --animate --stages
 
 undiffuse sample runs/digits-of-classes -n 16 --class 3 --guidance 2
@@ -48,7 +50,11 @@ def command(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option("--sampler", help="ancestral, ddim, langevin or resampled. Default: the recipe's."),
+        typer.Option(
+            "--sampler",
+            help="ancestral, ddim, langevin or resampled, with its arguments: 'langevin snr=0.1'. "
+            "Default: the recipe's.",
+        ),
     ] = None,
     eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
     label: Annotated[
@@ -134,12 +140,12 @@ def command(
 
 
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
-    from undiffuse.recipes import parse
+    from undiffuse.recipes import parse, words_of
     from undiffuse.samplers import Sampler
 
     if name is None and eta is None:
         return None
-    node = {"kind": name or "ddim"} | ({} if eta is None else {"eta": eta})
+    node = words_of(name or "ddim", "sampler") | ({} if eta is None else {"eta": eta})
     made: Sampler = parse(Sampler, node, "sampler").build()
     return made
 
@@ -150,7 +156,7 @@ def _words(
     """Of a file's name: whatever makes these samples others than the run's own."""
     words = [f"seed{seed}", f"from{first}", f"n{n}"]
     words += [] if steps is None else [f"steps{steps}"]
-    words += [] if sampler is None and eta is None else [sampler or "ddim"]
+    words += [] if sampler is None and eta is None else (sampler or "ddim").split()
     return words + ([] if eta is None else [f"eta{eta:g}"])
 
 

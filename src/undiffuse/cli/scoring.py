@@ -88,10 +88,12 @@ def print_distances(
 
 def _sampler(trained: "Run", name: str | None) -> "Sampler":
     """The sampler of this name, or the recipe's; it fits the model."""
-    from undiffuse.recipes import parse
+    from undiffuse.recipes import parse, words_of
     from undiffuse.samplers import Sampler
 
-    made: Sampler = trained.sampler if name is None else parse(Sampler, name, "sampler").build()
+    made: Sampler = (
+        trained.sampler if name is None else parse(Sampler, words_of(name, "sampler"), "sampler").build()
+    )
     made.check(trained.model)
     return made
 

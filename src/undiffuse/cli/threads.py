@@ -16,7 +16,7 @@ from undiffuse.processors import Moment, available, busy
 
 THREADS, WAITING, SPINS = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 MOMENT = 20_000  # looks: tens of microseconds, about what waking a thread costs
-HELP = {"-h", "--help", "--version"}
+HELP = {"-h", "--help", "--version", "-V"}
 _ours: list[int] = []  # the number that was set here, if it was
 
 

@@ -26,7 +26,7 @@ undiffuse train fashion-mnist train.steps=500 train.batch=64
 
 undiffuse train images data.path=photos data.size=64 --out runs/photos
 
-undiffuse train --resume runs/first
+undiffuse train --resume runs/first train.steps=3000
 
 undiffuse train cifar10 --processes 8  (or: torchrun --nproc-per-node 8 -m undiffuse train cifar10)
 """
@@ -88,28 +88,28 @@ def command(
     """
     from undiffuse.runs import Experiment
 
+    changes = list(overrides or [])
+    if resume is not None and recipe is not None and "=" in recipe:
+        changes.insert(0, recipe)
+        recipe = None
+    if data_dir is not None:
+        changes.append(f"data.path={json.dumps(data_dir, ensure_ascii=False)}")
     if (recipe is None) == (resume is None):
-        raise ValueError("name a recipe to start a run, or --resume RUN to continue one (not both)")
+        raise ValueError("name data or a recipe to start a run, or --resume RUN to go on with one (not both)")
     with sharing(processes, device) as (where, group):
         how: dict[str, Any] = {"exact": exact, "other_data": allow_data_change, "processes": group}
         if resume is not None:
-            if (out, data_dir, seed) != (None, None, None):
-                raise ValueError(
-                    "--resume continues a run as it is: --out, --data-dir and --seed are for new runs"
-                )
+            if (out, seed, minutes) != (None, None, None):
+                raise ValueError("--resume goes on with a run: --out, --seed and --minutes are for new ones")
             if replay is not None:
                 if group.leads:
                     _replay(resume, replay, where)
                 return
-            experiment = Experiment.open(resume, where, **how)
+            experiment = Experiment.open(resume, where, changes=changes, **how)
         else:
             assert recipe is not None
             if replay is not None:
                 raise ValueError(f"--replay {replay}: a step of which run? give --resume RUN")
-            changes = list(overrides or [])
-            changes += (
-                [f"data.path={json.dumps(data_dir, ensure_ascii=False)}"] if data_dir is not None else []
-            )
             changes += [f"seed={seed}"] if seed is not None else []
             target = group.lead(lambda: out or str(_free(Path("runs") / (Path(recipe).stem or "run"))))
             node = _node(recipe, changes, minutes, where, group)

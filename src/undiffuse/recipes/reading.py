@@ -58,6 +58,18 @@ def override(node: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     return node
 
 
+def words_of(text: str, what: str) -> dict[str, Any]:
+    """A part named on the command line, such as "langevin snr=0.1", as the node that a recipe would have."""
+    kind, *assignments = text.split()
+    node: dict[str, Any] = {"kind": kind}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"{what}={text!r}: arguments of {kind} look like key=value")
+        node[key] = _read_value(value, assignment)
+    return node
+
+
 def _turn(assignment: str) -> tuple[bool, int]:
     keys = assignment.partition("=")[0].split(".")
     return keys[-1] != "kind", len(keys) if keys[-1] == "kind" else 0

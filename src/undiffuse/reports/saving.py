@@ -27,7 +27,7 @@ def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int |
 def drawn_of(run: Run, samples: int, steps: int | None, sampler: str | None = None) -> str:
     """What the files about samples are called by: their number, and what they were not drawn by as usual."""
     less = [name for name, there in _shortened(run, steps).items() if there]
-    return "-".join([f"{samples}-samples", *less, *([sampler] if sampler else [])])
+    return "-".join([f"{samples}-samples", *less, *(sampler or "").split()])
 
 
 def _shortened(run: Run, steps: int | None) -> dict[str, bool]:

@@ -14,4 +14,33 @@ from undiffuse.runs.planned import Chosen, Planner, ways
 from undiffuse.runs.replay import Replayed, replay
 from undiffuse.runs.run import Run
 
-__all__ = ["Chosen", "Event", "Experiment", "FORMATS", "Imported", "LARGE", "Planner", "Replayed", "Run", "draw_shards", "export_run", "hash_of", "import_run", "load", "maker", "pick_example", "pin", "read_example", "read_facts", "read_mask", "read_metrics", "read_seen", "read_table", "replay", "resumed", "save_schedule", "save_slices", "ways"]
+__all__ = [
+    "FORMATS",
+    "LARGE",
+    "Chosen",
+    "Event",
+    "Experiment",
+    "Imported",
+    "Planner",
+    "Replayed",
+    "Run",
+    "draw_shards",
+    "export_run",
+    "hash_of",
+    "import_run",
+    "load",
+    "maker",
+    "pick_example",
+    "pin",
+    "read_example",
+    "read_facts",
+    "read_mask",
+    "read_metrics",
+    "read_seen",
+    "read_table",
+    "replay",
+    "resumed",
+    "save_schedule",
+    "save_slices",
+    "ways",
+]

@@ -19,8 +19,8 @@ from torch import Tensor
 from undiffuse import codec
 from undiffuse.data import read_image, read_npy
 from undiffuse.files import folder
-from undiffuse.runs.example import PICTURES
 from undiffuse.recipes.recipe import load_data
+from undiffuse.runs.example import PICTURES
 from undiffuse.runs.run import Run
 from undiffuse.runs.tiles import counts, joined, tiles
 

@@ -14,17 +14,17 @@ from torch import nn
 from undiffuse import __version__
 from undiffuse.bases import Base
 from undiffuse.data import Space, Splits
+from undiffuse.diffusion.bases import FILE, fit_bases, save_bases
 from undiffuse.enclosure import enclose, names
 from undiffuse.files import read_bytes, sweep, write_json, write_text
 from undiffuse.jsonfile import check
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
-from undiffuse.diffusion.bases import FILE, fit_bases, save_bases
+from undiffuse.recipes.parts import RecipeError
+from undiffuse.recipes.reading import LARGEST, override, read
+from undiffuse.recipes.recipe import Recipe, load_data, source_of
 from undiffuse.runs.datafiles import LIST, files_of, save_files
 from undiffuse.runs.facts import facts_of
-from undiffuse.recipes.parts import RecipeError
-from undiffuse.recipes.reading import LARGEST, read
-from undiffuse.recipes.recipe import Recipe, load_data, source_of
 from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
 from undiffuse.training import Batches, Lock, Settings, State, check_shard, placed, restore, watch
@@ -108,6 +108,22 @@ def check_recipe(folder: Path, plan: Recipe) -> None:
             f"continue that "
             f"run: undiffuse train --resume {folder}"
         )
+
+
+def change(folder: Path, changes: list[str]) -> None:
+    """Write other values of keys that are free to change into the recipe of a run.
+
+    Raises RecipeError for a key that is not, or a value that cannot be.
+    """
+    before = Recipe(read(str(folder / "recipe.yaml"))).describe()
+    after = Recipe(absolute(override(before, changes)))
+    bound = [each for each in differences(before, after.describe()) if _binding(each)]
+    if bound:
+        raise RecipeError(
+            f"{', '.join(bound)}: a run that has begun keeps this; start a new one, or change what is free: "
+            "train.steps, data.path, how often it reports and the like"
+        )
+    write_text(folder / "recipe.yaml", _text(after))
 
 
 def check_origin(folder: Path, plan: Recipe, saved: Checkpoint) -> None:
@@ -248,7 +264,9 @@ def _check(
             f"train.evaluate_every={settings.evaluate_every}: a standard error needs two test examples, "
             "there is 1; raise data.test, or set train.evaluate_every=0"
         )
-    model = plan.denoiser(splits.shape, splits.levels, splits.classes, base, len(splits.train), network).eval()
+    model = plan.denoiser(
+        splits.shape, splits.levels, splits.classes, base, len(splits.train), network
+    ).eval()
     if 3 * len(list(model.parameters())) > TENSORS:
         raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
     plan["sampler"].build().check(model)

@@ -88,10 +88,12 @@ def fitted(
     steps = pace.steps(minutes)
     if steps <= FEWEST and pace.seconds(FEWEST) > 120 * minutes:
         raise ValueError(
-            f"minutes={minutes:g}: {FEWEST} steps of this network take {pace.seconds(FEWEST) / 60:.1f} minutes "
-            "here; give more, or a smaller network or pictures (data.size)"
+            f"minutes={minutes:g}: {FEWEST} steps of this network take {pace.seconds(FEWEST) / 60:.1f} here; "
+            "give more, or a smaller network or pictures (data.size)"
         )
     warmup = min(node["train"].get("warmup", 100), steps // 10)
     train = node["train"] | {"steps": steps, "warmup": warmup}
     train |= {"sample_every": min(node["train"].get("sample_every", 0), steps)}
-    return node | {"train": train}, f"train.steps={steps:,}: {pace.step:.3g} s a step here, {minutes:g} minutes"
+    return node | {
+        "train": train
+    }, f"train.steps={steps:,}: {pace.step:.3g} s a step here, {minutes:g} minutes"

@@ -12,8 +12,8 @@ from undiffuse.data import Fingerprint, Source, Splits, changes, fingerprint_of,
 from undiffuse.enclosure import LinkError
 from undiffuse.files import read_bytes, write_json, write_text
 from undiffuse.jsonfile import read_json
-from undiffuse.runs.facts import content
 from undiffuse.recipes.recipe import Recipe, load_data, source_of
+from undiffuse.runs.facts import content
 
 LIST = "data.json"
 LARGEST = 2**28  # bytes of a list of files

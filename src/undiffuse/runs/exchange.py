@@ -20,12 +20,12 @@ from undiffuse.files import write_json, write_text
 from undiffuse.interop import chain, chain_config, layers, unet_arguments, unet_config
 from undiffuse.model import Denoiser
 from undiffuse.networks import UNet
-from undiffuse.runs.begin import absolute, recipe_hash
-from undiffuse.runs.datafiles import files_of, save_files
-from undiffuse.runs.facts import facts_of
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override
 from undiffuse.recipes.recipe import Recipe, load_data, source_of
+from undiffuse.runs.begin import absolute, recipe_hash
+from undiffuse.runs.datafiles import files_of, save_files
+from undiffuse.runs.facts import facts_of
 from undiffuse.runs.run import Run
 from undiffuse.training import Settings, State, checkpoint
 

@@ -4,6 +4,7 @@
 continues from the newest whole checkpoint. Both are the run's one writer, until they are forgotten.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from torch import nn
 
 from undiffuse import __version__
 from undiffuse.data import Fingerprint, Splits
+from undiffuse.diffusion.bases import read_bases
 from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
-from undiffuse.diffusion.bases import read_bases
+from undiffuse.recipes.reading import read
+from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.begin import (
     absolute,
     begin,
     begun,
+    change,
     changes_since,
     check_origin,
     check_recipe,
@@ -32,8 +36,6 @@ from undiffuse.runs.datafiles import accept, load_same
 from undiffuse.runs.facts import content, read_facts
 from undiffuse.runs.loading import run_of
 from undiffuse.runs.log import record
-from undiffuse.recipes.reading import read
-from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.rounding import same_precision, same_rounding
 from undiffuse.runs.underway import Underway
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
@@ -60,7 +62,9 @@ class Experiment(Underway):
         folder, plan, locks = Path(folder), Recipe(absolute(node)), []
 
         def start() -> None:
-            locks.append(Lock(folder) if begun(folder) else begin(folder, plan, processes.size, how.get("network")))
+            locks.append(
+                Lock(folder) if begun(folder) else begin(folder, plan, processes.size, how.get("network"))
+            )
             check_recipe(folder, plan)
 
         processes.lead(start)
@@ -77,12 +81,14 @@ class Experiment(Underway):
         other_data: bool = False,
         until: int | None = None,
         network: nn.Module | None = None,
+        changes: Sequence[str] = (),
         processes: Processes = ALONE,
     ) -> "Experiment":
         """A run that was begun, from its newest whole checkpoint on if it has one, with as many threads as
         then.
 
         A recipe of the user's own `network` is given that.
+        `changes`, such as "train.steps=3000", are written into its recipe first, if they are free.
         `until`: checkpoints after that step are left alone. Of several `processes` the first has the lock,
         chooses the checkpoint and writes; all call this.
 
@@ -92,15 +98,18 @@ class Experiment(Underway):
         recipe that have changed, and may, are written there alone.
         """
         folder = Path(folder)
-        facts, plan = read_facts(folder), Recipe(read(str(folder / "recipe.yaml")))
+        facts = read_facts(folder)
         root, locks = folder / "checkpoints", [lock] if lock is not None else []
 
         def start() -> None:
             locks.extend([] if locks else [Lock(folder)])
             tidy(folder)
+            if changes:
+                change(folder, list(changes))
 
         try:
             processes.lead(start)
+            plan = Recipe(read(str(folder / "recipe.yaml")))
             split = plan["train"].build().shard and processes.size > 1
             saved, warnings = recover_together(processes, root, "cpu" if split else device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
@@ -114,9 +123,7 @@ class Experiment(Underway):
                     check_origin(folder, plan, saved)
                     keys, bent = changes_since(saved, plan)
                     warnings += bent + same_rounding(saved, device, exact, processes.size)
-            experiment = cls._built(
-                folder, plan, facts, splits, device, saved, processes, exact, network
-            )
+            experiment = cls._built(folder, plan, facts, splits, device, saved, processes, exact, network)
         except BaseException:
             for held in locks:
                 held.release()  # or it would last as long as the error's traceback

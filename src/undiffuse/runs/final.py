@@ -1,4 +1,4 @@
-"""What a finished training leaves to be looked at: samples, with test examples beside them, or training ones where these are few."""
+"""What a finished training leaves to be looked at: samples, and examples beside them."""
 
 from pathlib import Path
 

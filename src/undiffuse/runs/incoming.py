@@ -1,8 +1,8 @@
-"""New examples from files, prepared as the run's own data were: cropped, resized, in the columns of its table.
+"""New examples from files, prepared as the run's own data were: cropped, resized, its table's columns.
 
-    a folder of pictures, or one of them      of the run's size and channels, or made so where its data were
-    an .npy of (N, *shape) or one example     level numbers, or numbers
-    a .csv or .parquet                        the columns that the run was trained on, by name
+a folder of pictures, or one of them      of the run's size and channels, or made so where its data were
+an .npy of (N, *shape) or one example     level numbers, or numbers
+a .csv or .parquet                        the columns that the run was trained on, by name
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def read_examples(run: Run, path: str | Path) -> Incoming:
 def read_picture(run: Run, path: Path) -> Tensor:
     """Raw (1, *shape) of a picture, cropped and resized as the run's own were.
 
-    Raises ValueError for a picture of another size or channels than theirs, where these were left as they are.
+    Raises ValueError for a picture of another size or channels than theirs, if these were not.
     """
     source = run.recipe["data"]
     if source is None or source.make is not Images:
@@ -74,7 +74,9 @@ def _pictures(run: Run, paths: list[Path]) -> Incoming:
                 raise
             skipped[str(path)] = " ".join(str(error).split())
     if not found:
-        raise ValueError(f"none of {len(paths)} pictures can be read, the first: {next(iter(skipped.values()))}")
+        raise ValueError(
+            f"none of {len(paths)} pictures can be read, the first: {next(iter(skipped.values()))}"
+        )
     return Incoming(torch.cat(found), tuple(names), skipped)
 
 

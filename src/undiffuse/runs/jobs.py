@@ -21,12 +21,12 @@ from torch import Tensor
 from undiffuse import tensorfile
 from undiffuse.bounds import Partial
 from undiffuse.data import read_npy
+from undiffuse.diffusion.output import save_npy
 from undiffuse.enclosure import LinkError
 from undiffuse.files import atomic, discard, is_read_only, reading, sweep, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.processes import ALONE
 from undiffuse.random import digest
-from undiffuse.diffusion.output import save_npy
 
 if TYPE_CHECKING:
     from undiffuse.runs.run import Run
@@ -41,7 +41,14 @@ Tick = Callable[[], object]
 
 
 def draw_shards(
-    run: "Run", n: int, seed: int, folder: Path, words: list[str], *, drawn: Callable[[int], object], **how: Any
+    run: "Run",
+    n: int,
+    seed: int,
+    folder: Path,
+    words: list[str],
+    *,
+    drawn: Callable[[int], object],
+    **how: Any,
 ) -> list[Path]:
     """Draw samples `first` .. `first + n - 1` into shards; those that are there already are kept.
 

@@ -7,16 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.data import space_from
-from undiffuse.model import Denoiser
 from undiffuse.diffusion.bases import Bases, read_bases
-from undiffuse.runs.facts import read_facts
+from undiffuse.model import Denoiser
 from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Recipe
+from undiffuse.runs.facts import read_facts
 from undiffuse.runs.run import Run
 from undiffuse.training import checkpoint
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu", *, saved: str | Path | None = None, network: nn.Module | None = None) -> Run:
+def load(
+    folder: str | Path,
+    device: torch.device | str = "cpu",
+    *,
+    saved: str | Path | None = None,
+    network: nn.Module | None = None,
+) -> Run:
     """The run in this folder, ready to sample and evaluate.
 
     The weights are the newest checkpoint's, or those `saved` in the folder of another: the averaged ones, or
@@ -58,7 +64,9 @@ def _newest(root: Path) -> tuple[Path, tuple[dict[str, Tensor], int]]:
                 raise
 
 
-def run_of(folder: Path, plan: Recipe, model: Denoiser, facts: dict[str, Any], step: int, bases: Bases) -> Run:
+def run_of(
+    folder: Path, plan: Recipe, model: Denoiser, facts: dict[str, Any], step: int, bases: Bases
+) -> Run:
     """The run of this model, with what run.json says of its data."""
     shape, shades, space = tuple(facts["shape"]), tuple(facts["shades"]), space_from(facts["space"])
     return Run(folder, plan, model, space, shape, step=step, shades=shades, bases=bases)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from undiffuse.diffusion.evaluation import Evaluation
 from undiffuse.enclosure import enclose, names
 from undiffuse.files import append, sync, write_text
 from undiffuse.jsonfile import check as check_value
 from undiffuse.jsonfile import read_lines
-from undiffuse.diffusion.evaluation import Evaluation
 from undiffuse.trackers import Tracker
 from undiffuse.training import Progress
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from undiffuse.data import Splits
 from undiffuse.diffusion.evaluation import Evaluation, evaluate
-from undiffuse.runs.log import Event
 from undiffuse.diffusion.output import save_npy, save_picture
+from undiffuse.runs.log import Event
 from undiffuse.runs.run import Run
 from undiffuse.training import Progress, State
 
@@ -74,7 +74,7 @@ def averaged(state: State) -> Iterator[None]:
 
 @contextmanager
 def kept(state: State) -> Iterator[None]:
-    """Inside, the model has the weights that a loaded run will have: the best seen, if any, or the averaged."""
+    """Inside, the model has the weights that a loaded run will have: the best seen, or the averaged."""
     own, watch = state.ema.average, state.watch
     state.ema.average = (watch.weights if watch is not None else {}) or own
     try:

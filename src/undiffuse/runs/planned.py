@@ -17,8 +17,8 @@ from undiffuse.data import Examples
 from undiffuse.files import WriteError, write_text
 from undiffuse.jsonfile import read_json
 from undiffuse.random import digest
-from undiffuse.runs.jobs import weights_of
 from undiffuse.recipes.recipe import load_data
+from undiffuse.runs.jobs import weights_of
 from undiffuse.runs.run import Run
 
 FORMAT = 1  # of the file

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from undiffuse import plots
 from undiffuse.data import Examples
+from undiffuse.diffusion.output import stage_name, stage_times, to_bytes
 from undiffuse.model import ReverseProcess
 from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.posteriors import Constant, Known, Noisy
 from undiffuse.random import Streams, normal
 from undiffuse.runs.log import read_metrics
 from undiffuse.runs.measuring import Leaving
-from undiffuse.diffusion.output import stage_name, stage_times, to_bytes
 from undiffuse.runs.run import Run
 from undiffuse.samplers import Ancestral, reverse, start
 from undiffuse.tensors import dims

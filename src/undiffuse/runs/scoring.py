@@ -1,6 +1,6 @@
 """How probable each of some examples is, beside examples that were held out.
 
-An example's bits are an average of `LOOKS` unbiased estimates, each with noise of its own, whose scatter gives
+An example's bits are an average of `LOOKS` unbiased estimates with noise of their own, whose scatter is
 the standard error. The percentile is the share of the held-out examples that take no more bits: of examples
 like these it is uniform, and one near 100 is unlike them. Likelihood alone misleads: an example may be
 unlike all others and simple, which takes few bits.
@@ -81,8 +81,10 @@ def score(run: "Run", raw: Tensor, seed: int = 0) -> Scores:
 def estimates(run: Diffusion, raw: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Bits per dimension of each example and their standard error, (N,)."""
     terms = None if run.terms is None else max(1, run.terms // LOOKS)
-    looks = [run.bits(run.with_noise(raw, look), digest(seed, "score", look) % 2**62, terms=terms)
-             for look in range(LOOKS)]
+    looks = [
+        run.bits(run.with_noise(raw, look), digest(seed, "score", look) % 2**62, terms=terms)
+        for look in range(LOOKS)
+    ]
     found = torch.stack(looks).double()
     return found.mean(0), found.std(0) / LOOKS**0.5
 
@@ -104,8 +106,13 @@ def held_out(run: "Run") -> Tensor:
         splits = load_data(run.recipe)
     except (OSError, ValueError, ImportError):
         return torch.zeros(0, dtype=torch.float64)
-    bits = estimates(run.told(None if splits.test_labels is None else splits.test_labels[:HELD]),
-                     splits.test[:HELD], 0)[0].sort().values
+    bits = (
+        estimates(
+            run.told(None if splits.test_labels is None else splits.test_labels[:HELD]), splits.test[:HELD], 0
+        )[0]
+        .sort()
+        .values
+    )
     _store(path, {"key": key, "bits": bits.tolist()})
     return bits
 

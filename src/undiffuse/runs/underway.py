@@ -18,13 +18,13 @@ from torch import Tensor
 from undiffuse import plots
 from undiffuse.data import Splits
 from undiffuse.processes import ALONE, Processes
+from undiffuse.runs import final
 from undiffuse.runs.datafiles import save_skipped
 from undiffuse.runs.figures import save_schedule
 from undiffuse.runs.log import Event, Log, read_metrics, record
 from undiffuse.runs.measuring import Leaving, averaged, due, kept, measured, noted, recalled
 from undiffuse.runs.progress import save_monitors, save_samples, save_weights
 from undiffuse.runs.rewind import held, rewind
-from undiffuse.runs import final
 from undiffuse.runs.run import Run
 from undiffuse.tensors import dims
 from undiffuse.trackers import TRACKERS, Tracker
@@ -247,7 +247,7 @@ class Underway:
         return f"go on with: undiffuse train --resume {self.run.folder}"
 
     def _draw(self, trained: bool, signals: Signals) -> None:
-        """The figures of a finished run, if they are not there yet; a signal leaves them to the next start."""
+        """The figures of a finished run, if they are not there; a signal leaves them to the next start."""
         try:
             if trained or not (self.run.folder / f"{final.NAME}.npy").exists():
                 self._draw_samples(signals)
