@@ -1,6 +1,10 @@
 """The learning rate, AdamW's first step, and its state put away and back."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,6 +49,44 @@ def test_the_first_step_has_the_length_of_the_rate():
     assert layer.weight.item() == pytest.approx(before * (1 - 0.1 * 0.5) + 0.1)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
     assert adamw(layer, settings(beta2=0.95)).param_groups[0]["betas"] == (0.9, 0.95)
+
+
+def test_adamw_is_pytorchs():
+    """Bit for bit, decay and all; a weight without a gradient stays, and keeps nothing."""
+    one, two = layers()[1:], layers()[1:]
+    ours = adamw(one, settings(lr=0.01, weight_decay=0.1, beta2=0.99))
+    theirs = torch.optim.AdamW(two.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    draw, still = torch.Generator().manual_seed(1), two[2].bias
+    for _ in range(3):
+        for p, q in zip(one.parameters(), two.parameters(), strict=True):
+            q.grad = None if q is still else torch.randn(q.shape, generator=draw)
+            p.grad = None if q is still else q.grad.clone()
+        ours.step(), theirs.step()
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(p, q) and ours.state[p].keys() == theirs.state[q].keys()
+        assert all(torch.equal(value, theirs.state[q][key]) for key, value in ours.state[p].items())
+    ours.zero_grad()
+    assert all(p.grad is None for p in one.parameters())
+
+
+def test_training_brings_no_compiler_along():
+    """`torch._dynamo` takes one or two seconds to import; PyTorch's own optimizers do so."""
+    code = """
+import sys
+from torch import nn
+from toy import settings
+from undiffuse.training import Precision
+from undiffuse.training.optimizer import optimizer_of
+layer = nn.Linear(16, 16)
+for kind in ("adamw", "muon"):
+    optimizer = optimizer_of(layer, settings(optimizer=kind), Precision("fp32", "a test"))
+    layer(layer.weight).sum().backward()
+    optimizer.step(), optimizer.zero_grad()
+print("torch._dynamo" in sys.modules)
+"""
+    where = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=where, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.parametrize(
