@@ -95,6 +95,7 @@ def test_untrained_numbers_are_the_base(base, kernel, steps):
     check_numbers(base, kernel, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS[::3], ids=lambda k: type(k.schedule).__name__)
 def test_and_of_long_chains(kernel):
     check_numbers(NUMBERS[1], kernel, MANY)
@@ -113,6 +114,7 @@ def test_untrained_symbols_are_the_base(kernel, base, steps):
     check_symbols(kernel, base, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "base"), SYMBOLS[2:5:2], ids=lambda x: type(x).__name__.lower())
 def test_and_symbols_of_long_chains(kernel, base):
     check_symbols(kernel, base, MANY)

@@ -81,6 +81,7 @@ def test_it_builds_a_model_that_runs(name: str):
     assert plan["about"]
 
 
+@pytest.mark.slow
 def test_building_one_loads_no_compiler():
     """PyTorch's takes seconds, whenever a run is looked at; here in a process that is new."""
     plain = {name for name in DATA if plan_of(name).base_kind(DATA[name][0]) == "none"}
