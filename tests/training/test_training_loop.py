@@ -1,5 +1,6 @@
 """The loop: what one step does, what it never does, and that it learns."""
 
+import itertools
 import math
 
 import pytest
@@ -169,10 +170,13 @@ class Both(torch.nn.Module):
         return self.layers(torch.cat([x_t, t[:, None]], 1))
 
 
-@pytest.mark.parametrize("variance", [Interpolated(), Free(), Sigmoid()])
-@pytest.mark.parametrize("kind", [Hybrid, Variational])
-@pytest.mark.parametrize("said", [Eps(), V(), Mean(50)])
-def test_a_learned_variance_trains_without_nan_and_lowers_the_bound(variance, kind, said):
+EVERY = itertools.product(enumerate([Eps(), V(), Mean(50)]), enumerate([Interpolated(), Free(), Sigmoid()]))
+
+
+@pytest.mark.parametrize(
+    ("said", "variance", "kind"), [(a, b, (Hybrid, Variational)[(i + j) % 2]) for (i, a), (j, b) in EVERY]
+)
+def test_a_learned_variance_trains_without_nan_and_lowers_the_bound(said, variance, kind):
     """Also at a high rate, over a chain with steps from tiny to large."""
     grid = grids.uniform(50)
     model = Denoiser(Both(), Gaussian(LogLinear(10.0, -8.0)), said, variance)
@@ -181,7 +185,7 @@ def test_a_learned_variance_trains_without_nan_and_lowers_the_bound(variance, ki
         return bounds.evaluate(model, DATA, grid=grid, seed=1).total.mean
 
     before = bound()
-    state = State(model, Settings(steps=150, batch=64, lr=5e-3, warmup=10))
+    state = State(model, Settings(steps=100, batch=64, lr=5e-3, warmup=10))
     for progress in train(state, Batches(DATA, lambda x: x, 64, 0), kind(grid=grid), seed=0):
         assert math.isfinite(progress.loss) and math.isfinite(progress.grad_norm)
     assert bound() < before

@@ -1,10 +1,6 @@
 """The learning rate, AdamW's first step, and its state put away and back."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -67,26 +63,6 @@ def test_adamw_is_pytorchs():
         assert all(torch.equal(value, theirs.state[q][key]) for key, value in ours.state[p].items())
     ours.zero_grad()
     assert all(p.grad is None for p in one.parameters())
-
-
-def test_training_brings_no_compiler_along():
-    """`torch._dynamo` takes one or two seconds to import; PyTorch's own optimizers do so."""
-    code = """
-import sys
-from torch import nn
-from toy import settings
-from undiffuse.training import Precision
-from undiffuse.training.optimizer import optimizer_of
-layer = nn.Linear(16, 16)
-for kind in ("adamw", "muon"):
-    optimizer = optimizer_of(layer, settings(optimizer=kind), Precision("fp32", "a test"))
-    layer(layer.weight).sum().backward()
-    optimizer.step(), optimizer.zero_grad()
-print("torch._dynamo" in sys.modules)
-"""
-    where = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    done = subprocess.run([sys.executable, "-c", code], env=where, capture_output=True, text=True)
-    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.parametrize(
