@@ -14,6 +14,8 @@ from shell import POINTS, UNET, train
 
 from undiffuse import plots
 
+SHOWN = {name: getattr(plots, name) for name in ("save_training", "save_schedules")}
+SPARED = dict.fromkeys(SHOWN, lambda *_: None)
 DRAWING = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # without `spared`
 MLP = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
 
@@ -44,18 +46,17 @@ def runs(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name in ("vectors", "sequences", "levels"):
         kinds[name] = ["images", "data.kind=array", f"data.path={made / name}.npy", *MLP, *QUIET]
-    train(root / "points", kinds.pop("points"))
-    with pytest.MonkeyPatch.context() as patch:
-        spare(patch)
-        for name, words in kinds.items():
+    for name, words in kinds.items():
+        with pytest.MonkeyPatch.context() as patch:
+            spare(patch, SHOWN if name == "points" else SPARED)
             train(root / name, words)
     return root
 
 
-def spare(patch: pytest.MonkeyPatch) -> None:
-    """A training draws no figures at its end, and others do not look for room, as those of tests/plots do."""
-    for name in ("save_training", "save_schedules"):
-        patch.setattr(plots, name, lambda *_: None)
+def spare(patch: pytest.MonkeyPatch, drawing: dict[str, Callable[..., None]]) -> None:
+    """A training draws these figures at its end, and none looks for room, as those of tests/plots do."""
+    for name, save in drawing.items():
+        patch.setattr(plots, name, save)
     patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
 
 
@@ -63,7 +64,7 @@ def spare(patch: pytest.MonkeyPatch) -> None:
 def spared() -> Iterator[None]:
     """Of all tests, and of the runs that are trained for one file of them."""
     with pytest.MonkeyPatch.context() as patch:
-        spare(patch)
+        spare(patch, SPARED)
         yield
 
 
