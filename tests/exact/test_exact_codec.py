@@ -276,6 +276,19 @@ def test_a_draw_stays_near_its_mean(word: int):
         stack.push(law, drawn + 100)
 
 
+def test_numbers_far_from_their_mean_are_written_out():
+    """As far as the lattice goes, which their law does not; among others that are near."""
+    cells = lattice(0.01, 3.0)
+    law = cells.law(Normal(torch.linspace(-1, 1, 50).double(), f64(0.0004)), Recorder(), 0)
+    stack = Stack(np.full(200, 123456789, np.uint32), 0)
+    numbers = stack.pop(law)
+    numbers[::7] = numbers[::7] + np.where(numbers[::7] < 0, 2, -2) * law.reach
+    numbers[0], numbers[49] = law.ends
+    assert (np.abs(numbers - law.base) > law.reach).sum() >= 8
+    stack.push(law, numbers)
+    assert np.array_equal(stack.pop(law), numbers)
+
+
 def test_a_chain_draws_by_closed_laws():
     """Or one draw in ten million would be anywhere, and no decoder would know."""
     chain = Chain(gaussian(), (3,), codec.Plan(20, (4, 19)), grids.uniform(20))

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from toy import DATA, batches, new_state, same, steps, tensors
+from toy import DATA, Told, batches, new_state, same, steps, tensors
 
 from oracles import f64, normals
 from undiffuse import bounds, networks, samplers
@@ -44,6 +44,17 @@ def test_a_report_says_what_the_step_did():
     assert [r.step for r in reports] == [1, 2, 3, 4, 5, 6]
     assert [r.lr for r in reports] == [learning_rate(i, state.settings) for i in range(6)]
     assert all(r.seconds > 0 for r in reports)
+
+
+def test_the_average_follows_step_by_step():
+    """average += (1 - d) (weights - average), d = min(0.9, (1 + step) / (10 + step))."""
+    state = new_state(steps=20)
+    average = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    for step, _ in enumerate(train(state, batches(), Told(plain), seed=5)):
+        for name, p in state.model.named_parameters():
+            average[name] += (1 - min(0.9, (1 + step) / (10 + step))) * (p.detach() - average[name])
+    for name, expected in average.items():
+        torch.testing.assert_close(state.ema.average[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_norm():
