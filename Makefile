@@ -5,14 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+# One thread a worker; bytecode is kept whatever the environment says, since tests start many processes.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-fast lint clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
 	$(BIN)/undiffuse demo --out $(RUN)
 
 test: $(VENV)/.tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(TEST)
+
+test-fast: $(VENV)/.tested
+	$(TEST) -m "not slow" --few 2 tests/exact tests/contract tests/data tests/recipes
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check src tests tools benchmarks docs

@@ -22,7 +22,7 @@ from undiffuse.codec.fields import crc
 from undiffuse.model import Denoiser
 from undiffuse.schedules import grids
 
-GRID, PLAN = grids.uniform(6), codec.Recipe(6, (1, 3, 5))
+GRID, PLAN = grids.uniform(6), codec.Plan(6, (1, 3, 5))
 EXTRA_MEMORY = 64 * 2**20
 SECONDS = 1.0  # of the processor's time for one file
 VALUES = 2**12  # that a hostile file may claim: what is decoded takes time in proportion
@@ -121,8 +121,8 @@ def _field(header: codec.Header, r: np.random.Generator) -> dict:
         1: {"count": min(wild, 2**47)},
         2: {"shape": tuple(np.minimum(2 ** r.integers(0, 25, int(r.integers(1, 9))), 2**24).tolist())},
         3: {"levels": int(r.integers(2, 65537))},
-        4: {"plan": codec.Recipe(6, places, codes, int(r.integers(1, 65)))},
-        5: {"plan": codec.Recipe(int(r.integers(6, 60000)), places, codes)},
+        4: {"plan": codec.Plan(6, places, codes, int(r.integers(1, 65)))},
+        5: {"plan": codec.Plan(int(r.integers(6, 60000)), places, codes)},
         6: {"coder": int(r.integers(0, 5))},
         7: {"extra": r.bytes(int(r.integers(0, 300)))},
         8: {"count": int(r.integers(1, 2000))},

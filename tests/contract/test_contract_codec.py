@@ -111,6 +111,13 @@ def test_several_batches(monkeypatch):
         there_and_back(gaussian(), pictures(21, 4), method, **FAST)
 
 
+def test_close_calls_are_those_of_their_group(monkeypatch):
+    """With a wide edge every group has many, at every step, and none is taken for another's."""
+    monkeypatch.setattr("undiffuse.codec.rounding.EDGE", 0.01)
+    data = there_and_back(gaussian(), pictures(40, 6), **FAST)
+    assert codec.account(data).calls > 100
+
+
 @pytest.mark.parametrize("method", codec.METHODS)
 def test_random_cases(method):
     """Shapes, levels, chains and data by a seeded die."""

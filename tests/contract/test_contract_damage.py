@@ -22,6 +22,7 @@ def test_damaged_files_are_refused_or_give_the_prefix():
     assert ends["refused"] > 1900 and ends["prefix"] > 2
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_in_little_time_and_memory():
     """In a process whose memory has a limit."""
     program = [sys.executable, "-W", "ignore", str(Path(damage.__file__)), "300"]

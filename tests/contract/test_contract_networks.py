@@ -103,6 +103,7 @@ def test_time_matters(make):
     assert (a - b).abs().max() > 1e-5 and (a - c).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @EVERY
 def test_it_learns_to_tell_the_time(make):
     """A few steps of training on output = sign(t - 1/2), whatever x is."""

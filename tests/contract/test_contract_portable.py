@@ -56,6 +56,7 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_files_decode_on_other_instruction_sets(where, written):
     tests = Path(__file__).parents[1]

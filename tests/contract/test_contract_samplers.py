@@ -51,7 +51,8 @@ def test_gaussian_data_come_back(sampler):
 def test_a_chain_that_erases_everything_can_be_walked(sampler, schedule):
     kernel = Gaussian(schedule)
     model = Denoiser(GaussianDenoiser(kernel, f64(0.0), f64(1.0)), kernel, X0())
-    for steps in (2, 3, 7, 100, 333):  # rounding once made eta = 1 the root of a negative number
+    long = 333 if isinstance(sampler, DDIM) else 40
+    for steps in (2, 3, 7, long):  # rounding once made eta = 1 the root of a negative number
         *_, (_, x) = reverse(
             model, normals(500, 1), sampler=sampler, grid=grids.uniform(steps), generator=keyed(0)
         )
@@ -139,9 +140,9 @@ def test_a_sample_is_the_same_in_any_company(make, sampler):
 
     everyone = draw(50)
     assert len({tuple(x.flatten().tolist()) for x in everyone}) == 50
-    for n in (1, 2, 3, 5, 8, 16, 33):
+    for n in (1, 3, 16, 33):
         assert torch.equal(draw(n), everyone[:n])
-    for first in (1, 7, 15, 16, 17, 31, 40):
+    for first in (1, 15, 16, 40):
         assert torch.equal(draw(3, first), everyone[first : first + 3])
     assert draw(0).shape == (0, *shape)
 

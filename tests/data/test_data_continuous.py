@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from undiffuse.data import Affine, Array, Rows, bare
+from undiffuse.data import Affine, Array, Rows
 from undiffuse.data.continuous import FINE
-from undiffuse.data.dequantize import dithered
+from undiffuse.data.dequantize import bare, dithered
 from undiffuse.data.source import Splits
 from undiffuse.kernels import Gaussian
 from undiffuse.recipes.reading import read, shipped

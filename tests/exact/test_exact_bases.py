@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from undiffuse.axes import Axes, cosines
 from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, fit
-from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Discrete, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Clipped, Residual
 from undiffuse.posteriors import Known, Noisy
@@ -95,6 +95,7 @@ def test_untrained_numbers_are_the_base(base, kernel, steps):
     check_numbers(base, kernel, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS[::3], ids=lambda k: type(k.schedule).__name__)
 def test_and_of_long_chains(kernel):
     check_numbers(NUMBERS[1], kernel, MANY)
@@ -107,9 +108,20 @@ def check_numbers(base: GaussianBase, kernel: Gaussian, steps: int) -> None:
     assert path_weight(model, x_0, grids.uniform(steps)).sub(base.log_prob(x_0)).abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("steps", (*STEPS, MANY))
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize(("kernel", "base"), SYMBOLS, ids=lambda x: type(x).__name__.lower())
 def test_untrained_symbols_are_the_base(kernel, base, steps):
+    check_symbols(kernel, base, steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kernel", "base"), SYMBOLS[2:5:2], ids=lambda x: type(x).__name__.lower())
+def test_and_symbols_of_long_chains(kernel, base):
+    check_symbols(kernel, base, MANY)
+
+
+def check_symbols(kernel: Discrete, base: Frequencies, steps: int) -> None:
+    """Along paths from any symbols."""
     model = Denoiser.on(base, Nothing(), kernel)
     if kernel.schedule.steps is not None and steps > kernel.schedule.steps:
         steps = kernel.schedule.steps
@@ -117,6 +129,7 @@ def test_untrained_symbols_are_the_base(kernel, base, steps):
     assert path_weight(model, x_0, grids.uniform(steps)).sub(base.log_prob(x_0)).abs().max() < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", ["known", "noisy"])
 def test_products_with_a_base_are_the_exact_posterior(factor):
     """Of normal data, by two steps and by ten: mean and covariance of draws of p(x_0) r(x_0)."""

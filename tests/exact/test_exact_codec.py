@@ -26,6 +26,8 @@ from undiffuse.parameterizations import X0, DiscretizedDecoder, Posterior
 from undiffuse.random import keyed
 from undiffuse.schedules import ConstantFraction, Cosine, grids
 
+COARSE = grids.uniform(12)  # what a plan is looked for on takes time by its square
+
 
 def coded_bits(data: bytes) -> float:
     """Of the examples alone, a value."""
@@ -77,20 +79,21 @@ def sampled(model: Denoiser, n: int, seed: int = 0) -> torch.Tensor:
 
 def bound(model: Denoiser, x: torch.Tensor, method: str, plan: codec.Plan) -> tuple[float, float]:
     """Mean and standard error of the bound on the plan's chain, bits a value."""
-    grid = plan.grid(grids.uniform(50))
+    grid = plan.grid(COARSE)
     planned = codec.planned(codec.METHODS[method].model(model), grid, plan)
     found = bounds.evaluate(planned, codec.files.space(model).encode(x), grid=grid)
     return found.total.mean, found.total.se
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "above"), [("lossless", 0.01), ("universal", 0.01)])
 def test_gaussian_chains_cost_their_bound(method, above):
     model = exact()
     x = sampled(model, 600)
-    plan = codec.choose(model, x, method=method, knots=[5]).best(len(x), 5).plan
+    plan = codec.choose(model, x, method=method, grid=COARSE, knots=[5]).best(len(x), 5).plan
     value, se = bound(model, x, method, plan)
     entropy = -np.log2(probabilities(model, x)).mean()
-    found = coded_bits(codec.compress(model, x, method=method, plan=plan))
+    found = coded_bits(codec.compress(model, x, method=method, grid=COARSE, plan=plan))
     assert found == pytest.approx(value, rel=above, abs=3 * se)
     assert value > entropy - 3 * se and found > entropy - 0.01  # and none is below the truth
 
@@ -105,17 +108,18 @@ def probabilities(model: Denoiser, x: torch.Tensor) -> np.ndarray:
     return true.cdf(high) - true.cdf(low)
 
 
+@pytest.mark.slow
 def test_finer_cells_cost_nothing():
     model = exact()
     x = sampled(model, 500)
-    plan = codec.choose(model, x, knots=[5]).best(len(x), 5).plan
-    sizes = [coded_bits(codec.compress(model, x, plan=replace(plan, resolution=fine))) for fine in (1, 3, 8)]
-
+    plan = codec.choose(model, x, grid=COARSE, knots=[5]).best(len(x), 5).plan
+    plans = [replace(plan, resolution=fine) for fine in (1, 3, 8)]
+    sizes = [coded_bits(codec.compress(model, x, grid=COARSE, plan=each)) for each in plans]
     assert sizes[0] > sizes[1] - 0.02 and sizes[1] == pytest.approx(sizes[2], abs=0.02)
 
 
 def test_the_start_is_one_groups_and_the_first_example_pays_it():
-    data = codec.compress(exact(), sampled(exact(), 300), steps=4)
+    data = codec.compress(exact(), sampled(exact(), 300), grid=COARSE, steps=4)
     found = codec.account(data)
     assert 0 < found.start < 8 * 40  # about one latent of one example
 
@@ -178,6 +182,7 @@ def test_a_longer_choice_is_never_worse():
             codec.choose(gaussian(), pictures(4, 3), knots=[knots])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lossless", "universal"])
 def test_what_is_expected_is_of_new_data(method):
     """Chains fitted to few examples cost these less than others; weighed on others, as much as on any."""
@@ -269,6 +274,19 @@ def test_a_draw_stays_near_its_mean(word: int):
     assert np.array_equal(stack.words()[0], before)
     with pytest.raises(ValueError, match="no encoder"):
         stack.push(law, drawn + 100)
+
+
+def test_numbers_far_from_their_mean_are_written_out():
+    """As far as the lattice goes, which their law does not; among others that are near."""
+    cells = lattice(0.01, 3.0)
+    law = cells.law(Normal(torch.linspace(-1, 1, 50).double(), f64(0.0004)), Recorder(), 0)
+    stack = Stack(np.full(200, 123456789, np.uint32), 0)
+    numbers = stack.pop(law)
+    numbers[::7] = numbers[::7] + np.where(numbers[::7] < 0, 2, -2) * law.reach
+    numbers[0], numbers[49] = law.ends
+    assert (np.abs(numbers - law.base) > law.reach).sum() >= 8
+    stack.push(law, numbers)
+    assert np.array_equal(stack.pop(law), numbers)
 
 
 def test_a_chain_draws_by_closed_laws():

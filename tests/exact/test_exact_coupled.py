@@ -202,8 +202,9 @@ def test_an_exact_twist_of_correlated_bits_is_exact(name: str):
     torch.testing.assert_close(found.log_z, torch.full((3,), log_z, dtype=torch.float64), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("n", [4, N])
-@pytest.mark.parametrize("name", RULED)
+@pytest.mark.parametrize(
+    ("name", "n"), [(name, 4) for name in RULED] + [("odds, annealed", N), ("most known", N), ("all", N)]
+)
 def test_particles_repair_correlated_bits(name: str, n: int):
     """4,096 particles in eight groups: the model's posterior by enumeration, and its evidence.
 

@@ -187,6 +187,7 @@ def test_tables_without_a_clear_time_are_taken_for_white(betas: list[float]):
     assert bool((values > 0.2).all()) and bool((values < 3).all()), values
 
 
+@pytest.mark.slow
 def test_a_trained_network():
     """Two numbers of the mixture above, learned in seconds: the evidence is that of what was learned."""
     torch.manual_seed(0)
@@ -218,6 +219,7 @@ def test_a_trained_network():
     assert found.se < 0.1 and found.size > 0.3 and not found.unsure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [3, 8])
 def test_two_errors_cover(groups: int):
     """Of many evidences by few groups 95 % are within two errors of the closed form."""

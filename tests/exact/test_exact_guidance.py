@@ -58,6 +58,7 @@ def test_the_steps_of_a_guided_model_do_not_lead_to_the_geometric_mixture():
     assert off[1][0] < 0.003 and off[1][1] < 0.001 and all(b < a / 3 for a, b in zip(*off, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_weighed_paths_of_a_guided_model_do(scale: float):
     """The mixture's mean, variance and normaliser, by quadrature."""

@@ -187,6 +187,7 @@ class Isotropic(ReverseProcess):
         return Normal(self.predict(x_t, t), f64(1e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [MODEL, Isotropic(MODEL)], ids=["correlated", "isotropic"])
 def test_going_back_and_forth_mends_what_replacing_misses(model: ReverseProcess):
     """x_2 = 1 known at rho = 0.9: N(0.3 + 0.9 * 1.2, 0.19) is right; x_2 is held exactly, however often."""

@@ -109,11 +109,12 @@ def two_points(T: int, variance=None, thin: int | None = None) -> tuple[float, t
     return (w @ bound.total).item(), w @ bound.steps
 
 
-@pytest.mark.parametrize(("T", "value"), [(100, 0.744237), (1000, 0.697889), (4000, 0.694326)])
+@pytest.mark.parametrize(("T", "value"), [(100, 0.744237), (4000, 0.694326), (1000, 0.697889)])
 def test_two_points(T, value):
     assert two_points(T)[0] == pytest.approx(value, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_finer_chains_bound_tighter_towards_the_entropy():
     values = [two_points(1000, thin=k)[0] for k in (10, 30, 100, 300)]
     assert all(a > b for a, b in pairwise(values))

@@ -22,7 +22,7 @@ from undiffuse.schedules import Linear, grids
 FOLDER, GRID, PLAN = (
     Path(__file__).parent / "v1",
     grids.uniform(6),
-    codec.Recipe(6, (1, 3, 5), ((200, 220, 215, 190), (60, 80, 95, 70), (70, 40, 90, 50))),
+    codec.Plan(6, (1, 3, 5), ((200, 220, 215, 190), (60, 80, 95, 70), (70, 40, 90, 50))),
 )
 
 
@@ -32,7 +32,7 @@ class Golden(NamedTuple):
     model: Callable[[], Denoiser]
     x: Tensor
     method: str = "lossless"
-    plan: codec.Recipe = PLAN
+    plan: codec.Plan = PLAN
 
 
 def seeded(network: nn.Module) -> nn.Module:
@@ -55,7 +55,7 @@ def mlp() -> Denoiser:
     return Denoiser(network, Gaussian(Linear(1e-3, 0.3, steps=20)), V(), Forward(), DiscretizedDecoder(5000))
 
 
-OWN = codec.Recipe(6, (0, 2, 5))  # the model's own variances
+OWN = codec.Plan(6, (0, 2, 5))  # the model's own variances
 GOLDEN = {
     "lossless-unet": Golden(unet, pictures(8, 1, 8, 8, seed=1)),
     "universal-unet": Golden(unet, pictures(8, 1, 8, 8, seed=2), "universal"),

@@ -81,7 +81,8 @@ def test_it_builds_a_model_that_runs(name: str):
     assert plan["about"]
 
 
-def test_building_one_loads_no_compiler():
+@pytest.mark.slow
+def test_building_and_training_one_loads_no_compiler():
     """PyTorch's takes seconds, whenever a run is looked at; here in a process that is new."""
     plain = {name for name in DATA if plan_of(name).base_kind(DATA[name][0]) == "none"}
     built = {name: DATA[name] for name in DATA if name in plain - set(LARGE)}
@@ -89,7 +90,14 @@ def test_building_one_loads_no_compiler():
         "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Recipe\n"
         f"for name, (shape, levels) in {built}.items():\n"
         "    Recipe(read(name)).denoiser(shape, levels, classes=10)\n"
-        "    assert 'torch._dynamo' not in sys.modules, name"
+        "    assert 'torch._dynamo' not in sys.modules, name\n"
+        "from torch import nn; from undiffuse.training import Precision, Settings\n"
+        "from undiffuse.training.optimizer import optimizer_of\n"
+        "layer = nn.Linear(16, 16)\n"
+        "for kind in ('adamw', 'muon'):\n"
+        "    optimizer = optimizer_of(layer, Settings(optimizer=kind), Precision('fp32', 'a test'))\n"
+        "    layer(layer.weight).sum().backward(), optimizer.step(), optimizer.zero_grad()\n"
+        "assert 'torch._dynamo' not in sys.modules, 'its training'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

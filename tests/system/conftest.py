@@ -1,17 +1,22 @@
 """Tiny runs, trained once for all tests; a test that changes one takes a copy."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from several import QUIET, STARTED, WORDS, run
 from shell import POINTS, UNET, train
 
 from undiffuse import plots
 
+SHOWN = {name: getattr(plots, name) for name in ("save_training", "save_schedules", "save_columns")}
+SPARED = dict.fromkeys(SHOWN, lambda *_: None)
+DRAWING = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # without `spared`
 MLP = ["network.kind=mlp", "network.hidden=8", "network.layers=1", "train.flips=false"]
 
 
@@ -42,8 +47,25 @@ def runs(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("vectors", "sequences", "levels"):
         kinds[name] = ["images", "data.kind=array", f"data.path={made / name}.npy", *MLP, *QUIET]
     for name, words in kinds.items():
-        train(root / name, words)
+        with pytest.MonkeyPatch.context() as patch:
+            spare(patch, SHOWN if name == "points" else SPARED)
+            train(root / name, words)
     return root
+
+
+def spare(patch: pytest.MonkeyPatch, drawing: dict[str, Callable[..., None]]) -> None:
+    """A training draws these figures at its end, and none looks for room, as those of tests/plots do."""
+    for name, save in drawing.items():
+        patch.setattr(plots, name, save)
+    patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spared() -> Iterator[None]:
+    """Of all tests, and of the runs that are trained for one file of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        spare(patch, SPARED)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +80,7 @@ def bits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process of its own."""
     folder = tmp_path_factory.mktemp("single") / "run"
-    run(*WORDS, "--out", folder)
+    run(*WORDS, "--out", folder, env=DRAWING)
     return folder
 
 
@@ -66,7 +88,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same command on two processes; they spoke once."""
     folder = tmp_path_factory.mktemp("double") / "run"
-    out, err = run(*WORDS, "--out", folder, "--processes", 2)
+    out, err = run(*WORDS, "--out", folder, "--processes", 2, env=DRAWING)
     assert "on 2 processes" in out
     assert out.count("done: ") == 1 and err.count("step 20: bound") == 1
     return folder
@@ -97,8 +119,6 @@ def nobody_stays() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test starts in an empty folder; a training draws its slow figures only for `runs`."""
-    for name in ("save_training", "save_schedules", "save_columns"):
-        monkeypatch.setattr(plots, name, lambda *_: None)
+    """Every test starts in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

@@ -18,20 +18,23 @@ from undiffuse.training import checkpoint
 
 NET = ["network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: [1]}"]
 CHAIN = ["grid.steps=20", "train.batch=15", "train.warmup=2", "train.checkpoint_every=5", "train.keep=9"]
-DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_examples=9", "train.sample_every=10"]
+DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_examples=9"]
+DRAWN += ["train.sample_every=10", "train.sample_steps=4"]
 WATCH = ["train.watch=0.005", "train.evaluate_terms=3"]
 ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
 WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *WATCH, *ADAM]
 QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+SPARED = os.pathsep.join([str(Path(__file__).parent / "spared"), *filter(None, [ENV.get("PYTHONPATH")])])
 STARTED: list[subprocess.Popen[str]] = []
 
 
 def start(*words: object, torchrun: int = 0, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """`undiffuse WORDS` in processes of its own, whose trainings draw no figures unless `env` has a path."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}"]
     command = [sys.executable, *(launcher if torchrun else []), "-m", "undiffuse", *map(str, words)]
     pipe = subprocess.PIPE
-    env = ENV | (env or {})
+    env = ENV | {"PYTHONPATH": SPARED} | (env or {})
     made = subprocess.Popen(command, env=env, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
     STARTED.append(made)
     return made

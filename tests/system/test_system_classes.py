@@ -13,7 +13,7 @@ import undiffuse
 from undiffuse.data.cifar10 import TEST, TRAIN
 from undiffuse.recipes import load_data
 
-DDPM = ["network.channels=32", "train.precision=fp32", "train.steps=2", "train.batch=2", "grid.steps=5"]
+DDPM = ["network.channels=16", "train.precision=fp32", "train.steps=2", "train.batch=2", "grid.steps=5"]
 DDPM += ["train.evaluate_every=0", "train.sample_every=0"]
 
 

@@ -264,7 +264,7 @@ def test_plans_are_of_the_run_and_found_once(copy: Callable[[str], Path], tmp_pa
     ]
     assert rows[0] == rows[1] and "chosen" in "".join(rows[0])
     assert plan_of("a.und") == plan_of("b.und")
-    for damage in (b"{", kept["plan-universal.json"].replace(b'"key": "', b'"key": "0'), b'{"key": [[[['):
+    for damage in (b'{"key": [[[[', kept["plan-universal.json"].replace(b'"key": "', b'"key": "0')):
         (run / "plan-universal.json").write_bytes(damage)
         (tmp_path / "a.und").unlink()
         good("compress", run, "--test", 4, "-o", "a.und", "--no-bound")

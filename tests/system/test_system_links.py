@@ -21,7 +21,7 @@ WRITTEN = [".lock", "events.jsonl", "samples", "figures"]
 ON_THE_WAY = ["samples/step-00000006.png", "evaluation-test.json", "terms-test.csv", "figures/monitors.png"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 4 steps, all of whose files are there."""
     run = train(tmp_path_factory.mktemp("links") / "run", POINTS, *EVERY, "train.steps=4")

@@ -47,6 +47,24 @@ def test_the_first_step_has_the_length_of_the_rate():
     assert adamw(layer, settings(beta2=0.95)).param_groups[0]["betas"] == (0.9, 0.95)
 
 
+def test_adamw_is_pytorchs():
+    """Bit for bit, decay and all; a weight without a gradient stays, and keeps nothing."""
+    one, two = layers()[1:], layers()[1:]
+    ours = adamw(one, settings(lr=0.01, weight_decay=0.1, beta2=0.99))
+    theirs = torch.optim.AdamW(two.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    draw, still = torch.Generator().manual_seed(1), two[2].bias
+    for _ in range(3):
+        for p, q in zip(one.parameters(), two.parameters(), strict=True):
+            q.grad = None if q is still else torch.randn(q.shape, generator=draw)
+            p.grad = None if q is still else q.grad.clone()
+        ours.step(), theirs.step()
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(p, q) and ours.state[p].keys() == theirs.state[q].keys()
+        assert all(torch.equal(value, theirs.state[q][key]) for key, value in ours.state[p].items())
+    ours.zero_grad()
+    assert all(p.grad is None for p in one.parameters())
+
+
 @pytest.mark.parametrize(
     ("layout", "kind"),
     [

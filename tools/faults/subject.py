@@ -1,5 +1,6 @@
 """What the faults are done to: a run of half a second, and a hash of all that it ends with."""
 
+import gc
 import hashlib
 import importlib
 import json
@@ -107,9 +108,9 @@ def _warm(folder: Path) -> None:
     """Import all that a training imports, here, once; but no gradient, after which torch may not fork."""
     recipe, *changes = WORDS
     Experiment.create(folder, override(read(recipe), changes))
-    importlib.import_module("torch._dynamo")  # by the first optimizer
     importlib.import_module("rich.progress")
     importlib.import_module("rich.live")
+    gc.freeze()  # or the collector of every child would copy all pages
 
 
 def digest(run: Path) -> str:

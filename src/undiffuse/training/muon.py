@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from undiffuse.training.adamw import AdamW, Weights
 from undiffuse.training.newton_schulz import orthogonal
 from undiffuse.training.settings import Settings
 
@@ -20,17 +21,17 @@ LEAST = 16  # rows and columns of what Muon takes: narrower layers are ends of t
 MOMENTUM = 0.95
 
 
-class Matrices(torch.optim.Optimizer):
+class Matrices(Weights):
     """Muon, with Nesterov's momentum, on weights of two or more axes."""
 
     def __init__(
         self, weights: Sequence[Tensor], lr: float, weight_decay: float, dtype: torch.dtype = torch.float32
     ) -> None:
-        super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
+        super().__init__(weights, lr=lr, weight_decay=weight_decay)
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """One step of all weights that have a gradient."""
         for group in self.param_groups:
             moved = [weight for weight in group["params"] if weight.grad is not None]
@@ -68,8 +69,7 @@ class Muon:
         chosen = set(weights)
         others = [p for p in module.parameters() if p not in chosen]
         lr, decay = settings.lr, settings.weight_decay
-        adamw = torch.optim.AdamW(others, lr=lr, betas=(0.9, settings.beta2), weight_decay=decay, fused=True)
-        self._parts: list[torch.optim.Optimizer] = [adamw]
+        self._parts: list[AdamW | Matrices] = [AdamW(others, lr, (0.9, settings.beta2), decay)]
         if weights:
             self._parts.append(Matrices(weights, lr, decay, dtype))
 

@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from undiffuse.training.adamw import AdamW
 from undiffuse.training.muon import Muon
 from undiffuse.training.parallel import placed
 from undiffuse.training.precision import Precision
 from undiffuse.training.settings import Settings
 
-Optimizer = torch.optim.Optimizer | Muon
+Optimizer = AdamW | Muon
 
 
 def optimizer_of(module: nn.Module, settings: Settings, precision: Precision) -> Optimizer:
@@ -21,15 +22,9 @@ def optimizer_of(module: nn.Module, settings: Settings, precision: Precision) ->
     return Muon(module, settings, torch.bfloat16 if fast else torch.float32)
 
 
-def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
+def adamw(module: nn.Module, settings: Settings) -> AdamW:
     """AdamW over the module's parameters."""
-    return torch.optim.AdamW(
-        module.parameters(),
-        lr=settings.lr,
-        betas=(0.9, settings.beta2),
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    return AdamW(module.parameters(), settings.lr, (0.9, settings.beta2), settings.weight_decay)
 
 
 def learning_rate(step: int, settings: Settings) -> float:
