@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from shell import good, refused, undiffuse
+from several import QUIET
+from shell import UNET, good, refused, train, undiffuse
 from torch import nn
 
 import undiffuse as ud
-from undiffuse.runs import budget
+from undiffuse.data import read_image
+from undiffuse.runs import budget, read_example
 from undiffuse.runs.incoming import read_examples
 from undiffuse.runs.scoring import held_out
 
@@ -141,6 +143,24 @@ def test_minutes_become_steps(monkeypatch: pytest.MonkeyPatch):
     assert "steps of this network take" in refused("train", "points.npy", "--minutes", 1)
 
 
+def test_a_network_is_made_smaller_before_steps_are_few(monkeypatch: pytest.MonkeyPatch):
+    seen: list[object] = []
+
+    def measure(node: dict[str, dict[str, object]], *_: object) -> budget.Pace:
+        seen.append(node["network"]["channels"])
+        return budget.Pace(1.0 if node["network"]["channels"] != 8 else 0.1, 0.0, 1)
+
+    monkeypatch.setattr(budget, "measure", measure)
+    node = {"network": {"kind": "unet", "channels": None}, "train": {"warmup": 100}}
+    made, reason = budget.fitted(node, 2.0, "cpu")
+    assert seen == [None, 16, 8] and made["network"]["channels"] == 8
+    assert made["train"] == {"steps": 1000, "warmup": 100, "sample_every": 0}
+    assert reason == "network.channels=8, train.steps=1000: 0.1 s a step here, 2 minutes"
+    seen.clear()
+    budget.fitted(node | {"network": {"kind": "unet", "channels": 32}}, 2.0, "cpu")
+    assert seen == [32]  # what is named stays
+
+
 def test_what_is_measured_is_thrown_away(fitted: ud.Run):
     np.save("points.npy", POINTS)
     said = good("check", "points.npy", *WORDS)
@@ -223,3 +243,13 @@ def test_a_samplers_arguments_are_words():
     found = json.loads(good("evaluate", "run", "--examples", 4, "--json"))
     assert found["examples"] == 4 and found["rows"][0]["unit"] == "bits/dim"
     assert "leave out what prints more" in refused("evaluate", "run", "--json", "--entropy")
+
+
+def test_a_photo_is_cropped_and_resized_as_the_runs_own_were(made: Path):
+    words = ["images", f"data.path={made / 'pictures'}", "data.size=6", "data.channels=1", *UNET, *QUIET]
+    run = train(Path("small"), words)
+    Image.fromarray(R.integers(0, 256, (40, 70, 3)).astype("u1")).save("photo.png")
+    found = read_example(ud.runs.load(run), "photo.png")
+    assert torch.equal(found[0], torch.from_numpy(read_image("photo.png", (6, 6), 1)))
+    assert torch.equal(read_examples(ud.runs.load(run), "photo.png").raw, found)
+    good("inpaint", run, "photo.png", "--mask", "left", "-n", 2, "--steps", 2)

@@ -33,6 +33,15 @@ def test_accumulated_parts_make_the_same_step():
         torch.testing.assert_close(tensors(four)[name], t, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("more", [-1, 1])
+def test_batches_of_another_size_are_refused(more: int):
+    """The loss is divided by the size in the settings: of other batches it would be another loss."""
+    state, given = new_state(), batches()
+    other = (lambda n: given(n)[:more]) if more < 0 else (lambda n: torch.cat([given(n), given(n)[:more]]))
+    with pytest.raises(ValueError, match=rf"a batch of {state.settings.batch + more} examples: the settings"):
+        next(iter(train(state, other, plain, 0)))
+
+
 def test_a_report_says_what_the_step_did():
     state = new_state(clip=0.0)
     expected = plain(state.model, batches()(0), torch.Generator())

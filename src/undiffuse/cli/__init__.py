@@ -72,7 +72,7 @@ def main() -> None:
     """
     arguments = sys.argv[1:]
     if {"--version", "-V"} & set(arguments):
-        from undiffuse import __version__
+        from undiffuse.version import __version__
 
         print(f"undiffuse {__version__}")
         return

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, device_of, printable
+from undiffuse.cli.console import Device, device_of, duration, printable
 from undiffuse.cli.following import say
 
 EXAMPLES = """
@@ -40,21 +40,7 @@ def command(
     pace, steps = measure(node, device_of(device)), node["train"]["steps"]
     typer.echo(
         f"{pace.parameters:,} parameters, {pace.step:.3g} s a step here: {steps:,} steps take about "
-        f"{told(pace.seconds(steps))}; --minutes M chooses others"
+        f"{duration(pace.seconds(steps))}; --minutes M chooses others"
     )
     if chosen.problems:
         typer.echo(f"{len(chosen.problems):,} files cannot be read and are skipped")
-
-
-def told(seconds: float) -> str:
-    """A time, in the unit that fits."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    minutes = seconds / 60
-    return (
-        f"{minutes:.0f} minutes"
-        if minutes < 90
-        else f"{minutes / 60:.1f} hours"
-        if minutes < 2880
-        else f"{minutes / 1440:.1f} days"
-    )

@@ -131,3 +131,17 @@ def show(renderable: Any) -> None:
     Console(markup=False, emoji=False).print(
         renderable, soft_wrap=isinstance(renderable, str), highlight=False
     )
+
+
+def duration(seconds: float) -> str:
+    """A time, in the unit that fits."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return (
+        f"{minutes:.0f} minutes"
+        if minutes < 90
+        else f"{minutes / 60:.1f} hours"
+        if minutes < 2880
+        else f"{minutes / 1440:.1f} days"
+    )

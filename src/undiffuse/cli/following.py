@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from undiffuse.cli.console import answered, printable, progress
+from undiffuse.cli.console import answered, duration, printable, progress
 from undiffuse.processors import available
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WRITTEN = {"samples.png": "samples, and data beside them", "curves.png": "loss and bits over the steps"}
 NEXT = ("evaluate {}", "sample {} -n 64", "score {} PATH")
+TIMED, LONG = 10, 6 * 3600  # steps whose pace is judged, and seconds that are worth a warning
 TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal twice
 
 
@@ -83,12 +84,17 @@ def _follow(experiment: "Experiment") -> None:
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
     patience = TOGETHER if experiment.processes.size > 1 else 0
+    times: list[float] = []
     with progress("loss", "test") as bar, answered(bar, patience) as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
             if event.progress.parts:
                 text = f"out of memory: from step {event.progress.step:,} on in {event.progress.parts} parts"
                 bar.console.print(f"{text}, as by train.accumulate={event.progress.parts}", markup=False)
+            times.append(event.progress.seconds)
+            if len(times) == TIMED and (left := sorted(times)[TIMED // 2] * (total - done)) > LONG:
+                text = f"at this pace it takes about {duration(left)}; --minutes M trains as long as that"
+                bar.console.print(text, markup=False, soft_wrap=True)
             if event.notice:
                 bar.console.print(event.notice, markup=False, soft_wrap=True)
             if event.progress.skipped:

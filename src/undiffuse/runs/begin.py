@@ -11,7 +11,6 @@ import torch
 import yaml
 from torch import nn
 
-from undiffuse import __version__
 from undiffuse.bases import Base
 from undiffuse.data import Space, Splits
 from undiffuse.diffusion.bases import FILE, fit_bases, save_bases
@@ -29,6 +28,7 @@ from undiffuse.tensorfile import TENSORS
 from undiffuse.trackers import TRACKERS
 from undiffuse.training import Batches, Lock, Settings, State, check_shard, placed, restore, watch
 from undiffuse.training.checkpoint import Checkpoint
+from undiffuse.version import __version__
 
 NOTHING = object()
 GIVEN = ("data.npy", "data.npz")  # data that had no file of their own

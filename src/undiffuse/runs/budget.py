@@ -20,6 +20,9 @@ from undiffuse.training.watch import FIRST, GROWTH
 
 FEWEST, MOST = 100, 100_000  # steps
 WARM, TIMED, SECONDS = 2, 20, 4.0  # steps before the clock runs, steps timed at most, and for how long
+ENOUGH = 300  # steps, below which a smaller network learns more
+OPEN = {"unet": "channels", "mlp": "hidden"}  # what a recipe may leave to the data
+SIZES = {"channels": (16, 8), "hidden": (128, 64)}
 SHARE = 0.9  # of the time that steps and looks may take
 
 
@@ -80,20 +83,34 @@ def fitted(
 ) -> tuple[dict[str, Any], str]:
     """The recipe with as many steps as fit into so many minutes, and what was measured.
 
-    Raises ValueError for a time in which not even a few steps do.
+    A network whose size is left open is made smaller if that is few. Raises ValueError for a time in which
+    not even a few steps do.
     """
     if not 0 < minutes < math.inf:
         raise ValueError(f"minutes={minutes:g}: a positive number of minutes")
-    pace = measure(node, device, network)
+    pace, size = measure(node, device, network), ""
+    for smaller in _smaller(node):
+        if pace.steps(minutes) >= ENOUGH:
+            break
+        node = node | {"network": node["network"] | smaller}
+        pace = measure(node, device, network)
+        size = ", ".join(f"network.{name}={value}" for name, value in smaller.items()) + ", "
     steps = pace.steps(minutes)
     if steps <= FEWEST and pace.seconds(FEWEST) > 120 * minutes:
+        need = pace.seconds(FEWEST) / 60
         raise ValueError(
-            f"minutes={minutes:g}: {FEWEST} steps of this network take {pace.seconds(FEWEST) / 60:.1f} here; "
-            "give more, or a smaller network or pictures (data.size)"
+            f"minutes={minutes:g}: {FEWEST} steps of this network take {need:.1f} minutes here; give more, "
+            "or a smaller network or pictures (data.size)"
         )
     warmup = min(node["train"].get("warmup", 100), steps // 10)
     train = node["train"] | {"steps": steps, "warmup": warmup}
     train |= {"sample_every": min(node["train"].get("sample_every", 0), steps)}
-    return node | {
-        "train": train
-    }, f"train.steps={steps:,}: {pace.step:.3g} s a step here, {minutes:g} minutes"
+    reason = f"{size}train.steps={steps}: {pace.step:.3g} s a step here, {minutes:g} minutes"
+    return node | {"train": train}, reason
+
+
+def _smaller(node: dict[str, Any]) -> list[dict[str, int]]:
+    """Sizes to try in turn, of a network whose size is left to the data."""
+    network = node["network"]
+    name = OPEN.get(network["kind"], "")
+    return [{name: size} for size in SIZES[name]] if name in network and network[name] is None else []

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,21 +18,38 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file must hold: the shape, levels and shades of an example, and whose they are, in words."""
+    """What a file must hold: the shape, levels and shades of an example, and whose they are, in words.
+
+    Pictures are cropped and resized to `sides`, (height, width), and made grey or coloured by `channels`,
+    where the run's own were.
+    """
 
     shape: tuple[int, ...]
     levels: int | None
     shades: tuple[float, float]
     owner: str = "this run has"
+    sides: tuple[int, int] | None = None
+    channels: int | None = None
 
 
 def read_example(run: Run, path: str | Path) -> Tensor:
     """Raw (1, *shape) from a PNG or JPEG of the run's own size and channels, or an .npy of its shape.
 
+    A picture is cropped, resized and made grey or coloured as the run's own were, if they were.
     A picture's bytes become the run's raw values, from its black to its white: the nearest of its levels if
     it has levels. Raises FileNotFoundError if there is no file, ValueError if that is no example of the run.
     """
-    return _read(Kind(run.shape, run.levels, run.shades), path)
+    return _read(Kind(run.shape, run.levels, run.shades, **_prepared(run)), path)
+
+
+def _prepared(run: Run) -> dict[str, Any]:
+    """How the run's own pictures were cropped, resized and coloured."""
+    source = run.recipe["data"]
+    if source is None or "size" not in source.arguments:
+        return {}
+    size = source.arguments["size"]
+    sides = (size, size) if isinstance(size, int) else size
+    return {"sides": sides, "channels": source.arguments["channels"]}
 
 
 def _read(kind: Kind, path: str | Path) -> Tensor:
@@ -65,15 +83,16 @@ def _picture(kind: Kind, path: Path) -> Tensor:
     owner = kind.owner
     if len(kind.shape) != 3:
         raise ValueError(f"{path}: a picture, but {owner} examples of shape {kind.shape}; give an .npy file")
-    header = read_header(path)
-    found, wanted = (header.channels, header.height, header.width), kind.shape
+    header, sides = read_header(path), kind.sides
+    height, width = (header.height, header.width) if sides is None else sides
+    found, wanted = (kind.channels or header.channels, height, width), kind.shape
     if found[1:] != wanted[1:]:
         raise ValueError(
             f"{path}: {found[2]} x {found[1]} pixels, {owner} {wanted[2]} x {wanted[1]}; resize it first"
         )
     if found[0] != wanted[0]:
         raise ValueError(f"{path}: {_colours(found[0])}, {owner} {_colours(wanted[0])}; convert it first")
-    grey = torch.from_numpy(read_image(path))
+    grey = torch.from_numpy(read_image(path, sides, kind.channels))
     black, white = kind.shades
     raw = black + grey.double() * ((white - black) / 255)
     return raw if kind.levels is None else _levels(raw.round(), kind.levels)

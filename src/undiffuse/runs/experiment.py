@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from undiffuse import __version__
 from undiffuse.data import Fingerprint, Splits
 from undiffuse.diffusion.bases import read_bases
 from undiffuse.jsonfile import intact
@@ -39,6 +38,7 @@ from undiffuse.runs.log import record
 from undiffuse.runs.rounding import same_precision, same_rounding
 from undiffuse.runs.underway import Underway
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
+from undiffuse.version import __version__
 
 
 class Experiment(Underway):

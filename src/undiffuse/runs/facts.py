@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undiffuse import __version__
 from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of, space_from
 from undiffuse.enclosure import enclose
 from undiffuse.jsonfile import check, read_json
 from undiffuse.tensors import dims
+from undiffuse.version import __version__
 
 FORMAT = 1
 HASHED = 2**26  # bytes of data that are hashed: all of smaller sets, examples at even distances of larger

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.data import Images, read_npy
+from undiffuse.data import read_npy
 from undiffuse.data.images import SUFFIXES as PICTURES
 from undiffuse.data.images import find_images
-from undiffuse.data.pictures import read_image
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.runs.example import read_example
@@ -46,28 +45,11 @@ def read_examples(run: Run, path: str | Path) -> Incoming:
     return _array(run, path)
 
 
-def read_picture(run: Run, path: Path) -> Tensor:
-    """Raw (1, *shape) of a picture, cropped and resized as the run's own were.
-
-    Raises ValueError for a picture of another size or channels than theirs, if these were not.
-    """
-    source = run.recipe["data"]
-    if source is None or source.make is not Images:
-        return read_example(run, path)
-    size, channels = source.arguments["size"], source.arguments["channels"]
-    sides = (size, size) if isinstance(size, int) else size
-    image = torch.from_numpy(read_image(path, sides, channels))
-    if tuple(image.shape) != run.shape:
-        found = " x ".join(map(str, image.shape))
-        raise ValueError(f"{path}: {found}, this run has {' x '.join(map(str, run.shape))}; resize it first")
-    return image[None]
-
-
 def _pictures(run: Run, paths: list[Path]) -> Incoming:
     found, names, skipped = [], [], {}
     for path in paths:
         try:
-            found.append(read_picture(run, path))
+            found.append(read_example(run, path))
             names.append(str(path))
         except (ValueError, OSError) as error:
             if len(paths) == 1:
