@@ -293,6 +293,11 @@ def test_labels_are_added_to_time_and_none_is_one_of_them():
     assert torch.equal(network(x, TIME), outs[0])
     mixed = network(x, TIME, torch.tensor([-1, 2]))
     torch.testing.assert_close(mixed, torch.stack([outs[0][0], outs[2][1]]))
+    plain = UNet((1, 4, 4), channels=8, multipliers=(1,)).eval()
+    plain.load_state_dict({name: w for name, w in network.state_dict().items() if "labels" not in name})
+    for weight in network.labels.parameters():
+        weight.data.zero_()
+    torch.testing.assert_close(network(x, TIME, torch.tensor([-1, 2])), plain(x, TIME))
 
 
 def test_groups_divide_the_channels():
