@@ -13,7 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,8 +80,6 @@ def fit(
     node = override(chosen.node, changes)
     if network is not None:
         node = _own(node, network)
-    if labels is not None:
-        node |= {"conditional": True}
     if minutes is not None:
         node, reason = fitted(node, minutes, device, network)
         chosen.reasons.append(reason)
@@ -129,28 +127,31 @@ def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Co
         return choose(data), None
     container = container_of(data) or Container("numpy")
     arrays = {"train": _array(data, "data")}
-    if labels is not None and test is None:
-        arrays["labels"] = _array(labels, "labels")
-    folder.mkdir(parents=True, exist_ok=True)
-    if test is None and labels is None:
-        path = folder / DATA[0]
-        with atomic(path) as file:
-            np.save(file, arrays["train"], allow_pickle=False)
-    else:
-        path = folder / DATA[1]
-        named = {"x": arrays["train"], "y": arrays["labels"]} if test is None else _parted(data, test, labels)
-        with atomic(path) as file:
-            np.savez(file, **cast(Any, named))
-    chosen = choose(path)
-    if labels is not None and test is None:
-        chosen.node["data"] |= {"key": "x", "labels": "y"}
+    if labels is not None:
+        if test is not None:
+            raise ValueError("test, labels: with labels the held-out part is chosen; leave test out")
+        arrays = {"x": arrays["train"], "y": _array(labels, "labels")}
+    if test is not None:
+        arrays["test"] = _array(test, "test")
+    path = folder / DATA[len(arrays) > 1]
+    _store(path, arrays)
+    chosen = choose(path, labels=None if labels is None else "y")
     return chosen, Container(container.kind, container.names)
 
 
-def _parted(data: Any, test: Any, labels: Any) -> dict[str, np.ndarray[Any, Any]]:
-    if labels is not None:
-        raise ValueError("labels, test: give labels as a pair (of the data, of the test data)")
-    return {"train": _array(data, "data"), "test": _array(test, "test")}
+def _store(path: Path, arrays: dict[str, Any]) -> None:
+    """Write the arrays. Raises FileExistsError where a run of other data has its own."""
+    alone = next(iter(arrays.values())) if len(arrays) == 1 else None
+    if path.exists():
+        found = np.load(path, allow_pickle=False)
+        before = {"": found} if alone is not None else dict(found)
+        now = {"": alone} if alone is not None else arrays
+        if before.keys() != now.keys() or not all(np.array_equal(before[key], now[key]) for key in now):
+            raise FileExistsError(f"{path.parent}: a run of other data; choose another folder")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as file:
+        np.savez(file, **arrays) if alone is None else np.save(file, alone, allow_pickle=False)
 
 
 def _array(data: Any, name: str) -> np.ndarray[Any, Any]:

@@ -58,6 +58,8 @@ def test_an_npz_names_its_examples(tmp_path: Path):
     x, y = R.integers(0, 17, (40, 8, 8)).astype("u1"), R.integers(0, 3, 40)
     np.savez(tmp_path / "a.npz", x=x, y=y)
     assert choose(tmp_path / "a.npz").node["data"]["key"] == "x"
+    labelled = chosen(choose(tmp_path / "a.npz", labels="y"))
+    assert labelled["conditional"] and labelled["data"].build().load().classes == 3
     np.savez(tmp_path / "b.npz", train=x[:30], test=x[30:])
     assert "key" not in choose(tmp_path / "b.npz").node["data"]
     np.savez(tmp_path / "c.npz", one=x, two=x)

@@ -125,6 +125,15 @@ def test_what_contradicts_is_refused(data: object, how: dict[str, object], messa
         ud.fit(data, quiet=True, **how)
 
 
+def test_data_of_another_run_stay_as_they_are(fitted: ud.Run):
+    before = (fitted.folder / "data.npy").read_bytes()
+    with pytest.raises(FileExistsError, match="a run of other data; choose another folder"):
+        ud.fit(POINTS + 1, steps=6, settings=FAST, out=fitted.folder, quiet=True)
+    assert (fitted.folder / "data.npy").read_bytes() == before
+    again = ud.fit(POINTS, steps=6, settings=FAST, out=fitted.folder, quiet=True)
+    assert np.array_equal(again.sample(2), fitted.sample(2))  # trained already
+
+
 def test_test_data_of_ones_own_are_held_out():
     made = ud.fit(POINTS[:100], test=POINTS[100:], steps=2, settings=FAST, quiet=True)
     assert made.score(POINTS[:2]).held_out == 20

@@ -132,8 +132,10 @@ def _node(
         recipe in shipped() or recipe.endswith((".yaml", ".yml")) or not Path(recipe).expanduser().exists()
     )
 
+    labels = next((each.partition("=")[2] for each in changes if each.startswith("data.labels=")), None)
+
     def find() -> Choice:
-        found = Choice(read(recipe)) if named else choose(recipe)
+        found = Choice(read(recipe)) if named else choose(recipe, labels=labels)
         found.node = override(found.node, changes)
         if minutes is not None:
             found.node, reason = fitted(found.node, minutes, device)

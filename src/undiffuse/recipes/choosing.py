@@ -56,10 +56,14 @@ class Choice:
         self.reasons.append(f"{path}={_shown(value)}: {reason}")
 
 
-def choose(path: str | Path, decode: Callable[[Path], object] | None = None) -> Choice:
+def choose(
+    path: str | Path, decode: Callable[[Path], object] | None = None, labels: str | None = None
+) -> Choice:
     """The recipe for a folder of pictures, an .npy, .npz, .csv or .parquet file.
 
     With `decode`, every picture whose header is in order is decoded too, which finds files that are cut off.
+
+    `labels` is the column of a table, or the array of an .npz, that has the examples' classes.
 
     Raises FileNotFoundError for no such file, RecipeError for one that is nothing of these.
     """
@@ -70,9 +74,9 @@ def choose(path: str | Path, decode: Callable[[Path], object] | None = None) -> 
     if path.is_dir():
         return _of_pictures(path, decode)
     if suffix in TABLES:
-        return _of_table(path)
+        return _of_table(path, labels)
     if suffix in (".npy", ".npz"):
-        return _of_array(path)
+        return _of_array(path, labels)
     kinds = f"a folder of PNG or JPEG files, or .npy, .npz, {', '.join(TABLES)}"
     raise RecipeError(f"{path}: trained on are {kinds}; recipes have the ending .yaml")
 
@@ -111,10 +115,10 @@ def _headers(
             problems[str(file)] = " ".join(str(error).split())
 
 
-def _of_table(path: Path) -> Choice:
+def _of_table(path: Path, labels: str | None) -> Choice:
     frame = read_table(path)
     words = [str(name) for name in frame.columns if frame[name].dtype.kind not in "biuf"]
-    names = [str(name) for name in frame.columns if str(name) not in words]
+    names = [str(name) for name in frame.columns if str(name) not in (*words, labels)]
     if not names:
         raise RecipeError(f"{path}: no column is of numbers ({', '.join(words[:5])})")
     chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
@@ -125,6 +129,8 @@ def _of_table(path: Path) -> Choice:
     kept = [number for number in range(len(names)) if number not in constant]
     if not kept:
         raise RecipeError(f"{path}: no column of numbers ever varies")
+    if labels is not None:
+        chosen.node["data"]["labels"] = labels
     left = words + [names[number] for number in constant]
     if left:
         reason = f"left out, as they are words or never vary: {', '.join(left)}"
@@ -134,8 +140,8 @@ def _of_table(path: Path) -> Choice:
     return chosen
 
 
-def _of_array(path: Path) -> Choice:
-    array, data = _read(path)
+def _of_array(path: Path, labels: str | None) -> Choice:
+    array, data = _read(path, labels)
     if array.ndim < 2 or not array.size:
         raise RecipeError(
             f"{path}: shape {array.shape}; the first axis counts examples, the others are theirs"
@@ -163,20 +169,24 @@ def _of_array(path: Path) -> Choice:
             )
     if array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
         chosen.set("data.channels_last", True, f"shape {array.shape[1:]} ends with the channels")
+    if labels is not None and chosen.node["network"]["kind"] == "unet":
+        chosen.node["conditional"] = True
+        chosen.reasons.append(f"conditional=true: of the classes in {labels}")
     _hold_out(chosen, len(array))
     return chosen
 
 
-def _read(path: Path) -> tuple[Found, dict[str, Any]]:
+def _read(path: Path, labels: str | None) -> tuple[Found, dict[str, Any]]:
     """The array, and the node of its source."""
     data: dict[str, Any] = {"kind": "array", "path": str(path)}
+    data |= {} if labels is None else {"labels": labels}
     if path.suffix.lower() == ".npy":
         return read_npy(path), data
     names = npz_names(path)
     for name in ("train", "x_train"):
         if name in names:
             return read_npz(path, name), data
-    examples = [name for name in names if not name.startswith("y")]
+    examples = [name for name in names if name != labels and not name.startswith("y")]
     if len(examples) != 1:
         raise RecipeError(f"{path}: holds arrays {', '.join(names)}; choose one: data.key=NAME with a recipe")
     return read_npz(path, examples[0]), data | {"key": examples[0]}
