@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from undiffuse.cli.following import follow, say
+from undiffuse.data.npy import npz_names, read_npy, read_npz
 from undiffuse.diffusion.containers import Container, container_of, tensor_of
 from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
@@ -84,7 +85,7 @@ def fit(
         node, reason = fitted(node, minutes, device, network)
         chosen.reasons.append(reason)
     if not quiet:
-        say(chosen)
+        say(chosen.reasons)
     experiment = Experiment.create(folder, node, device, network=network)
     try:
         if container is not None:
@@ -143,10 +144,11 @@ def _store(path: Path, arrays: dict[str, Any]) -> None:
     """Write the arrays. Raises FileExistsError where a run of other data has its own."""
     alone = next(iter(arrays.values())) if len(arrays) == 1 else None
     if path.exists():
-        found = np.load(path, allow_pickle=False)
-        before = {"": found} if alone is not None else dict(found)
-        now = {"": alone} if alone is not None else arrays
-        if before.keys() != now.keys() or not all(np.array_equal(before[key], now[key]) for key in now):
+        names = arrays.keys() if alone is not None else npz_names(path)
+        found = {name: read_npy(path) if alone is not None else read_npz(path, name) for name in names}
+        if found.keys() != arrays.keys() or not all(
+            np.array_equal(found[key], arrays[key]) for key in arrays
+        ):
             raise FileExistsError(f"{path.parent}: a run of other data; choose another folder")
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from examples import DISTRIBUTIONS, GROUPS
 from undiffuse.distributions import Correlated, Distribution, Rotated, Smoothed, Uniform
 
 PRESETS = {"ddpm-cifar10", "ddpm-256"}  # a U-Net with a paper's arguments: tested by size and by its weights
+PRESETS |= {"own"}  # the user's, which the package cannot make
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -8,7 +8,7 @@ import torch
 from undiffuse.data import SOURCES, Source, Splits
 from undiffuse.data.source import split
 
-PLAIN = {str, Path, int, float, bool, list[float], type(None)}
+PLAIN = {str, Path, int, float, bool, list[float], list[str], type(None)}
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -16,6 +16,7 @@ from undiffuse.schedules.grids import check_grid, thin
 from undiffuse.tensors import ONE
 
 DATA = {
+    "demo": ((1, 8, 8), 17),
     "digits": ((1, 8, 8), 17),
     "fashion-mnist": ((1, 28, 28), 256),
     "mnist": ((1, 28, 28), 256),

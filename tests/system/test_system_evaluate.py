@@ -18,8 +18,8 @@ from shell import UNET, good, refused, refused_last, train, tree, undiffuse
 
 import undiffuse as library
 from undiffuse import plots
-from undiffuse.diffusion import evaluation
 from undiffuse.recipes import load_data
+from undiffuse.reports import saving
 from undiffuse.runs import jobs
 
 DENSITIES = ("points", "vectors", "sequences")
@@ -252,7 +252,7 @@ def test_what_was_computed_is_printed_before_a_disk_is_full(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(evaluation, "write_json", full)
+    monkeypatch.setattr(saving, "write_json", full)
     result = undiffuse("evaluate", copy("points"))
     assert result.code == 2 and "bits per dimension: " in result.out
 

@@ -66,7 +66,9 @@ def test_the_screen_says_what_happens(tmp_path: Path):
     result = undiffuse("train", *POINTS, *CHAIN, "train.steps=3", "--out", "mine")
     assert "200 training and 40 test examples of shape 2, continuous; " in result.out
     assert "parameters -> mine\n" in result.out
-    assert result.out.endswith("done: mine\n")
+    *_, done, drawn, _, _, following = result.out.splitlines()
+    assert done == "done: mine" and drawn.split()[0] == "mine/samples.png"
+    assert following == "next: undiffuse score mine PATH"
     assert "3 of 3" in result.err
     assert "loss" in result.err
 

@@ -35,7 +35,7 @@ def command(
     chosen = choose(path, decode=read_image)
     for name, why in chosen.problems.items():
         typer.echo(f"{printable(name)}: {printable(why)}", err=True)
-    say(chosen)
+    say(chosen.reasons)
     node = override(chosen.node, overrides or [])
     pace, steps = measure(node, device_of(device)), node["train"]["steps"]
     typer.echo(

@@ -1,6 +1,7 @@
 """A training, told as it goes: what is trained on what, a bar, and what was written."""
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,7 +10,6 @@ from undiffuse.cli.console import answered, duration, printable, progress
 from undiffuse.processors import available
 
 if TYPE_CHECKING:
-    from undiffuse.recipes.choosing import Choice
     from undiffuse.runs import Experiment
 
 WRITTEN = {"samples.png": "samples, and data beside them", "curves.png": "loss and bits over the steps"}
@@ -28,9 +28,9 @@ def follow(experiment: "Experiment", quiet: bool = False) -> None:
     _follow(experiment)
 
 
-def say(chosen: "Choice") -> None:
+def say(reasons: Iterable[str]) -> None:
     """What was chosen for data, and why."""
-    for reason in chosen.reasons:
+    for reason in reasons:
         typer.echo(printable(reason))
 
 

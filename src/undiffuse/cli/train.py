@@ -134,18 +134,19 @@ def _node(
 
     labels = next((each.partition("=")[2] for each in changes if each.startswith("data.labels=")), None)
 
-    def find() -> Choice:
+    def find() -> tuple[dict[str, Any], list[str]]:
         found = Choice(read(recipe)) if named else choose(recipe, labels=labels)
         found.node = override(found.node, changes)
         if minutes is not None:
             found.node, reason = fitted(found.node, minutes, device)
             found.reasons.append(reason)
-        return found
+        return found.node, found.reasons
 
-    chosen: Choice = group.lead(find)
+    node, reasons = group.lead(find)
     if group.leads:
-        say(chosen)
-    return chosen.node
+        say(reasons)
+    made: dict[str, Any] = node
+    return made
 
 
 def _replay(folder: str, step: int, device: Any) -> None:

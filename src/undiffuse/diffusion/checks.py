@@ -60,7 +60,8 @@ def check_density(run: "Diffusion", raw: Tensor) -> None:
     check(run, raw)
     if run.noise is not None and run.noise.missing(raw):
         given = "raw + u" if run.noise.of_levels else "raw + spacing * (u - 1/2)"
+        said = "dequantize=true" if run.noise.of_levels else f"data.spacing={run.noise.width.tolist()}"
         raise ValueError(
-            f"raw: without its noise; this model is of steps of {run.noise.width.tolist()} with noise "
-            f"(dequantize, or data.spacing): give it {given}, with u uniform in [0, 1), or with_noise(raw)"
+            f"raw: without its noise; this model is of steps with noise ({said}): give it {given}, with u "
+            "uniform in [0, 1), or with_noise(raw)"
         )
