@@ -21,7 +21,7 @@ from torch import nn
 
 from undiffuse.cli.following import follow, say
 from undiffuse.data.npy import npz_names, read_npy, read_npz
-from undiffuse.diffusion.containers import Container, container_of, tensor_of
+from undiffuse.diffusion.containers import KINDS, Container, container_of, tensor_of
 from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.recipes import override
@@ -108,6 +108,8 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.
         said = read_json(made.folder / CONTAINER, {"kind": "", "names": [""]})
     except FileNotFoundError:
         return made
+    if said["kind"] not in KINDS:
+        raise ValueError(f"{made.folder / CONTAINER}: damaged, kind {said['kind']!r}")
     return made.replace(container=Container(said["kind"], tuple(said["names"])))
 
 

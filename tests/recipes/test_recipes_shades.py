@@ -20,7 +20,9 @@ def run_of(tmp_path, array, **options):
     np.save(tmp_path / "a.npy", array)
     splits = Array(tmp_path / "a.npy", **options).load()
     facts = facts_of(splits, space_of(splits))
-    run = SimpleNamespace(shades=tuple(facts["shades"]), shape=splits.shape, levels=splits.levels)
+    run = SimpleNamespace(
+        recipe={"data": None}, shades=tuple(facts["shades"]), shape=splits.shape, levels=splits.levels
+    )
     return run, splits.train[:]
 
 

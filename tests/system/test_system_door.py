@@ -14,6 +14,7 @@ from torch import nn
 
 import undiffuse as ud
 from undiffuse.data import read_image
+from undiffuse.recipes import read
 from undiffuse.runs import budget, read_example
 from undiffuse.runs.incoming import read_examples
 from undiffuse.runs.scoring import held_out
@@ -132,6 +133,20 @@ def test_data_of_another_run_stay_as_they_are(fitted: ud.Run):
     assert (fitted.folder / "data.npy").read_bytes() == before
     again = ud.fit(POINTS, steps=6, settings=FAST, out=fitted.folder, quiet=True)
     assert np.array_equal(again.sample(2), fitted.sample(2))  # trained already
+
+
+def test_a_run_is_saved_with_its_data(fitted: ud.Run, tmp_path: Path):
+    target = fitted.save(tmp_path / "saved")
+    saved = ud.load(target)
+    assert np.array_equal(saved.sample(3), fitted.sample(3))
+    assert read(str(target / "recipe.yaml"))["data"]["path"] == str(target / "data.npy")
+    good("train", "--resume", target, "train.steps=7")
+    assert ud.load(target).step == 7 and ud.load(fitted.folder).step == 6
+    with pytest.raises(FileExistsError, match="choose a new folder"):
+        fitted.save(target)
+    (target / "container.json").write_text('{"kind": "polars", "names": []}')
+    with pytest.raises(ValueError, match="damaged, kind 'polars'"):
+        ud.load(target)
 
 
 def test_test_data_of_ones_own_are_held_out():

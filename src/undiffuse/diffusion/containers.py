@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+KINDS = ("torch", "numpy", "pandas")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 
 from undiffuse import bounds, samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import checks, observed
+from undiffuse.diffusion import checks, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
 from undiffuse.diffusion.examples import examples_of, fitting_kernel
 from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser, ReverseProcess
-from undiffuse.parameterizations import Clipped, Decoder, DiscretizedDecoder, Parameterization, Variance
-from undiffuse.posteriors import Guided
+from undiffuse.parameterizations import Decoder, DiscretizedDecoder, Parameterization, Variance
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Streams
 from undiffuse.samplers import Ancestral, Sampler
@@ -154,47 +153,6 @@ class Diffusion:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def given(self, label: Tensor | int, guidance: float = 1.0) -> Self:
-        """The run of examples with this label (-1: with none), to sample and evaluate like any other.
-
-        Labels int64 (N,) are those of N examples that the run evaluates next.
-        `guidance` above 1 leads away from what examples without a label are like, step by step (Ho & Salimans
-        2022); sampled by `samplers.Particles` it is the geometric mixture of both (see `posteriors.Guided`).
-        Raises ValueError for a run that was not trained on labels, or a label that it does not know.
-        """
-        model: ReverseProcess = self.denoiser.given(label)
-        if guidance != 1.0:
-            model = Guided(model, self.denoiser.given(-1), guidance)
-        return self.replace(model=model)
-
-    def told(self, labels: Tensor | None) -> Self:
-        """The model of examples with these labels, if it was trained on labels; else itself."""
-        knows = getattr(self.denoiser.network, "labels", None) is not None
-        return self if labels is None or not knows else self.given(labels)
-
-    def clipped(self, on: bool) -> Self:
-        """The run whose predictions are clipped to [-1, 1], where its levels are; or not clipped at all.
-
-        Raises ValueError for data without levels, and for symbols.
-        """
-        model, said = copy(self.denoiser), self.denoiser.parameterization
-        if not on:
-            model.parameterization = said.of if isinstance(said, Clipped) else said
-        elif not isinstance(said, Clipped):
-            if self.levels is None:
-                raise ValueError("continuous data have no range to clip predictions to")
-            model.parameterization = Clipped(said)
-        return self.replace(model=model)
-
-    def stopped(self, t: float) -> Self:
-        """The run whose chain has no times before t: from its first one, x_0 is decoded.
-
-        DDIM then gives means E[x_0 | x_t] in the place of samples. Raises ValueError unless 0 <= t <= 1.
-        """
-        if not 0 <= t <= 1:
-            raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
-        return self.replace(first=t)
-
     @alike()
     def sample(
         self,
@@ -305,6 +263,8 @@ class Diffusion:
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
 
+    given, told = variants.given, variants.told  # the same model, of other examples
+    clipped, stopped = variants.clipped, variants.stopped  # and on another walk
     known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
     posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
     check, check_density = checks.check, checks.check_density  # of what it is given

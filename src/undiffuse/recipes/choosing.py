@@ -87,7 +87,7 @@ def _of_pictures(path: Path, decode: Callable[[Path], object] | None) -> Choice:
     if len(headers) < 2:
         raise RecipeError(f"{path}: {len(headers)} pictures that can be read; give 2 or more")
     if chosen.problems:
-        chosen.set("data.skip_bad", True, f"{len(chosen.problems)} files cannot be read (see check)")
+        chosen.set("data.skip_bad", True, "files that cannot be read, of which check has a list, are skipped")
     sizes = Counter((header.height, header.width) for header in headers)
     (height, width), _ = sizes.most_common(1)[0]
     if len(sizes) > 1:

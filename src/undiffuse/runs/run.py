@@ -5,14 +5,19 @@ run/  recipe.yaml  run.json  metrics.jsonl  curves.png
       plan-METHOD.json  pinned/step-N/        once files are compressed: their chains, and what reads them
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from undiffuse.data import Space
 from undiffuse.diffusion import Diffusion
 from undiffuse.diffusion.containers import alike
+from undiffuse.enclosure import names
+from undiffuse.files import folder as new_folder
+from undiffuse.files import write_text
 from undiffuse.model import ReverseProcess
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs import scoring
@@ -50,6 +55,26 @@ class Run(Diffusion):
         self.folder, self.recipe = folder, recipe
         self.kept: int | None = None
         self.keeper: object = None  # what removes a folder that nobody asked for
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the run into a new folder, complete or not at all: all that loading it and going on needs.
+
+        Data that are in its folder come along. Raises FileExistsError if there is something.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise FileExistsError(f"{target}: exists already; choose a new folder")
+        node = self.recipe.describe()
+        with new_folder(target) as temporary:
+            for name in names(self.folder):
+                if not name.startswith(".") and name != "recipe.yaml":
+                    copy = shutil.copytree if (self.folder / name).is_dir() else shutil.copy
+                    copy(self.folder / name, temporary / name)
+            path = Path((node["data"] or {}).get("path") or "")
+            if path.parent == self.folder.absolute():
+                node["data"] |= {"path": str(target.absolute() / path.name)}
+            write_text(temporary / "recipe.yaml", yaml.safe_dump(node, sort_keys=False))
+        return target
 
     @alike("raw")
     def score(self, raw: Tensor, seed: int = 0) -> scoring.Scores:
