@@ -48,6 +48,7 @@ REFUSED = {
         (net((64,)), FLAT, {"levels": 9}),
         r"values 0 to 16, levels are 0\.\.8",
     ),
+    "one level too few": ((net((64,)), FLAT, {"levels": 16}), r"values 0 to 16, levels are 0\.\.15"),
     "no whole numbers": ((net((2,)), POINTS, {"levels": 9}), "the data are not whole numbers"),
     "one axis": ((net((2,)), POINTS[:, 0], {}), r"data of shape \(100,\): give \(N, D\)"),
     "a kernel of bits": (
