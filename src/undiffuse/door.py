@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from torch import nn
 
 from undiffuse.cli.following import follow, say
 from undiffuse.data.npy import npz_names, read_npy, read_npz
-from undiffuse.diffusion.containers import KINDS, Container, container_of, tensor_of
+from undiffuse.diffusion.containers import KINDS, Container, columns_named, container_of, tensor_of
 from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.recipes import override
-from undiffuse.recipes.choosing import Choice, choose
+from undiffuse.recipes.choosing import Choice, choose, columns_of
 from undiffuse.runs import Experiment, Run
 from undiffuse.runs import load as load_run
 from undiffuse.runs.budget import fitted
@@ -104,6 +105,9 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.
     is no run or no checkpoint yet, ValueError if a file is damaged.
     """
     made = load_run(folder, device, network=network)
+    data = made.recipe["data"]
+    if data is not None and data.kind == "table":
+        made = made.replace(container=Container(names=tuple(data.arguments["columns"] or ())))
     try:
         said = read_json(made.folder / CONTAINER, {"kind": "", "names": [""]})
     except FileNotFoundError:
@@ -128,7 +132,10 @@ def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Co
         if test is not None or labels is not None:
             raise ValueError("test, labels: of data in a file these are in the file too (data.labels)")
         return choose(data), None
-    container = container_of(data) or Container("numpy")
+    container, left = container_of(data) or Container("numpy"), list[str]()
+    if container.names:
+        data, labels, left = _numbers(data, labels)
+        container = replace(container, names=tuple(map(str, data.columns)))
     arrays = {"train": _array(data, "data")}
     if labels is not None:
         if test is not None:
@@ -139,7 +146,18 @@ def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Co
     path = folder / DATA[len(arrays) > 1]
     _store(path, arrays)
     chosen = choose(path, labels=None if labels is None else "y")
-    return chosen, Container(container.kind, container.names)
+    chosen.reasons += left
+    return chosen, container
+
+
+def _numbers(frame: Any, labels: Any) -> tuple[Any, Any, list[str]]:
+    """The columns that can be learned, whole rows of them, their labels, and what was left out."""
+    columns = columns_of(frame, None, "data")
+    kept = columns_named(frame, tuple(columns.names))
+    whole = kept.notna().all(axis=1).to_numpy()
+    reasons = [f"columns: {columns.reason}"] if columns.left else []
+    reasons += [] if whole.all() else [f"{(~whole).sum():,} rows with a missing value are left out"]
+    return kept[whole], labels if labels is None else _array(labels, "labels")[whole], reasons
 
 
 def _store(path: Path, arrays: dict[str, Any]) -> None:

@@ -128,6 +128,17 @@ def test_what_comes_back_is_of_the_kind_that_went_in():
     assert isinstance(between, np.ndarray) and between.shape == (1, 3, 2)
 
 
+def test_columns_are_known_by_their_names():
+    """In another order, or beside others, they are the same; what lacks one is refused."""
+    frame = pd.DataFrame(POINTS, columns=["a", "b"])
+    made = Diffusion(net((2,)), frame, grid=GRID)
+    turned = frame.assign(c="words")[["c", "b", "a"]]
+    assert np.array_equal(made.bits(turned), made.bits(frame))
+    assert list(made.interpolate(turned[:2], frame[:2], points=2).shape) == [2, 2, 2]
+    with pytest.raises(ValueError, match="no column 'b'; there are: a, c"):
+        made.bits(frame.rename(columns={"b": "c"}))
+
+
 def test_data_that_nobody_may_write_to_are_copied():
     array = np.broadcast_to(np.float32(1.0), (3, 2))
     assert tensor_of(array).tolist() == [[1.0, 1.0]] * 3

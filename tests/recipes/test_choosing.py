@@ -24,6 +24,7 @@ ARRAYS = {  # array, kernel, network, keys of the data
     "counts": (R.integers(0, 40, (90, 6)), "gaussian", "mlp", {"levels": 40}),
     "whole floats": (R.integers(0, 40, (90, 6)).astype("f8"), "gaussian", "mlp", {"levels": 40}),
     "grey": (R.integers(0, 17, (90, 8, 8)).astype("u1"), "gaussian", "unet", {"levels": 17}),
+    "grey floats": (R.integers(0, 17, (90, 8, 8)).astype("f4"), "gaussian", "unet", {"levels": 17}),
     "bytes": (R.integers(0, 256, (90, 3, 8, 8)).astype("u1"), "gaussian", "unet", {"levels": 256}),
     "last": (R.integers(0, 256, (90, 8, 8, 3)).astype("u1"), "gaussian", "unet", {"channels_last": True}),
 }
@@ -62,6 +63,8 @@ def test_an_npz_names_its_examples(tmp_path: Path):
     assert labelled["conditional"] and labelled["data"].build().load().classes == 3
     np.savez(tmp_path / "b.npz", train=x[:30], test=x[30:])
     assert "key" not in choose(tmp_path / "b.npz").node["data"]
+    with pytest.raises(ValueError, match=r"is split; name them y_train, y_test"):
+        chosen(choose(tmp_path / "b.npz", labels="y"))["data"].build().load()
     np.savez(tmp_path / "c.npz", one=x, two=x)
     with pytest.raises(RecipeError, match=r"holds arrays one, two"):
         choose(tmp_path / "c.npz")

@@ -14,6 +14,7 @@ from torch import nn
 
 import undiffuse as ud
 from undiffuse.data import read_image
+from undiffuse.metrics import Pixels
 from undiffuse.recipes import read
 from undiffuse.runs import budget, read_example
 from undiffuse.runs.incoming import read_examples
@@ -74,6 +75,31 @@ def test_data_in_memory_need_no_folder(capsys: pytest.CaptureFixture[str]):
     assert folder.exists()
     del made
     assert not folder.exists()
+
+
+def test_a_frame_is_learned_as_its_file_is(capsys: pytest.CaptureFixture[str]):
+    """Words, columns that never vary and rows with holes are left out of both, and it is said."""
+    a, b = POINTS.astype("f8").T
+    frame = pd.DataFrame({"b": b, "word": "x", "same": 1.0, "a": a})
+    frame.loc[4, "a"] = np.nan
+    frame.to_csv("table.csv", index=False)
+    made = ud.fit(frame, steps=2, settings=FAST)
+    said = capsys.readouterr().out
+    assert "left out, as they are words or never vary: word, same" in said
+    assert "1 rows with a missing value are left out" in said
+    assert list(made.sample(2).columns) == ["b", "a"]
+    filed = ud.fit("table.csv", steps=2, settings=FAST, quiet=True)
+    assert np.array_equal(made.sample(3), filed.sample(3))
+    whole = frame.dropna()
+    assert np.array_equal(filed.bits(whole[["a", "b"]]), made.bits(whole))
+
+
+def test_reports_of_a_run_of_arrays_are_those_of_tensors(fitted: ud.Run):
+    fixed = ud.reports.contest(fitted, Pixels("values"), 8, 0)
+    found = ud.reports.distances_of(fitted, fixed, 8, 0)
+    plain = ud.reports.distances_of(ud.runs.load(fitted.folder), fixed, 8, 0)
+    assert isinstance(fitted.sample(2), np.ndarray)
+    assert list(found.rows()) == list(plain.rows())
 
 
 def test_a_network_of_ones_own_is_given_and_never_named_by_a_file():

@@ -28,16 +28,14 @@ def command(
     All files are looked at in one pass; nothing is written. Exits with 2 if data are refused.
     """
     from undiffuse.data.pictures import read_image
-    from undiffuse.recipes import override
-    from undiffuse.recipes.choosing import choose
+    from undiffuse.recipes.choosing import chosen_with
     from undiffuse.runs.budget import measure
 
-    chosen = choose(path, decode=read_image)
+    chosen = chosen_with(path, overrides or [], decode=read_image)
     for name, why in chosen.problems.items():
         typer.echo(f"{printable(name)}: {printable(why)}", err=True)
     say(chosen.reasons)
-    node = override(chosen.node, overrides or [])
-    pace, steps = measure(node, device_of(device)), node["train"]["steps"]
+    pace, steps = measure(chosen.node, device_of(device)), chosen.node["train"]["steps"]
     typer.echo(
         f"{pace.parameters:,} parameters, {pace.step:.3g} s a step here: {steps:,} steps take about "
         f"{duration(pace.seconds(steps))}; --minutes M chooses others"

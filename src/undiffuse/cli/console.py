@@ -135,13 +135,7 @@ def show(renderable: Any) -> None:
 
 def duration(seconds: float) -> str:
     """A time, in the unit that fits."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    minutes = seconds / 60
-    return (
-        f"{minutes:.0f} minutes"
-        if minutes < 90
-        else f"{minutes / 60:.1f} hours"
-        if minutes < 2880
-        else f"{minutes / 1440:.1f} days"
-    )
+    for unit, size, most in (("seconds", 1, 90), ("minutes", 60, 90), ("hours", 3600, 48)):
+        if seconds < size * most:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds / 86400:.2g} days"

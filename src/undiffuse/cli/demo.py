@@ -90,7 +90,7 @@ def _shown(run: "Run", folder: Path) -> "list[Section]":
     from undiffuse.runs import read_mask
 
     test: Tensor = load_data(run.recipe).test[:]
-    with ticking("bits of 180 digits", plan_calls(run, len(test), None, run.terms)) as tick:
+    with ticking(f"bits of {len(test)} digits", plan_calls(run, len(test), None, run.terms)) as tick:
         found = evaluate(run, test, terms=run.terms, tick=tick)
     numbers = [("this model", f"{found.bits} bits/dim")]
     numbers += [(name, f"{bits} bits/dim") for name, (bits, _) in found.beside.items()]

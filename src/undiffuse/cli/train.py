@@ -38,7 +38,7 @@ def command(
         typer.Argument(
             metavar="PATH|RECIPE",
             help="Your data: a folder of pictures, an .npy, .npz, .csv or .parquet file; or a recipe, "
-            "shipped (see: undiffuse recipes) or in a .yaml file.",
+            "shipped (see: undiffuse recipes; your folder of the same name is ./NAME) or in a .yaml file.",
         ),
     ] = None,
     overrides: Annotated[
@@ -125,18 +125,14 @@ def _node(
 ) -> dict[str, Any]:
     """The recipe of this name or file, or that for the data at this path, with the changes, in the time."""
     from undiffuse.recipes import override, read, shipped
-    from undiffuse.recipes.choosing import Choice, choose
+    from undiffuse.recipes.choosing import Choice, chosen_with
     from undiffuse.runs.budget import fitted
 
-    named = (
-        recipe in shipped() or recipe.endswith((".yaml", ".yml")) or not Path(recipe).expanduser().exists()
-    )
-
-    labels = next((each.partition("=")[2] for each in changes if each.startswith("data.labels=")), None)
+    path = Path(recipe).expanduser()
+    named = recipe in shipped() or path.suffix in (".yaml", ".yml") or not path.exists()
 
     def find() -> tuple[dict[str, Any], list[str]]:
-        found = Choice(read(recipe)) if named else choose(recipe, labels=labels)
-        found.node = override(found.node, changes)
+        found = Choice(override(read(recipe), changes)) if named else chosen_with(recipe, changes)
         if minutes is not None:
             found.node, reason = fitted(found.node, minutes, device)
             found.reasons.append(reason)

@@ -99,6 +99,8 @@ class Array(Source):
         names = npz_names(self.path)
         for prefix in ("", "x_"):
             if self.key is None and {f"{prefix}train", f"{prefix}test"} <= set(names):
+                if self.labels is not None:
+                    raise ValueError(f"labels={self.labels}: {self.path} is split; name them y_train, y_test")
                 return self._ready_made(prefix, names)
         return self._divided(self._only(names))
 

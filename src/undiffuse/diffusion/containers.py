@@ -4,7 +4,7 @@ A DataFrame (N, D) is a batch of vectors; what is one number an example comes ba
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -18,7 +18,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Container:
-    """What data came in: `kind` is torch, numpy or pandas; `names` and `index` are those of a DataFrame."""
+    """What data came in: `kind` is torch, numpy or pandas; `names` and `index` are those of a DataFrame.
+
+    Of a table that was read from a file the names are known too, whatever kind samples are of.
+    """
 
     kind: str = "torch"
     names: tuple[str, ...] = ()
@@ -88,13 +91,30 @@ def alike(*names: str) -> Callable[[F], F]:
             given = dict(zip(order, arguments, strict=False)) | named
             found = [name for name in names if given.get(name) is not None]
             kinds = [container_of(given[name]) for name in found]
-            given |= {name: _shaped(tensor_of(given[name], name), self.shape) for name in found}
+            known = self.container.names
+            for name in found:
+                given[name] = _shaped(tensor_of(columns_named(given[name], known), name), self.shape)
             kind = next(filter(None, kinds), self.container)
+            kind = replace(kind, names=known or kind.names)
             return kind.put(method(self, *arguments[len(order) :], **given))
 
         return cast(F, call)
 
     return around
+
+
+def columns_named(x: Any, names: tuple[str, ...]) -> Any:
+    """Of a DataFrame the columns of these names in this order, if any are known; other data as they are.
+
+    Raises ValueError for columns that it has not.
+    """
+    if not names or not hasattr(x, "columns"):
+        return x
+    places = {str(name): place for place, name in enumerate(x.columns)}
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise ValueError(f"no column {missing[0]!r}; there are: {', '.join(places)}")
+    return x.iloc[:, [places[name] for name in names]]
 
 
 def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:

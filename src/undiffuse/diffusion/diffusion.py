@@ -83,8 +83,8 @@ class Diffusion:
         model = network
         if not isinstance(model, ReverseProcess):
             kernel = kernel or fitting_kernel(levels)
-            numbers = kernel.symbols is None and levels is not None
-            decoder = decoder or (DiscretizedDecoder(levels) if numbers and levels is not None else None)
+            if decoder is None and kernel.symbols is None and levels is not None:
+                decoder = DiscretizedDecoder(levels)
             model = Denoiser(network, kernel, parameterization, variance, decoder)
         elif kernel or parameterization or variance or decoder:
             raise ValueError("network is a model, whose kernel, parameterization, variance and decoder stand")
@@ -125,6 +125,11 @@ class Diffusion:
                 raise AttributeError(f"{type(self).__name__} has no {name!r} to replace")
             setattr(made, name, value)
         return made
+
+    @property
+    def in_tensors(self) -> Self:
+        """Itself, whose samples are tensors whatever kind of data it was made of."""
+        return self.replace(container=Container())
 
     @property
     def simple(self) -> Simple:

@@ -29,7 +29,7 @@ from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.diffusion.examples import first_logsnr
 from undiffuse.recipes.parts import RecipeError
-from undiffuse.recipes.reading import read
+from undiffuse.recipes.reading import override, read
 
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
@@ -56,13 +56,22 @@ class Choice:
         self.reasons.append(f"{path}={_shown(value)}: {reason}")
 
 
+def chosen_with(
+    path: str | Path, changes: list[str], decode: Callable[[Path], object] | None = None
+) -> Choice:
+    """What `choose` says, with changes such as "train.steps=500"; labels that they name are no data."""
+    labels = next((each.partition("=")[2] for each in changes if each.startswith("data.labels=")), None)
+    chosen = choose(path, decode, labels)
+    chosen.node = override(chosen.node, changes)
+    return chosen
+
+
 def choose(
     path: str | Path, decode: Callable[[Path], object] | None = None, labels: str | None = None
 ) -> Choice:
     """The recipe for a folder of pictures, an .npy, .npz, .csv or .parquet file.
 
     With `decode`, every picture whose header is in order is decoded too, which finds files that are cut off.
-
     `labels` is the column of a table, or the array of an .npz, that has the examples' classes.
 
     Raises FileNotFoundError for no such file, RecipeError for one that is nothing of these.
@@ -116,28 +125,53 @@ def _headers(
 
 
 def _of_table(path: Path, labels: str | None) -> Choice:
-    frame = read_table(path)
+    chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
+    columns = columns_of(read_table(path), labels, str(path))
+    if labels is not None:
+        chosen.node["data"]["labels"] = labels
+    chosen.set("data.columns", columns.names, columns.reason)
+    _spaced(chosen, columns.widths)
+    _hold_out(chosen, columns.rows)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that can be learned: `names`, the noise that each needs, how many whole rows.
+
+    `left` are the others.
+    """
+
+    names: list[str]
+    widths: list[float]
+    rows: int
+    left: list[str]
+
+    @property
+    def reason(self) -> str:
+        """Why these."""
+        out = f"; left out, as they are words or never vary: {', '.join(self.left)}" if self.left else ""
+        return f"its {len(self.names)} columns of numbers{out}"
+
+
+def columns_of(frame: Any, labels: str | None, where: str) -> Columns:
+    """Those of a DataFrame that are numbers and vary, but for the labels.
+
+    Raises RecipeError if there are none, or fewer than two rows without a missing value.
+    """
     words = [str(name) for name in frame.columns if frame[name].dtype.kind not in "biuf"]
     names = [str(name) for name in frame.columns if str(name) not in (*words, labels)]
     if not names:
-        raise RecipeError(f"{path}: no column is of numbers ({', '.join(words[:5])})")
-    chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
-    values = numbers_of(frame, names, None, str(path)).dropna().to_numpy(np.float64)
+        raise RecipeError(f"{where}: no column is of numbers ({', '.join(words[:5])})")
+    values = numbers_of(frame, names, None, where).dropna().to_numpy(np.float64)
     if len(values) < 2:
-        raise RecipeError(f"{path}: {len(values)} rows without a missing value; give 2 or more")
-    widths, constant = noise_of(torch.from_numpy(values))
+        raise RecipeError(f"{where}: {len(values)} rows without a missing value; give 2 or more")
+    widths, constant = noise_of(torch.tensor(values))
     kept = [number for number in range(len(names)) if number not in constant]
     if not kept:
-        raise RecipeError(f"{path}: no column of numbers ever varies")
-    if labels is not None:
-        chosen.node["data"]["labels"] = labels
+        raise RecipeError(f"{where}: no column of numbers ever varies")
     left = words + [names[number] for number in constant]
-    if left:
-        reason = f"left out, as they are words or never vary: {', '.join(left)}"
-        chosen.set("data.columns", [names[number] for number in kept], reason)
-    _spaced(chosen, [widths[number] for number in kept])
-    _hold_out(chosen, len(values))
-    return chosen
+    return Columns([names[n] for n in kept], [widths[n] for n in kept], len(values), left)
 
 
 def _of_array(path: Path, labels: str | None) -> Choice:
@@ -146,8 +180,8 @@ def _of_array(path: Path, labels: str | None) -> Choice:
         raise RecipeError(
             f"{path}: shape {array.shape}; the first axis counts examples, the others are theirs"
         )
-    pictures = array.ndim == 4 or (array.ndim == 3 and array.dtype.kind in "biu")
     levels, why = _levels(array)
+    pictures = array.ndim == 4 or (array.ndim == 3 and levels is not None)
     if levels is None:
         chosen = _begin("images" if pictures else "vectors", data, f"numbers, shape {array.shape[1:]} each")
         sample = np.array(array[: _rows(array)])
@@ -200,13 +234,11 @@ def _levels(array: Found) -> tuple[int | None, str]:
     if array.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
         return None, ""
     low, high = (float(end(array)) for end in (np.min, np.max))
-    if low < 0 or high >= 65536 or high < 1 or not math.isfinite(high):
+    if low < 0 or high >= 65536 or high < 1 or high != high // 1:
         return None, ""
     top = int(high)
     byte = array.dtype == np.uint8 and 2 * (top + 1) > 256
     levels = 256 if byte else max(2, top + 1 if top < 256 else 2 ** top.bit_length())
-    if array.dtype.kind == "f" and high != round(high):
-        return None, ""
     return levels, f"whole numbers {low:g} to {high:g}"
 
 

@@ -34,7 +34,7 @@ def read(name: str) -> dict[str, Any]:
         return _read_text(resources.files("undiffuse.recipes").joinpath(f"{name}.yaml").read_bytes(), name)
     if Path(name).suffix in (".yaml", ".yml"):
         return _read_text(_read_file(Path(name)), name)
-    raise RecipeError(f"{name}: {nearest(name, shipped())}; or give a .yaml file")
+    raise RecipeError(f"{name}: {nearest(name, shipped())}; or give a .yaml file, or the path of data")
 
 
 def _read_file(path: Path) -> bytes:

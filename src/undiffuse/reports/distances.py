@@ -152,7 +152,7 @@ def _drawn(
     size = max(BATCH, micro_batch(run.shape))
     for first in range(0, count, size * run.processes.size):
         number = min(size * run.processes.size, count - first)
-        yield run.sample(number, seed, steps=steps, sampler=sampler, first=first, block=size)
+        yield run.in_tensors.sample(number, seed, steps=steps, sampler=sampler, first=first, block=size)
         sampled(number)
 
 

@@ -60,7 +60,7 @@ def parzen_of(
     `sampled` is called with the number of samples after each of their batches, `tick` as often as
     `plan_ticks` says.
     """
-    parts, together = [], BATCH * run.processes.size
+    run, parts, together = run.in_tensors, [], BATCH * run.processes.size
     for first in range(0, count, together):
         drawn = run.sample(min(together, count - first), seed, steps=steps, first=first, block=BATCH)
         parts.append(fixed.unit(drawn))

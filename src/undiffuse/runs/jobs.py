@@ -55,7 +55,7 @@ def draw_shards(
     `words` say what is drawn, `drawn` is called with samples that are there, or that a process, and so the
     others about now, has done. Raises ValueError if the folder holds samples of something else.
     """
-    processes, own, first = run.processes, run.replace(processes=ALONE), how.pop("first", 0)
+    processes, own, first = run.processes, run.in_tensors.replace(processes=ALONE), how.pop("first", 0)
     job = {"words": words, "weights": weights_of(run), "step": run.step}
     paths = [folder / f"shard-{i:05d}.npy" for i in range(-(-n // SHARD))]
     counts = [min(SHARD, n - begin) for begin in range(0, n, SHARD)]
