@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from undiffuse.recipes import read
-from undiffuse.runs import Experiment
+from undiffuse.runs import Experiment, load
+from undiffuse.runs.scoring import held_out
 from undiffuse.runs.shipped import shipped_run
 from undiffuse.training import checkpoint
 
@@ -32,6 +33,7 @@ def main() -> None:
             shutil.copy(made / name, target / name)
         saved = checkpoint.load(checkpoint.latest(made / "checkpoints"))
         checkpoint.save(target / "checkpoints", replace(saved, weights={}, optimizer={}), keep=1)
+    held_out(load(target))  # found once: nothing is written beside the package's files later
     print(f"{target}: {sum(f.stat().st_size for f in target.rglob('*') if f.is_file()):,} bytes")
 
 

@@ -84,6 +84,9 @@ def test_a_table_keeps_what_is_a_number_and_varies(tmp_path: Path):
     splits = recipe["data"].build().load()
     assert len(splits.train) + len(splits.test) == 79 and splits.names == ("a", "price")
     assert splits.advice == ("1 of 80 rows have a missing value and are left out",)
+    frame.replace({"a": {frame["a"][0]: np.inf}}).to_csv(tmp_path / "i.csv", index=False)
+    with pytest.raises(RecipeError, match="column a has infinite values"):
+        choose(tmp_path / "i.csv")
     frame[["word"]].to_csv(tmp_path / "w.csv", index=False)
     with pytest.raises(RecipeError, match="no column is of numbers"):
         choose(tmp_path / "w.csv")

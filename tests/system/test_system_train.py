@@ -218,6 +218,7 @@ def test_a_run_goes_on_with_keys_that_are_free(copy: Callable[[str], Path], made
     said = refused("train", "--resume", run, "train.lr=0.1", "network.hidden=9")
     assert "network.hidden=9, was 8" in said and "a run that has begun keeps this" in said
     assert "did you mean 'steps'" in refused("train", "--resume", run, "train.step=9")
+    assert "nothing at" in refused("train", "--resume", run, "train.steps=9", "data.path=gone.npy")
     assert read(str(run / "recipe.yaml")) == recipe  # nothing was written
 
 

@@ -166,6 +166,9 @@ def columns_of(frame: Any, labels: str | None, where: str) -> Columns:
     values = numbers_of(frame, names, None, where).dropna().to_numpy(np.float64)
     if len(values) < 2:
         raise RecipeError(f"{where}: {len(values)} rows without a missing value; give 2 or more")
+    infinite = [name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()]
+    if infinite:
+        raise RecipeError(f"{where}: column {infinite[0]} has infinite values; correct or remove them")
     widths, constant = noise_of(torch.tensor(values))
     kept = [number for number in range(len(names)) if number not in constant]
     if not kept:

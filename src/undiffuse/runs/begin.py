@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def begin(folder: Path, plan: Recipe, processes: int = 1, network: nn.Module | N
     facts = facts_of(splits, space, files)
     lock = Lock(folder)
     if not begun(folder):  # another process may have been here since
-        write_text(folder / "recipe.yaml", _text(plan))
+        write_recipe(folder, plan)
         save_files(folder, files)
         write_json(folder / "run.json", facts | {"bases": save_bases(folder, bases)})
     return lock
@@ -110,20 +110,28 @@ def check_recipe(folder: Path, plan: Recipe) -> None:
         )
 
 
-def change(folder: Path, changes: list[str]) -> None:
-    """Write other values of keys that are free to change into the recipe of a run.
+def with_changes(folder: Path, changes: Sequence[str]) -> Recipe:
+    """The recipe of a run, with other values of keys that are free to change.
 
     Raises RecipeError for a key that is not, or a value that cannot be.
     """
-    before = Recipe(read(str(folder / "recipe.yaml"))).describe()
-    after = Recipe(absolute(override(before, changes)))
+    now = Recipe(read(str(folder / "recipe.yaml")))
+    if not changes:
+        return now
+    before = now.describe()
+    after = Recipe(absolute(override(before, list(changes))))
     bound = [each for each in differences(before, after.describe()) if _binding(each)]
     if bound:
         raise RecipeError(
             f"{', '.join(bound)}: a run that has begun keeps this; start a new one, or change what is free: "
             "train.steps, data.path, how often it reports and the like"
         )
-    write_text(folder / "recipe.yaml", _text(after))
+    return after
+
+
+def write_recipe(folder: Path, plan: Recipe) -> None:
+    """recipe.yaml, every default written out."""
+    write_text(folder / "recipe.yaml", _text(plan))
 
 
 def check_origin(folder: Path, plan: Recipe, saved: Checkpoint) -> None:

@@ -16,13 +16,11 @@ from undiffuse.diffusion.bases import read_bases
 from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import digest
-from undiffuse.recipes.reading import read
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.begin import (
     absolute,
     begin,
     begun,
-    change,
     changes_since,
     check_origin,
     check_recipe,
@@ -30,6 +28,8 @@ from undiffuse.runs.begin import (
     put_back,
     recipe_hash,
     tidy,
+    with_changes,
+    write_recipe,
 )
 from undiffuse.runs.datafiles import accept, load_same
 from undiffuse.runs.facts import content, read_facts
@@ -88,7 +88,7 @@ class Experiment(Underway):
         then.
 
         A recipe of the user's own `network` is given that.
-        `changes`, such as "train.steps=3000", are written into its recipe first, if they are free.
+        `changes`, such as "train.steps=3000", are written into its recipe, if they are free.
         `until`: checkpoints after that step are left alone. Of several `processes` the first has the lock,
         chooses the checkpoint and writes; all call this.
 
@@ -104,12 +104,10 @@ class Experiment(Underway):
         def start() -> None:
             locks.extend([] if locks else [Lock(folder)])
             tidy(folder)
-            if changes:
-                change(folder, list(changes))
 
         try:
             processes.lead(start)
-            plan = Recipe(read(str(folder / "recipe.yaml")))
+            plan = with_changes(folder, changes)
             split = plan["train"].build().shard and processes.size > 1
             saved, warnings = recover_together(processes, root, "cpu" if split else device, until)
             splits, files, changed = load_same(folder, plan, facts, other_data)
@@ -130,6 +128,8 @@ class Experiment(Underway):
             raise
         experiment.lock = locks[0] if locks else None
         experiment.warnings = warnings + experiment.warnings
+        if changes:
+            processes.lead(lambda: write_recipe(folder, plan))
         processes.lead(lambda: experiment._note(keys, facts, files if changed else None))
         return experiment
 
