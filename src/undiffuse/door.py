@@ -8,10 +8,12 @@ What the command line trains of the same data, seed and settings is the same, bi
 """
 
 import json
+import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from undiffuse.data.npy import npz_names, read_npy, read_npz
 from undiffuse.diffusion.containers import KINDS, Container, columns_named, container_of, tensor_of
 from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
+from undiffuse.processors import Moment, available, busy
 from undiffuse.recipes import override
 from undiffuse.recipes.choosing import Choice, choose, columns_of
 from undiffuse.runs import Experiment, Run
@@ -82,18 +85,19 @@ def fit(
     node = override(chosen.node, changes)
     if network is not None:
         node = _own(node, network)
-    if minutes is not None:
-        node, reason = fitted(node, minutes, device, network)
-        chosen.reasons.append(reason)
-    if not quiet:
-        say(chosen.reasons)
-    experiment = Experiment.create(folder, node, device, network=network)
-    try:
-        if container is not None:
-            write_json(folder / CONTAINER, {"kind": container.kind, "names": list(container.names)})
-        follow(experiment, quiet)
-    finally:
-        experiment.close()
+    with _spared():
+        if minutes is not None:
+            node, reason = fitted(node, minutes, device, network)
+            chosen.reasons.append(reason)
+        if not quiet:
+            say(chosen.reasons)
+        experiment = Experiment.create(folder, node, device, network=network)
+        try:
+            if container is not None:
+                write_json(folder / CONTAINER, {"kind": container.kind, "names": list(container.names)})
+            follow(experiment, quiet)
+        finally:
+            experiment.close()
     made = load(folder, device, network=network)
     return made.replace(keeper=kept)
 
@@ -115,6 +119,21 @@ def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.
     if said["kind"] not in KINDS:
         raise ValueError(f"{made.folder / CONTAINER}: damaged, kind {said['kind']!r}")
     return made.replace(container=Container(said["kind"], tuple(said["names"])))
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Inside, PyTorch has no more threads than there are free cores, unless the environment says how many.
+
+    Threads that wait for one whose core is taken spin: two beside a busy core are slower than one alone.
+    """
+    before = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(before, available() - round(busy(Moment())))))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Kept:

@@ -13,6 +13,7 @@ from shell import UNET, good, refused, train, undiffuse
 from torch import nn
 
 import undiffuse as ud
+from undiffuse import door
 from undiffuse.data import read_image
 from undiffuse.metrics import Pixels
 from undiffuse.recipes import read
@@ -150,6 +151,29 @@ def test_labels_make_a_model_of_each_class():
 def test_what_contradicts_is_refused(data: object, how: dict[str, object], message: str):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         ud.fit(data, quiet=True, **how)
+
+
+BUSY = [(1.2, None, 3), (9.0, None, 1), (0.2, None, 4), (1.2, "4", 4)]
+
+
+@pytest.mark.parametrize(("taken", "said", "left"), BUSY)
+def test_a_training_leaves_busy_cores_alone(
+    monkeypatch: pytest.MonkeyPatch, taken: float, said: str | None, left: int
+):
+    before, seen = torch.get_num_threads(), []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr(door, "available", lambda: 4)
+    monkeypatch.setattr(door, "busy", lambda _: taken)
+    monkeypatch.setattr(door, "follow", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
+    torch.set_num_threads(4)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            ud.fit(POINTS, steps=2, settings=FAST)
+        assert seen == [left] and torch.get_num_threads() == 4  # whatever happens inside
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_data_of_another_run_stay_as_they_are(fitted: ud.Run):
