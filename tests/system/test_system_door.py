@@ -267,6 +267,7 @@ def test_examples_are_scored_beside_those_held_out(fitted: ud.Run):
     rows = json.loads(good("score", fitted.folder, "far.npy", "--json"))
     assert [row["bits_per_dim"] for row in rows] == scores.bits.tolist()
     assert good("score", fitted.folder, "far.npy", "--csv", "out.csv").splitlines()[-1] == "out.csv"
+    assert "exists already" in refused("score", fitted.folder, "far.npy", "--csv", "out.csv")
     frame = pd.read_csv("out.csv")
     assert frame["percentile"].iloc[5] == 100 and len(frame) == 6
     assert "<table>" in scores._repr_html_()

@@ -17,7 +17,7 @@ undiffuse check table.csv train.steps=3000
 
 
 def command(
-    path: Annotated[str, typer.Argument(help="Your data, as for train.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Your data, as for train.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to what is chosen.")
     ] = None,

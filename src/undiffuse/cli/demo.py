@@ -84,6 +84,7 @@ _TEXT = {
 def _shown(run: "Run", folder: Path) -> "list[Section]":
     """Bits of test digits, holes filled, digits compressed."""
     from undiffuse.diffusion import evaluate, plan_calls, save_sheet
+    from undiffuse.diffusion.evaluation import NAMED
     from undiffuse.diffusion.posterior import Way, count_draws
     from undiffuse.recipes import load_data
     from undiffuse.reports.page import Section
@@ -93,7 +94,7 @@ def _shown(run: "Run", folder: Path) -> "list[Section]":
     with ticking(f"bits of {len(test)} digits", plan_calls(run, len(test), None, run.terms)) as tick:
         found = evaluate(run, test, terms=run.terms, tick=tick)
     numbers = [("this model", f"{found.bits} bits/dim")]
-    numbers += [(name, f"{bits} bits/dim") for name, (bits, _) in found.beside.items()]
+    numbers += [(NAMED[name], f"{bits} bits/dim") for name, (bits, _) in found.beside.items()]
     typer.echo(f"bits per dimension of {len(test)} test digits: {found.bits}")
     raw, way = test[:HOLES], Way(steps=STEPS)
     mask = read_mask(run, "bottom").expand(raw.shape)

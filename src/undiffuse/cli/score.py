@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,10 +21,13 @@ undiffuse score runs/table new.csv --json
 def command(
     run: RunFolder,
     path: Annotated[
-        str, typer.Argument(help="Pictures (a folder, or one), an .npy, a .csv or .parquet of examples.")
+        str,
+        typer.Argument(
+            metavar="PATH", help="Pictures (a folder, or one), an .npy, a .csv or .parquet of examples."
+        ),
     ],
     csv_file: Annotated[
-        str | None, typer.Option("--csv", metavar="OUT", help="Write every example's score to this file.")
+        str | None, typer.Option("--csv", metavar="OUT", help="A new file for every example's score.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print every score as JSON, and nothing else.")
@@ -38,20 +40,21 @@ def command(
     The percentile is the share of held-out examples that take no more bits: near 100 means unlike them.
     """
     from undiffuse.files import write_text
-    from undiffuse.runs import load
+    from undiffuse.runs import archive, load
     from undiffuse.runs.incoming import read_examples
     from undiffuse.runs.scoring import COLUMNS, SHOWN, score
 
+    target = None if csv_file is None else archive.check_file(csv_file)  # before any work
     trained = load(run, device_of(device))
     found = read_examples(trained, path)
     scores = score(trained, found.raw, seed)
     rows = scores.rows(found.names)
-    if csv_file is not None:
+    if target is not None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(rows)
-        write_text(Path(csv_file), text.getvalue())
+        write_text(target, text.getvalue())
     if as_json:
         typer.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows]))
         return
@@ -63,5 +66,5 @@ def command(
     typer.echo(str(scores))
     for name, why in found.skipped.items():
         typer.echo(f"skipped {printable(name)}: {printable(why)}", err=True)
-    if csv_file is not None:
-        typer.echo(printable(csv_file))
+    if target is not None:
+        typer.echo(printable(str(target)))
