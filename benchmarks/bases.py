@@ -20,7 +20,8 @@ from torch import Tensor
 from overhead import compare
 from undiffuse import Denoiser
 from undiffuse.bases import MixtureBase, fit
-from undiffuse.bounds import Estimate, evaluate
+from undiffuse.bounds import evaluate
+from undiffuse.estimate import Estimate
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.networks import MLP
 from undiffuse.objectives import Variational

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.bounds import Moments
 from undiffuse.diffusion import evaluate
+from undiffuse.estimate import Moments
 from undiffuse.random import keyed
 from undiffuse.runs import Experiment, load
 

@@ -1,7 +1,7 @@
 """Train the classifier whose features compare samples with data, and write it as FILE.safetensors.
 
     python benchmarks/classifier.py --out fashion.safetensors
-    undiffuse evaluate RUN --samples 10000 --features fashion.safetensors
+    undiffuse distances RUN --features fashion.safetensors
 
 Any data set with labels will do (--data). On Fashion-MNIST: 92.96 % of the test images, in two minutes on one
 core. The same seed on the same machine gives the same file. Distances in

@@ -3,7 +3,7 @@
     python benchmarks/fashion_diffusers.py --minutes 12 --out peer
     undiffuse import peer data=fashion-mnist --out runs/peer
     undiffuse evaluate runs/peer --terms 10
-    undiffuse evaluate runs/peer --samples 1024 --features fashion.safetensors
+    undiffuse distances runs/peer -n 1024 --features fashion.safetensors
 
 UNet2DModel of about the size of ours, DDPMScheduler with T = 1000 and linear rates, the mean squared error of
 the noise, AdamW at 1e-4 after 500 steps of warm-up, batches of 64, flips, fp32. The weights are not averaged.

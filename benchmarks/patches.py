@@ -21,7 +21,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 import undiffuse
-from undiffuse.bounds import Estimate
+from undiffuse.estimate import Estimate
 from undiffuse.recipes import load_data
 
 COMPONENTS, SWEEPS = 32, 2

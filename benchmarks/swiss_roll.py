@@ -14,8 +14,8 @@ import torch
 
 import undiffuse
 from undiffuse import bounds
-from undiffuse.bounds import Estimate
 from undiffuse.data import SwissRoll
+from undiffuse.estimate import Estimate
 from undiffuse.networks import MixtureDenoiser
 from undiffuse.parameterizations import X0
 

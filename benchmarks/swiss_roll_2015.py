@@ -18,9 +18,9 @@ from torch import Tensor
 
 import undiffuse
 from undiffuse import bounds
-from undiffuse.bounds import Estimate
 from undiffuse.data import SwissRoll
 from undiffuse.distributions import Normal
+from undiffuse.estimate import Estimate
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.objectives import Variational

@@ -58,7 +58,8 @@ def fit(
         data: examples, the first axis counts them: a tensor, an array, a DataFrame of numbers; or the path
             of a folder of pictures, an .npy, .npz, .csv or .parquet file. Whole numbers are levels.
         test: examples that are held out for reports; by default a tenth of the data, at most 10,000.
-        labels: the class 0, 1, .. of every example, which makes the model one of each class.
+        labels: the class 0, 1, .. of every example, which makes the model one of each class. Of data in files
+            where they are: a column, an array of an .npz, or "folders" of pictures.
         network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape.
         steps: how many to train, by default what the recipe that is chosen says.
         minutes: the time there is; steps are chosen to fit, from a measurement.
@@ -102,16 +103,24 @@ def fit(
     return made.replace(keeper=kept)
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu", *, network: nn.Module | None = None) -> Run:
-    """The run in a folder, ready to sample and evaluate; `network` if it is one of your own.
+def load(
+    folder: str | Path,
+    device: torch.device | str = "cpu",
+    *,
+    network: nn.Module | None = None,
+    data: str | Path | None = None,
+) -> Run:
+    """The run in a folder, ready to sample and evaluate.
+
+    `network` if it is one of your own; `data` says where the run's data are now, if they were moved.
 
     Samples are of the kind, torch, numpy or pandas, that `fit` was given. Raises FileNotFoundError if there
     is no run or no checkpoint yet, ValueError if a file is damaged.
     """
-    made = load_run(folder, device, network=network)
-    data = made.recipe["data"]
-    if data is not None and data.kind == "table":
-        made = made.replace(container=Container(names=tuple(data.arguments["columns"] or ())))
+    made = load_run(folder, device, network=network, data=data)
+    part = made.recipe["data"]
+    if part is not None and part.kind == "table":
+        made = made.replace(container=Container(names=tuple(part.arguments["columns"] or ())))
     try:
         said = read_json(made.folder / CONTAINER, {"kind": "", "names": [""]})
     except FileNotFoundError:
@@ -148,9 +157,9 @@ class _Kept:
 def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Container | None]:
     """What to train, and of which kind the data are; those in memory are written into the run's folder."""
     if isinstance(data, (str, Path)):
-        if test is not None or labels is not None:
-            raise ValueError("test, labels: of data in a file these are in the file too (data.labels)")
-        return choose(data), None
+        if test is not None or not isinstance(labels, (str, type(None))):
+            raise ValueError("test, labels: of data in files these are there too; labels says where")
+        return choose(data, labels=labels), None
     container, left = container_of(data) or Container("numpy"), list[str]()
     if container.names:
         data, labels, left = _numbers(data, labels)

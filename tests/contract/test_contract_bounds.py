@@ -11,13 +11,14 @@ from scipy.stats import t
 
 from oracles import f64, normals
 from undiffuse import terms
-from undiffuse.bounds import blocks, count_calls, evaluate, nelbo
-from undiffuse.bounds.estimate import Moments
+from undiffuse.bounds import blocks, evaluate, nelbo
 from undiffuse.bounds.nelbo import calls
+from undiffuse.estimate import Moments
 from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
 from undiffuse.random import Streams, keyed
 from undiffuse.schedules import grids
 from undiffuse.student import student
+from watched import reports, watched
 
 GRID = grids.strided(20, 6)
 DATA = normals(40, 3)
@@ -146,10 +147,10 @@ def test_as_many_terms_as_steps_are_all_of_them():
 
 @pytest.mark.parametrize("k", [None, 1, 3, 99])
 @pytest.mark.parametrize("length", [1, 2, 6])
-def test_calls_are_counted_beforehand(k, length):
-    model, grid, ticks = small_model(), grids.strided(20, length), []
-    evaluate(model, DATA, grid=grid, terms=k, block=8, tick=lambda: ticks.append(1))
-    assert len(ticks) == count_calls(40, (3,), grid, k, block=8) == 5 * calls(grid, k)
+def test_every_call_is_reported(k, length):
+    model, grid, (track, told) = small_model(), grids.strided(20, length), watched()
+    evaluate(model, DATA, grid=grid, terms=k, block=8, track=track)
+    assert reports(told) == 5 * calls(grid, k)
 
 
 def test_streams_and_generators_serve_alike():

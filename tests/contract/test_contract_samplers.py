@@ -12,8 +12,9 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.networks import MLP, UNet
 from undiffuse.parameterizations import X0, V
 from undiffuse.random import keyed
-from undiffuse.samplers import DDIM, Ancestral, Langevin, count_steps, reverse, sample, start, trajectory
+from undiffuse.samplers import DDIM, Ancestral, Langevin, reverse, sample, start, trajectory
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
+from watched import reports, watched
 
 EVERY = pytest.mark.parametrize("sampler", **each(SAMPLERS))
 GRID = grids.logsnr(Linear(steps=None), 60, first=1e-4)
@@ -176,13 +177,15 @@ def test_one_generator_gives_new_samples_each_time():
 
 @given(n=st.integers(0, 30), first=st.integers(0, 30), block=st.sampled_from([1, 4, 8]))
 @settings(max_examples=15)
-def test_ticks_are_counted_beforehand(n, first, block):
-    model, ticks, grid = GaussianReverse(Gaussian(Linear()), f64(0.0), f64(1.0)), [], f64(0.5, 1.0)
-    sample(
-        model, (n, 1), generator=keyed(0), grid=grid, first=first, block=block, tick=lambda: ticks.append(1)
+def test_every_step_of_every_block_is_reported(n, first, block):
+    model, (track, told), grid = (
+        GaussianReverse(Gaussian(Linear()), f64(0.0), f64(1.0)),
+        watched(),
+        f64(0.5, 1.0),
     )
+    sample(model, (n, 1), generator=keyed(0), grid=grid, first=first, block=block, track=track)
     if n:
-        assert len(ticks) == count_steps(n, (1,), grid, first, block)
+        assert reports(told) == (-(-(first + n) // block) - first // block) * len(grid)
 
 
 def test_the_default_is_ancestral_over_a_thousand_steps():

@@ -50,6 +50,24 @@ def test_train_and_test_folders(tmp_path):
     assert torch.equal(splits.test[0, 0], torch.from_numpy(test))
 
 
+@pytest.mark.parametrize("divided", [False, True])
+def test_folders_are_classes(tmp_path, divided):
+    for part in ("train", "test") if divided else ("",):
+        for i, name in enumerate(("cat", "dog/old", "emu")):
+            for j in range(6):
+                save(tmp_path / part / name / f"{j}.png", np.full((2, 2), 10 * i, np.uint8))
+    splits = Images(tmp_path, labels="folders").load()
+    for examples, labels in ((splits.train, splits.train_labels), (splits.test, splits.test_labels)):
+        assert torch.equal(labels, examples[:][:, 0, 0, 0].long() // 10)
+    assert splits.classes == 3
+    assert Images(tmp_path).load().train_labels is None
+    save(tmp_path / ("test" if divided else "") / "a.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.png: is in no folder of a class"):
+        Images(tmp_path, labels="folders").load()
+    with pytest.raises(ValueError, match="labels=kind"):
+        Images(tmp_path, labels="kind")
+
+
 def test_jpeg_is_read(tmp_path):
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     image = read_image(save(tmp_path / "a.jpg", flat, quality=95))

@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import t as student
 
 from oracles import normals
-from undiffuse.bounds import Estimate
+from undiffuse.estimate import Estimate
 from undiffuse.metrics import (
     frechet,
     frechet_of_moments,

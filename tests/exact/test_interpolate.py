@@ -13,16 +13,16 @@ from undiffuse.random import Streams, keyed
 from undiffuse.samplers import (
     DDIM,
     Ancestral,
-    count_onward,
-    count_share,
     interpolate,
     mix,
+    place,
     reverse,
     sample,
     share,
     trajectory,
 )
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
+from watched import reports, watched
 
 C, GRID = 0.4, grids.logsnr(Cosine(None), 24, first=1e-5)
 NINE = torch.linspace(0, 1, 9).double()
@@ -92,10 +92,10 @@ def test_from_the_first_latent_the_ends_come_back():
 
 
 def test_from_zero_it_is_the_mixture_and_nothing_is_computed():
-    calls = []
-    x = between(0.0, n=3, tick=lambda: calls.append(1))
+    track, told = watched()
+    x = between(0.0, n=3, track=track)
     torch.testing.assert_close(x, (1 - 4 * NINE).expand(3, 9))
-    assert not calls and count_onward(27, (1,), GRID, 0.0) == 0
+    assert not told
 
 
 @pytest.mark.parametrize("sampler", [Ancestral(), DDIM(), DDIM(0.7)])
@@ -114,13 +114,13 @@ def test_a_point_is_the_same_in_any_company(sampler):
     assert len(every.flatten(0, 1).unique(dim=0)) == 45
 
 
-def test_ticks_are_counted_beforehand():
+def test_every_step_of_every_block_is_reported():
     for n, block in ((1, 4), (2, 4), (3, 1)):
-        ticks = []
+        track, told = watched()
         a = normals(n, 1)
         how = {"grid": GRID, "generator": keyed(0), "block": block}
-        interpolate(exact(), a, a, 0.3, NINE[:3], tick=lambda kept=ticks: kept.append(1), **how)
-        assert len(ticks) == count_onward(3 * n, (1,), GRID, 0.3, block)
+        interpolate(exact(), a, a, 0.3, NINE[:3], track=track, **how)
+        assert reports(told) == -(-3 * n // block) * (place(GRID, 0.3) + 1)
 
 
 def test_bits_are_taken_from_one_or_the_other():
@@ -184,9 +184,9 @@ def test_shared_samples_are_the_same_in_any_company():
     assert torch.equal(draw(1, 4), every[:1])
     for some, there in ((draw(3, 2), every[:, :2]), (draw(2, 4, first=1), every[1:])):
         torch.testing.assert_close(some, there, rtol=0, atol=1e-5)
-    ticks = []
-    draw(3, 4, tick=lambda: ticks.append(1))
-    assert len(ticks) == count_share(3, 4, shape, grids.uniform(6), 0.5, 8)
+    track, told = watched()
+    draw(3, 4, track=track)
+    assert reports(told) == 4 + 2 * 3  # states from t = 1 to 1/2, then two blocks of three steps
 
 
 def test_the_loop_starts_where_it_is_told():

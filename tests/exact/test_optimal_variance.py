@@ -16,6 +16,7 @@ from undiffuse.parameterizations import X0, Forward, Free, Interpolated, Posteri
 from undiffuse.random import keyed
 from undiffuse.samplers import sample
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
+from watched import reports, watched
 
 CHAIN = Gaussian(Linear(1e-3, 0.3, steps=20))
 GRIDS = {"uniform": grids.uniform(20), "thinned": grids.strided(20, 6), "log-snr": grids.logsnr(Linear(), 9)}
@@ -101,13 +102,13 @@ def test_thinned_chains_have_tables_too(steps):
 
 
 def test_blocks_do_not_matter_and_calls_are_one_a_step():
-    model, data, ticks = Denoiser(Rough(), CHAIN, X0()), normals(20, 3), []
+    model, data, (track, told) = Denoiser(Rough(), CHAIN, X0()), normals(20, 3), watched()
     tables = [
-        optimal_variance(model, data, grid=grids.uniform(20), block=block, tick=lambda: ticks.append(1))
-        for block in (8, 20)
+        optimal_variance(model, data, grid=grids.uniform(20), block=block, track=part)
+        for block, part in zip((8, 20), track.split(3, 1), strict=True)
     ]
     torch.testing.assert_close(tables[0].values, tables[1].values)
-    assert len(ticks) == 4 * 19
+    assert reports(told) == 4 * 19
 
 
 def test_refusals():

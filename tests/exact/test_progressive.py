@@ -7,11 +7,12 @@ import torch
 from test_exact_bits import BITS, DATA, STATES, Perfect
 
 from oracles import GaussianReverse, Replay, f64, normal_kl, normals
-from undiffuse.bounds import count_progressive_calls, evaluate, progressive, receive
+from undiffuse.bounds import evaluate, progressive, receive
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import Streams, keyed
 from undiffuse.schedules import ConstantFraction, Linear, grids
+from watched import reports, watched
 
 CHAIN = Gaussian(Linear(1e-3, 0.3, steps=20))
 NATS = math.log(2)
@@ -106,16 +107,17 @@ def test_no_error_has_no_standard_error():
     assert not found.distortion.any() and not found.distortion_se.any()
 
 
-def test_examples_do_not_depend_on_their_company_and_calls_are_counted():
-    model, data, ticks = GaussianReverse(CHAIN, f64(0.0), f64(0.4)), normals(20, 3), []
+def test_examples_do_not_depend_on_their_company_and_calls_are_reported():
+    model, data, (track, told) = GaussianReverse(CHAIN, f64(0.0), f64(0.4)), normals(20, 3), watched()
     options = {"grid": grids.uniform(20), "points": 6}
     found = [
-        progressive(model, data, block=block, tick=lambda: ticks.append(1), **options) for block in (8, 20)
+        progressive(model, data, block=block, track=part, **options)
+        for block, part in zip((8, 20), track.split(3, 1), strict=True)
     ]
     for name in ("rate", "rate_se", "distortion", "distortion_se"):
         torch.testing.assert_close(getattr(found[0], name), getattr(found[1], name))
     grid = grids.uniform(20)
-    assert len(ticks) == sum(count_progressive_calls(20, (3,), grid, None, 6, b) for b in (8, 20)) == 4 * 26
+    assert reports(told) == 4 * 26
     alone = list(receive(model, data[4:5], grid.flip(0), Streams(0, rows=range(4, 5))))
     among = list(receive(model, data, grid.flip(0), Streams(0, rows=range(20))))
     torch.testing.assert_close(alone[-1][0], among[-1][4])

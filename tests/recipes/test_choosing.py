@@ -55,6 +55,18 @@ def test_noise_begins_about_as_wide_as_a_level():
         assert 0.31 < sigma / apart < 0.32
 
 
+def test_folders_of_pictures_are_classes(tmp_path: Path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.fromarray(R.integers(0, 256, (8, 8)).astype("u1")).save(tmp_path / name / f"{i}.png")
+    found = choose(tmp_path, labels="folders")
+    recipe = chosen(found)
+    assert recipe["conditional"] and "0 a, 1 b" in found.reasons[-1]
+    assert recipe["data"].build().load().classes == 2
+    assert not chosen(choose(tmp_path))["conditional"]
+
+
 def test_an_npz_names_its_examples(tmp_path: Path):
     x, y = R.integers(0, 17, (40, 8, 8)).astype("u1"), R.integers(0, 3, 40)
     np.savez(tmp_path / "a.npz", x=x, y=y)

@@ -17,6 +17,7 @@ from undiffuse.metrics import parzen
 from undiffuse.recipes import load_data
 from undiffuse.recipes.recipe import source_of
 from undiffuse.reports import PaperRow, parzen_of, protocol, reproduce
+from watched import reports, watched
 
 BITS = [
     "heartbeat",
@@ -98,7 +99,7 @@ def test_parzen_windows_are_those_of_the_samples(
     copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):
     run = copy("digits")
-    good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3)
+    good("parzen", run, "-n", 20, "--steps", 3)
     found = json.loads((run / "parzen-20-samples-3-steps.json").read_text())
     loaded = library.load(run)
     data, drawn = load_data(loaded.recipe), loaded.sample(20, steps=3, block=100)
@@ -110,13 +111,11 @@ def test_parzen_windows_are_those_of_the_samples(
     assert found["bits"]["mean"] == pytest.approx(exact.nats.mean / math.log(2), rel=1e-5)
     assert (found["samples"], found["examples"], found["width"]) == (20, 300, exact.width)
     assert found["first"] == 0
-    good("evaluate", run, "--parzen", "--samples", 20, "--steps", 3, "--stop", 0.5)
+    good("parzen", run, "-n", 20, "--steps", 3, "--stop", 0.5)
     early = json.loads((run / "parzen-20-samples-3-steps-stop-0.5.json").read_text())
     assert early["first"] == 0.5 and early["nats"] != found["nats"]
-    assert "--samples 0: draw" in refused("evaluate", run, "--parzen", "--samples", 0)
-    for more in (["--entropy"], ["--examples", 5], ["--terms", 2], ["--split", "train"]):
-        assert "--parzen scores" in refused("evaluate", run, "--parzen", *more)
-    assert "continuous" in refused("evaluate", copy("points"), "--parzen")
+    assert "n=0: draw" in refused("parzen", run, "-n", 0)
+    assert "continuous" in refused("parzen", copy("points"))
 
 
 def test_dequantised_data_are_densities(tmp_path: Path):
@@ -136,7 +135,7 @@ def test_dequantised_data_are_densities(tmp_path: Path):
     good("sample", run, "-n", 4, "--steps", 3, "--out", "some.png")
     with Image.open("some.png") as image:
         assert image.width > 100 and len(np.unique(np.asarray(image.convert("L")))) > 10
-    good("evaluate", run, "--parzen", "--samples", 10, "--steps", 2)
+    good("parzen", run, "-n", 10, "--steps", 2)
     levels, fixed = source_of(loaded.recipe).load().train, protocol(loaded)
     inner, unit = (levels > 0) & (levels < 16), fixed.unit(data)  # at the ends they are cut
     away = (unit - levels / 16)[inner]
@@ -213,12 +212,12 @@ def test_reproduce_prints_the_paper_beside_ours(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_row_of_parzen_windows_is_in_bits(runs: Path):
-    """As its unit says: the nats of `evaluate --parzen` over ln 2."""
+    """As its unit says: the nats of `undiffuse parzen` over ln 2."""
     row = PaperRow("digits", "digits", "Parzen", "317", "bits/image", "fewer")
     run = library.load(runs / "digits")
-    ticks, work = reproduce.measuring(row, runs / "digits", torch.device("cpu"), samples=10)
-    calls = list[int]()
-    found = work(lambda: calls.append(1))
+    track, told = watched()
+    found = reproduce.measure(row, runs / "digits", torch.device("cpu"), samples=10, track=track)
     exact = parzen_of(run, protocol(run), 10, steps=12).nats
     assert found.ours.mean == pytest.approx(exact.mean / math.log(2), rel=1e-6)
-    assert found.ours.se == pytest.approx(exact.se / math.log(2), rel=1e-6) and len(calls) == ticks
+    assert found.ours.se == pytest.approx(exact.se / math.log(2), rel=1e-6)
+    assert reports(told, "sample") and reports(told, "score")

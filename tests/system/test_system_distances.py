@@ -21,6 +21,7 @@ from undiffuse.metrics import (
 )
 from undiffuse.recipes import load_data
 from undiffuse.reports import contest, distances_of
+from watched import reports, watched
 
 Copy = Callable[[str], Path]
 
@@ -31,7 +32,7 @@ def written(run: Path, name: str) -> dict:
 
 def test_distances_are_those_of_the_samples(copy: Copy):
     run = copy("digits")
-    out = good("evaluate", run, "--samples", 120, "--steps", 3)
+    out = good("distances", run, "-n", 120, "--steps", 3)
     assert "Fréchet distance, pixels" in out and "training data" in out and "FID" not in out
     found, loaded = written(run, "pixels-120-samples-3-steps"), library.load(run)
     x = loaded.sample(120, steps=3, block=100).flatten(1) / 16
@@ -46,7 +47,7 @@ def test_distances_are_those_of_the_samples(copy: Copy):
     assert (found["samples"]["examples"], found["training"]["examples"]) == (120, 120)
     assert (found["test_examples"], found["steps"], found["sampler"]) == (len(y), 3, "Ancestral")
     assert not (run / "evaluation-test.json").exists()
-    good("evaluate", run, "--samples", 20, "--steps", 3)  # replaces no better one
+    good("distances", run, "-n", 20, "--steps", 3)  # replaces no better one
     assert written(run, "pixels-120-samples-3-steps") == found
 
 
@@ -58,9 +59,9 @@ def test_the_yardstick_is_training_data_of_the_seed(copy: Copy):
     assert not torch.equal(fixed.training, other.training)
     known = {row.numpy().tobytes() for row in data.train}
     assert all(row.numpy().tobytes() in known for row in fixed.training)
-    calls, counts = [], []
-    found = distances_of(loaded, fixed, 50, steps=2, sampled=counts.append, tick=lambda: calls.append(1))
-    assert len(calls) == fixed.ticks and sum(counts) == 50
+    track, told = watched()
+    found = distances_of(loaded, fixed, 50, steps=2, track=track)
+    assert reports(told, "sample") == 2 and reports(told, "compare") > 6
     y, training = data.test.flatten(1) / 16, fixed.training.flatten(1) / 16
     assert found.training.frechet.mean == pytest.approx(frechet(training, y).mean, rel=1e-6)
     again = distances_of(loaded, fixed, 50, steps=2)
@@ -72,7 +73,7 @@ def test_features_and_samplers_are_named(copy: Copy, tmp_path: Path):
     torch.manual_seed(0)
     Classifier((1, 8, 8), 10, width=4, features=6).save(tmp_path / "mine.safetensors")
     words = ["--steps", 3, "--features", tmp_path / "mine.safetensors", "--sampler", "ddim"]
-    out = good("evaluate", run, "--samples", 30, *words)
+    out = good("distances", run, "-n", 30, *words)
     assert "classifier" in out and "mine.safetensors" in out and "FID" not in out and "DDIM, 3 steps" in out
     found, loaded = written(run, "classifier-30-samples-3-steps-ddim"), library.load(run)
     assert found["frechet"] == "Fréchet distance, classifier mine.safetensors" and found["sampler"] == "DDIM"
@@ -85,7 +86,7 @@ def test_features_and_samplers_are_named(copy: Copy, tmp_path: Path):
 def test_every_kind_of_data_has_distances(copy: Copy, tmp_path: Path):
     for name, title in (("points", "values"), ("vectors", "values"), ("levels", "values")):
         run = copy(name)
-        assert f"Fréchet distance, {title}" in good("evaluate", run, "--samples", 20, "--steps", 3)
+        assert f"Fréchet distance, {title}" in good("distances", run, "-n", 20, "--steps", 3)
         assert written(run, f"{title}-20-samples-3-steps")["samples"]["examples"] == 20
     run = tmp_path / "points"
     loaded = library.load(run)
@@ -111,17 +112,12 @@ def test_noisy_levels_are_compared_as_levels(tmp_path: Path):
 
 def test_what_does_not_fit(copy: Copy, tmp_path: Path):
     run = copy("digits")
-    assert "--samples 0: draw" in refused("evaluate", run, "--samples", 0)
-    assert "5 samples: distances need at least 6" in refused("evaluate", run, "--samples", 5)
-    assert "steps=99" in refused("evaluate", run, "--samples", 9, "--steps", 99)
-    for more in (["--entropy"], ["--examples", 5], ["--terms", 2], ["--split", "train"]):
-        assert "--samples compares" in refused("evaluate", run, "--samples", 9, *more)
-    for more in (["--sampler", "ddim"], ["--features", "x.safetensors"]):
-        assert "go with --samples" in refused("evaluate", run, *more)
-        assert "go with --samples" in refused("evaluate", run, "--parzen", *more)
-    assert "no such file" in refused("evaluate", run, "--samples", 9, "--features", "x.safetensors")
-    assert "did you mean 'ddim'" in refused("evaluate", run, "--samples", 9, "--sampler", "dim")
+    assert "n=0: draw" in refused("distances", run, "-n", 0)
+    assert "5 samples: distances need at least 6" in refused("distances", run, "-n", 5)
+    assert "steps=99" in refused("distances", run, "-n", 9, "--steps", 99)
+    assert "no such file" in refused("distances", run, "-n", 9, "--features", "x.safetensors")
+    assert "did you mean 'ddim'" in refused("distances", run, "-n", 9, "--sampler", "dim")
     Classifier((1, 9, 9), 2, width=2).save(tmp_path / "other.safetensors")
     other = ["--features", tmp_path / "other.safetensors"]
-    assert "the data have (1, 8, 8)" in refused("evaluate", run, "--samples", 9, *other)
+    assert "the data have (1, 8, 8)" in refused("distances", run, "-n", 9, *other)
     assert not list(run.glob("distances*"))

@@ -61,6 +61,22 @@ def test_python_and_the_command_line_make_the_same_bits(fitted: ud.Run):
     assert (same.folder / "samples.npy").exists() and (fitted.folder / "samples.npy").exists()
 
 
+def test_holes_are_filled_in_data_of_any_kind(fitted: ud.Run):
+    raw = POINTS[:3].copy()
+    raw[:, 1] = np.nan
+    way = ud.diffusion.Way(steps=4)
+    found = fitted.impute(raw, n=5, way=way)
+    assert found.samples.shape == (3, 5, 2) and isinstance(found.samples, np.ndarray)
+    assert np.array_equal(found.samples[:, :, 0], np.repeat(raw[:, :1], 5, 1)) and (found.std[:, 1] > 0).all()
+    frame = pd.DataFrame(raw, columns=["a", "b"], index=["x", "y", "z"])
+    filled = fitted.impute(frame, n=5, way=way).mean
+    assert list(filled.index) == ["x", "y", "z"] and np.array_equal(filled.to_numpy(), found.mean)
+    same = fitted.impute(torch.tensor(raw), torch.tensor(~np.isnan(raw)), n=5, way=way)
+    assert torch.equal(same.samples, torch.tensor(found.samples)) and isinstance(same.mean, torch.Tensor)
+    seen = fitted.noisy(POINTS[0], 0.5)
+    assert isinstance(fitted.posterior(seen, n=4, way=way).mean, np.ndarray)  # as samples of the run
+
+
 def test_data_in_memory_need_no_folder(capsys: pytest.CaptureFixture[str]):
     frame = pd.DataFrame(POINTS.round(1), columns=["a", "b"])
     made = ud.fit(frame, steps=2, settings=FAST)
@@ -69,8 +85,7 @@ def test_data_in_memory_need_no_folder(capsys: pytest.CaptureFixture[str]):
     assert list(made.sample(2).columns) == ["a", "b"]
     with pytest.raises(ValueError, match=r"without its noise; .*with_noise"):
         made.bits(frame)
-    noisy = made.with_noise(torch.tensor(frame.to_numpy()))
-    assert noisy.sub(torch.tensor(frame.to_numpy())).abs().max() <= 0.05
+    assert (made.with_noise(frame) - frame).abs().to_numpy().max() <= 0.05
     assert list(made.score(frame).frame().columns) == ["bits_per_dim", "standard_error", "percentile"]
     folder = made.folder
     assert folder.exists()
@@ -136,6 +151,11 @@ def test_labels_make_a_model_of_each_class():
     assert made.given(1).sample(2).shape == (2, 1, 8, 8)
     with pytest.raises(ValueError, match="label 2"):
         made.given(2)
+    np.savez("classes.npz", x=images, kind=labels)
+    again = ud.fit("classes.npz", labels="kind", steps=2, settings=settings, quiet=True)
+    assert torch.equal(again.given(1).sample(2), torch.as_tensor(made.given(1).sample(2)))
+    with pytest.raises(ValueError, match="labels says where"):
+        ud.fit("classes.npz", labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +164,7 @@ def test_labels_make_a_model_of_each_class():
         (POINTS, {"steps": 5, "minutes": 1.0}, "give one of them"),
         (POINTS, {"minutes": -1.0}, "minutes=-1: a positive number"),
         ("nowhere.npy", {}, "no such file or folder"),
-        ("nowhere.npy", {"test": POINTS}, "in the file too"),
+        ("nowhere.npy", {"test": POINTS}, "these are there too"),
         (POINTS, {"settings": {"train.bach": 4}}, "did you mean 'batch'"),
     ],
 )

@@ -21,6 +21,7 @@ from undiffuse import plots
 from undiffuse.recipes import load_data
 from undiffuse.reports import saving
 from undiffuse.runs import jobs
+from watched import reports, watched
 
 DENSITIES = ("points", "vectors", "sequences")
 KINDS = ("points", "digits", "pictures", "vectors", "sequences", "levels")
@@ -157,10 +158,10 @@ def test_bits_take_as_many_terms_as_an_evaluation(copy: Callable[[str], Path]):
     run = copy("digits")
     recipe = (run / "recipe.yaml").read_text().replace("evaluate_terms: 50", "evaluate_terms: 2")
     (run / "recipe.yaml").write_text(recipe)
-    loaded, calls = library.load(run), []
+    loaded, (track, told) = library.load(run), watched()
     data = load_data(loaded.recipe).test[:8]
-    usual = loaded.bits(data, tick=lambda: calls.append(1))
-    assert len(calls) == 3 and torch.equal(usual, loaded.bits(data, terms=2))
+    usual = loaded.bits(data, track=track)
+    assert reports(told) == 3 and torch.equal(usual, loaded.bits(data, terms=2))
     assert torch.equal(loaded.bits(data, terms=0), loaded.bits(data, terms=11))
     assert not torch.equal(usual, loaded.bits(data, terms=0))
     with pytest.raises(ValueError, match="terms=-1"):
@@ -220,13 +221,15 @@ def test_raw_data_of_another_shape(runs: Path):
             method(torch.zeros(4, 3))
 
 
-@pytest.mark.parametrize("words", [[], ["--entropy"], ["--optimal-variance"], ["--samples", 9]])
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["evaluate", "--entropy"], ["optimal-variance"], ["distances", "-n", 9]]
+)
 def test_a_run_that_may_only_be_read_is_printed(
     copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, words: list[object]
 ):
     """The superuser may write anywhere: so the writing is refused where it is done."""
     run = copy("points")
-    before, whole = tree(run), good("evaluate", run, *words, "--steps", 4, "--out", "kept").splitlines()
+    before, whole = tree(run), good(*words, run, "--steps", 4, "--out", "kept").splitlines()
     assert tree(run) == before
     paths = [f"kept/{name}" for name in tree(Path("kept"))]
     assert paths and set(paths) == {line for line in whole if line.startswith("kept")}
@@ -239,11 +242,11 @@ def test_a_run_that_may_only_be_read_is_printed(
     for module in ("saving", "entropy", "optimal", "distances"):
         for name in {"write_json", "write_csv"} & set(vars(getattr(library.reports, module))):
             monkeypatch.setattr(f"undiffuse.reports.{module}.{name}", denied)
-    result = undiffuse("evaluate", run, *words, "--steps", 4)
+    result = undiffuse(*words, run, "--steps", 4)
     assert result.code == 0 and tree(run) == before
     assert result.out.splitlines() == [line for line in whole if line not in paths]
     assert "points: cannot be written to, so this is printed only; --out FOLDER" in result.err
-    assert "Read-only file system" in refused_last("evaluate", run, *words, "--out", "other", code=2)
+    assert "Read-only file system" in refused_last(*words, run, "--out", "other", code=2)
 
 
 def test_what_was_computed_is_printed_before_a_disk_is_full(
@@ -293,4 +296,4 @@ def test_the_table_says_that_patches_overlap(tmp_path: Path):
         "overlapping patches: errors as",
     )
     assert note in good("evaluate", run) and read(run)["overlapping"]
-    assert note in good("evaluate", run, "--samples", 9, "--steps", 2)
+    assert note in good("distances", run, "-n", 9, "--steps", 2)

@@ -96,7 +96,7 @@ def test_an_import_without_data(exported: Path):
     assert recipe["about"] == "imported from diffusers: pipeline"
     good("sample", "runs/pipeline", "-n", 1, "--out", "one.png")
     assert "0 train, 0 test" in good("info", "runs/pipeline")
-    for verb in (["evaluate"], ["evaluate", "--parzen"], ["train", "--resume"]):
+    for verb in (["evaluate"], ["parzen"], ["train", "--resume"]):
         message = refused(*verb, "runs/pipeline")
         assert message.startswith("data: this run has none; name them where it is imported")
 

@@ -1,4 +1,4 @@
-"""undiffuse evaluate --progressive and --optimal-variance: what is printed, written and computed agrees."""
+"""evaluate --progressive and optimal-variance: what is printed, written and computed agrees."""
 
 import csv
 import json
@@ -118,7 +118,7 @@ def test_symbols_have_a_share_of_errors(tmp_path: Path):
 def test_two_bounds_side_by_side(copy: Callable[[str], Path], kind: str, words: list):
     run = copy(kind)
     before = tree(run)
-    out = good("evaluate", run, "--optimal-variance", "--terms", 0, "--examples", 30, *words)
+    out = good("optimal-variance", run, "--terms", 0, "--examples", 30, *words)
     name = "optimal-variance-test-30-examples" + ("-5-steps" if kind == "digits" else "")
     assert tree(run) - before == {f"{name}.csv", f"{name}.json"}
     loaded, told = library.load(run), summary(run, name)
@@ -149,7 +149,7 @@ def test_two_bounds_side_by_side(copy: Callable[[str], Path], kind: str, words: 
 
 def test_a_table_is_of_training_examples(copy: Callable[[str], Path]):
     run = copy("digits")
-    out = good("evaluate", run, "--optimal-variance", "--steps", 3)
+    out = good("optimal-variance", run, "--steps", 3)
     assert "variances of 256 training examples, bounds of 300 test examples, chain of 3 steps" in out
 
 
@@ -157,10 +157,7 @@ def test_refusals(copy: Callable[[str], Path], tmp_path: Path):
     run, bits = copy("points"), train(tmp_path / "bits", BITS)
     learned = train(tmp_path / "learned", ["digits", *WORDS, *LEARNED])
     before = tree(tmp_path)
-    assert "a binomial chain" in refused("evaluate", bits, "--optimal-variance")
-    assert "learned its own" in refused("evaluate", learned, "--optimal-variance")
-    assert "at least two steps" in refused("evaluate", run, "--optimal-variance", "--steps", 1)
-    for more in ("--entropy", "--progressive"):
-        assert "compares two bounds" in refused("evaluate", run, "--optimal-variance", more)
-        assert "--parzen scores" in refused("evaluate", run, "--parzen", more)
+    assert "a binomial chain" in refused("optimal-variance", bits)
+    assert "learned its own" in refused("optimal-variance", learned)
+    assert "at least two steps" in refused("optimal-variance", run, "--steps", 1)
     assert tree(tmp_path) == before

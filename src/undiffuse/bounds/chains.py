@@ -31,6 +31,7 @@ from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
+from undiffuse.track import SILENT, Track
 
 Cost = Callable[[Tensor], Tensor]
 
@@ -95,20 +96,20 @@ def costs(
     generator: Generator,
     knots: Sequence[int] = (0,),
     cost: Cost = same,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> list[Costs]:
     """What every step between two times of the grid costs on average over x_0 (B, *shape).
 
     Of the best variances by context with so many knots, its decoder's too, or of the model's own for 0: one
-    for each of `knots`. One draw of x_t and one network call a time; `tick` is called after each. `cost` is
-    what sending a step of so many nats really takes. Raises ValueError for knots where the steps are not
-    Gaussian of a fixed variance, or the data have no levels.
+    for each of `knots`. One draw of x_t and one network call a time. `cost` is what sending a step of so many
+    nats really takes. Raises ValueError for knots where the steps are not Gaussian of a fixed variance, or
+    the data have no levels.
     """
     grid = check_grid(grid)
     _check_knots(model, max(knots))
     prior = float(terms.prior(model, x_0).mean())
     found = [_unknown(grid, each, prior) for each in knots]
-    for j, t in enumerate(grid):
+    for j, t in track.each(list(enumerate(grid))):
         look = Look(model, x_0, t, generator)
         for made in found:
             outlook = look.fitted(made.errors.shape[1])
@@ -120,7 +121,6 @@ def costs(
             for i in range(j):
                 nats, made.gains[i, j] = outlook.step(grid[i])
                 made.steps[i, j] = cost(nats).mean()
-        tick()
     return found
 
 
@@ -133,23 +133,21 @@ def follow(
     fitted: Sequence[Costs],
     generator: Generator,
     cost: Cost = same,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> list[Tensor]:
     """What the best chains of other examples cost each of x_0 (B, *shape): nats (n, B) of 1 .. n times.
 
-    One for each of `fitted`, all of one grid and with the widths found there. Calls, and ticks, as in
-    `costs`.
+    One for each of `fitted`, all of one grid and with the widths found there. Calls as in `costs`.
     """
     grid = fitted[0].grid
     chains = [[each.places for each in costs.best(len(grid))] for costs in fitted]
     nats = [terms.prior(model, x_0).double().cpu().repeat(len(grid), 1) for _ in fitted]
-    for j, t in enumerate(grid):
+    for j, t in track.each(list(enumerate(grid))):
         look = Look(model, x_0, t, generator)
         for costs, found, total in zip(fitted, chains, nats, strict=True):
             outlook = look.under(costs.errors[j], costs.scales[j])
             for i, rows in _leaving(found, j).items():
                 total[rows] += outlook.first if i is None else cost(outlook.step(grid[i])[0])
-        tick()
     return nats
 
 

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.ambient import unaided
-from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
+from undiffuse.bounds.streamed import Streamed
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, micro_batch
+from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ def step_entropies(
     seed: int = 0,
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> StepEntropies:
     """The entropies over the data (N, *shape), N >= 2; `encode` makes x_0 of raw rows.
 
@@ -62,17 +64,12 @@ def step_entropies(
         raise ValueError("entropies of steps need a chain of at least two steps")
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     each, excess = Moments(), Moments()
-    for given, x_0, count, streams in Streamed(model, data, seed, "entropy", encode, block):
+    parts = Streamed(model, data, seed, "entropy", encode, block)
+    for (given, x_0, count, streams), inner in track.over(parts):
         columns = []
-        for s, t in pairwise(grid):
+        for s, t in inner.each(list(pairwise(grid))):
             columns.append(torch.stack(terms.step_entropies(given, x_0, s, t, streams)).cpu())
-            tick()
         each.add(torch.stack(columns, 2).transpose(0, 1)[:count] * scale)  # (B, 3, T - 1)
         over = terms.null(model, x_0) - terms.prior_entropy(model, x_0)
         excess.add(over.cpu()[:count, None] * scale)
     return StepEntropies(len(data), grid, each.mean, each.se, excess.estimates()[0])
-
-
-def count_entropy_calls(examples: int, shape: tuple[int, ...], grid: Tensor, block: int | None = None) -> int:
-    """Network calls that `step_entropies` makes: the length of its progress bar."""
-    return -(-examples // (block or micro_batch(shape))) * (len(grid) - 1)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
-from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
 from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
+from undiffuse.bounds.streamed import Streamed
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator
-from undiffuse.tensors import dims, micro_batch
+from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +83,12 @@ def blocks(
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
     done: int = 0,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
     """(x_0, bound) of the data (N, *shape) from row `done` on, block by block; `encode` makes x_0 of rows."""
-    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block, done):
-        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, done)
+    for (given, x_0, count, streams), inner in track.over(parts):
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=inner)
         yield x_0[:count], part.first(count)
 
 
@@ -98,7 +101,7 @@ def evaluate(
     terms: int | None = None,
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
     partial: Partial | None = None,
     kept: Callable[[Partial], object] = lambda partial: None,
     processes: Processes = ALONE,
@@ -112,10 +115,11 @@ def evaluate(
     check_examples(data)
     scale, now = 1 / (dims(tuple(data.shape[1:])) * math.log(2)), partial or Partial()
     parts = Streamed(model, data, seed, "nelbo", encode, block, now.done)
+    tracks = track.part(now.done, len(data), len(data)).split(*[1] * len(parts))
 
     def work(number: int) -> Tensor:
         given, x_0, _, streams = parts[number]
-        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=tracks[number])
         others = part.total.new_zeros(len(x_0), 0) if beside is None else beside(x_0, streams)
         columns = [*_columns(model, x_0, part), *others.T, *(part.total - each for each in others.T)]
         return torch.cat([torch.stack(columns, 1), part.steps], 1) * scale
@@ -162,16 +166,3 @@ def _columns(model: ReverseProcess, x_0: Tensor, part: Nelbo) -> list[Tensor]:
     steps = part.steps.sum(1)
     parts = [part.total, part.prior + steps, null - part.total, part.prior, steps, part.decode]
     return [*parts, null, part.k, part.k + null, part.k_entropies, excess]
-
-
-def count_calls(
-    examples: int,
-    shape: tuple[int, ...],
-    grid: Tensor,
-    terms: int | None,
-    block: int | None = None,
-    processes: Processes = ALONE,
-) -> int:
-    """Network calls that `evaluate` makes in every process: the length of its progress bar."""
-    blocks = -(-examples // (block or micro_batch(shape)))
-    return processes.rounds(blocks) * calls(grid, terms)

@@ -5,7 +5,7 @@ counted as often as its stretch is long: every entry of `steps` and their sum st
 spread shows in the standard error over examples.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ from undiffuse.ambient import unaided
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.schedules.grids import check_grid
+from undiffuse.track import SILENT, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +63,26 @@ def nelbo(
     grid: Tensor,
     generator: Generator,
     terms: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Nelbo:
     """The bound for x_0 (B, *shape) on the chain with these latent times (Ho et al. 2020, eq. 5).
 
-    Every term has its own draw of x_t. `tick` is called after each network call. Memory does not grow with
-    the chain but for one number a term and example. Raises ValueError for a grid that is none, terms < 1.
+    Every term has its own draw of x_t. Memory does not grow with the chain but for one number a term and
+    example. Raises ValueError for a grid that is none, terms < 1.
     """
     grid = check_grid(grid)
     steps = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64)
-    for index, weight in _choose(len(grid) - 1, terms, len(x_0), generator):
+    chosen = _choose(len(grid) - 1, terms, len(x_0), generator)
+    for index, weight in track.each(chosen, calls(grid, terms)):
         s, t = grid[index], grid[index + 1]
         value = weight * bound.step(model, x_0, s, t, generator).cpu()
         if index.ndim:
             steps.scatter_(1, index.unsqueeze(1), value.unsqueeze(1))
         else:
             steps[:, index] = value
-        tick()
     x_t = bound.noisy(model, x_0, grid[0], generator)
     decode, edge = (term(model, x_0, x_t, grid[0]).cpu() for term in (bound.decode, bound.edge))
-    tick()
+    track.at(1)
     around = bound.entropies(model, x_0, grid[0]).cpu()
     return Nelbo(bound.prior(model, x_0).cpu(), steps, decode, edge, around)
 

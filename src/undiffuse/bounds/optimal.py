@@ -23,13 +23,14 @@ from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.ambient import unaided
-from undiffuse.bounds.estimate import Streamed
+from undiffuse.bounds.streamed import Streamed
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Table
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
 from undiffuse.tensors import dims, total
+from undiffuse.track import SILENT, Track
 
 
 @unaided
@@ -42,7 +43,7 @@ def optimal_variance(
     seed: int = 0,
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Table:
     """v* of every step of the chain, over the data (N, *shape), as a variance for `widened`.
 
@@ -57,10 +58,11 @@ def optimal_variance(
             f"{len(grid)} latent times and {len(data)} examples", "give at least two times and one example"
         )
     sums = torch.zeros(len(grid) - 1, dtype=torch.float64)
-    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block):
-        for i, (s, t) in reversed(list(enumerate(pairwise(grid)))):  # the order of draws in `nelbo`
+    parts = Streamed(model, data, seed, "nelbo", encode, block)
+    steps = list(enumerate(pairwise(grid)))[::-1]  # the order of draws in `nelbo`
+    for (given, x_0, count, streams), inner in track.over(parts):
+        for i, (s, t) in inner.each(steps):
             sums[i] += spread(given, x_0, s, t, streams)[:count].sum().cpu()
-            tick()
     best = sums / len(data)
     return Table.on(grid, torch.cat([best[:1], best]))  # the first is of the step to 0, which has no use
 

@@ -19,14 +19,15 @@ from torch import Tensor
 
 from undiffuse import terms as bound
 from undiffuse.ambient import unaided
-from undiffuse.bounds.estimate import Estimate, Moments, Streamed, check_examples
-from undiffuse.bounds.evaluate import count_calls
-from undiffuse.bounds.nelbo import Nelbo, nelbo
+from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
+from undiffuse.bounds.streamed import Streamed
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.kernels import Discrete
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, micro_batch, total
+from undiffuse.tensors import dims, total
+from undiffuse.track import SILENT, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def progressive(
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     view: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Progressive:
     """Rate and distortion over the data (N, *shape), N >= 2, at `points` of the latent times (default: all).
 
@@ -77,14 +78,15 @@ def progressive(
     t = grid[len(grid) - received]
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     bits, errors = Moments(), Moments()
-    for given, x_0, count, streams in Streamed(model, data, seed, "nelbo", encode, block):
-        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, tick=tick)
+    parts = Streamed(model, data, seed, "nelbo", encode, block)
+    for (given, x_0, count, streams), inner in track.over(parts):
+        rates, hats = inner.split(calls(grid, terms), len(t))
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=rates)
         sent = torch.cat([_sent(part)[:, received - 1], part.decode[:, None]], 1)
         bits.add(sent[:count] * scale)
         columns = []
-        for x_0_hat in receive(given, x_0, t, streams):
+        for x_0_hat in hats.each(receive(given, x_0, t, streams), len(t)):
             columns.append(_error(model, x_0, x_0_hat, view).cpu())
-            tick()
         errors.add(torch.stack(columns, 1)[:count])
     symbols = isinstance(model.kernel, Discrete)
     distortion, distortion_se = (errors.mean, errors.se) if symbols else _root(errors)
@@ -113,19 +115,6 @@ def receive(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator)
     for before, now in pairwise(t):
         x_t = model.kernel.bridge(x_0, x_t, now, before).sample(generator)
         yield model.predict(x_t, now)
-
-
-def count_progressive_calls(
-    examples: int,
-    shape: tuple[int, ...],
-    grid: Tensor,
-    terms: int | None = None,
-    points: int | None = None,
-    block: int | None = None,
-) -> int:
-    """Network calls that `progressive` makes: the length of its progress bar."""
-    blocks = -(-examples // (block or micro_batch(shape)))
-    return count_calls(examples, shape, grid, terms, block) + blocks * len(_received(len(grid), points))
 
 
 def _received(steps: int, points: int | None) -> Tensor:

@@ -15,6 +15,7 @@ from undiffuse.cli import (
     decompress,
     demo,
     denoise,
+    distances,
     doctor,
     evaluate,
     export,
@@ -24,6 +25,8 @@ from undiffuse.cli import (
     inpaint,
     inspect_,
     interpolate,
+    optimal_variance,
+    parzen,
     rate_distortion,
     recipes,
     reproduce,
@@ -32,7 +35,7 @@ from undiffuse.cli import (
     score,
     train,
 )
-from undiffuse.cli.console import explained, failed, follows
+from undiffuse.cli.console import SWITCHES, explained, failed, follows, listen
 from undiffuse.cli.launching import attend
 from undiffuse.cli.processes import leave
 
@@ -44,7 +47,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
-    *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate, evaluate),
+    *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate),
+    *(evaluate, distances, parzen, optimal_variance),
     *(compress, decompress, inspect_, rate_distortion),
     *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )
@@ -59,6 +63,8 @@ BEHIND = 5.0  # seconds that the first of several processes has to say what is w
 @app.callback(epilog="Start with: undiffuse train digits --out runs/first")
 def about(
     version: bool = typer.Option(False, "--version", "-V", help="Print the version and leave."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No bars and no announcements: results only."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Also say what is read and written."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Diffusion probabilistic models: train them, sample them, and know the bits of your data."""
@@ -76,13 +82,14 @@ def main() -> None:
 
         print(f"undiffuse {__version__}")
         return
-    debug = "--debug" in arguments
+    debug, words = "--debug" in arguments, {*arguments}
+    listen(bool({"-q", "--quiet"} & words), bool({"-v", "--verbose"} & words))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         attend()
     if follows():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     try:
-        app([a for a in arguments if a != "--debug"], prog_name="undiffuse")
+        app([a for a in arguments if a not in SWITCHES], prog_name="undiffuse")
     except SystemExit as leaving:  # typer makes one of Ctrl-C
         if leaving.code == 130:
             failed("interrupted", 130)

@@ -7,14 +7,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 SOON, LATER = 10.0, 60.0  # seconds between two lines, at first and after ten minutes
 MEMORY = 600.0  # seconds that the speed of a bar is estimated over: a step may take one
@@ -29,7 +30,7 @@ def bar_of(*columns: str, quiet: bool = False) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
-        MofNCompleteColumn(),
+        Done(),
         *extra,
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -38,6 +39,14 @@ def bar_of(*columns: str, quiet: bool = False) -> Progress:
         disable=quiet,
         speed_estimate_period=MEMORY,
     )
+
+
+class Done(ProgressColumn):
+    """Steps done, of how many; of work that knows its share only, percent."""
+
+    def render(self, task: Task) -> Text:
+        """For a bar."""
+        return Text(_count(task))
 
 
 class Lines(Progress):
@@ -90,6 +99,8 @@ class Lines(Progress):
 
 
 def _count(task: Task) -> str:
+    if task.total == 1:
+        return f"{task.completed:4.0%}"
     total = "" if task.total is None else f" of {task.total:,.0f}"
     return f"{task.completed:,.0f}{total}"
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, device_of, duration, printable
+from undiffuse.cli.console import device_of, duration, printable
 from undiffuse.cli.following import say
+from undiffuse.cli.options import Device
 
 EXAMPLES = """
 [bold]Examples[/bold]

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, device_of, printable, show, table, ticking
+from undiffuse.cli.console import LOG, device_of, printable, show, table, tracked
+from undiffuse.cli.options import DataDir, Device, RunFolder
 
 if TYPE_CHECKING:
     from undiffuse.codec import Plan
@@ -57,6 +58,7 @@ def command(
     bound: Annotated[
         bool, typer.Option("--bound/--no-bound", help="Evaluate the model's bound, to compare.")
     ] = True,
+    data_dir: DataDir = None,
     device: Device = "cpu",
 ) -> None:
     """Compress examples to about as many bits as the model's bound says, and say where every bit goes.
@@ -70,17 +72,16 @@ def command(
     codec.ready()  # before any work
     if (test is None) == (not files):
         raise ValueError("name files to compress, or --test N for the run's own test examples (not both)")
-    target, trained = archive.check_file(out), load(run, device_of(device))
+    target, trained = archive.check_file(out), load(run, device_of(device), data=data_dir)
     methods = ways(trained, method, lossy, steps)  # what cannot be is refused at once
     found = archive.gather(trained, files or []) if test is None else archive.test_examples(trained, test)
     kept = _pin(trained)
     planner = Planner(trained, found.raw, methods, steps)
-    with ticking("choose steps, once for this run", planner.calls) as tick:
-        chosen, *others = planner.choose(tick)
+    with tracked("choose steps, once for this run") as track:
+        chosen, *others = planner.choose(track)
     how, plan = chosen.method, chosen.option.plan
     _show_trade(chosen, others, planner.missing)
-    calls = codec.count_calls(how, trained.shape, len(plan.places), len(found.raw))
-    with ticking("compress", calls) as tick:
+    with tracked("compress") as track:
         data = codec.compress(
             trained.model,
             found.raw,
@@ -88,11 +89,11 @@ def command(
             grid=trained.grid,
             plan=plan,
             extra=found.extra,
-            tick=tick,
+            track=track,
         )
     if verify:
-        with ticking("verify", calls) as tick:
-            again = archive.decompress(trained, data, values=found.raw.numel(), tick=tick)
+        with tracked("verify") as track:
+            again = archive.decompress(trained, data, values=found.raw.numel(), track=track)
         if not bool((again == found.raw).all()):
             raise RuntimeError("the file does not give back what was compressed; nothing was written")
     with atomic(target) as handle:
@@ -125,10 +126,10 @@ def _show_trade(chosen: "Chosen", others: "list[Chosen]", missing: str) -> None:
         rows.add_row(name, str(each.steps), *numbers, "chosen" if each is taken else "")
     show(rows)
     if missing:
-        typer.echo(
-            "warning: the run's data are not at hand, so steps were chosen and weighed on these examples; "
-            f"new ones cost more ({printable(' '.join(missing.split()))})",
-            err=True,
+        LOG.warning(
+            "the run's data are not at hand, so steps were chosen and weighed on these examples; new ones "
+            "cost more (%s)",
+            missing,
         )
 
 
@@ -143,8 +144,8 @@ def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, 
         rows.add_row(name, f"{bits / 8:,.0f}", f"{account.share(bits):.4f}")
 
     if bound:
-        with ticking("bound", weighing.bound_calls(run, plan, found.raw)) as tick:
-            value, se = weighing.chain_bound(run, plan, found.raw, how, tick)
+        with tracked("bound") as track:
+            value, se = weighing.chain_bound(run, plan, found.raw, how, track)
         rows.add_row("bound on this chain", f"{value * account.values / 8:,.0f}", f"{value:.4f} +- {se:.4f}")
     row("coded data", account.data)
     row("first bits on the stack", account.start)

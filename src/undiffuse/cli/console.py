@@ -1,12 +1,14 @@
 """What the verbs share: progress with an estimated end, devices, one-line errors."""
 
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from undiffuse.cli.options import DEVICES
 from undiffuse.memory import asked, out_of_memory
 from undiffuse.signals import Signals
 
@@ -14,31 +16,37 @@ if TYPE_CHECKING:
     import torch
     from rich.progress import Progress
 
+    from undiffuse.track import Track
+
 MEMORY = (
     "train with train.accumulate=2 (the same batch in two parts), 4, .., or train.halve_on_oom=true, which "
     "finds the number; or with a smaller train.batch or network; a run goes on from its last checkpoint with "
     "another train.accumulate in its recipe.yaml"
 )
-DEVICES = "auto, cpu, cuda or cuda:N"
-Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
+
+LOG = logging.getLogger("undiffuse")
+SWITCHES = ("-q", "--quiet", "-v", "--verbose", "--debug")  # of all verbs, wherever they stand
+CHATTER = logging.INFO + 5  # bars, and what is chosen and announced: between what -v adds and warnings
 
 
-def _seed(value: int) -> int:
-    """The value, if a generator takes it."""
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"--seed {value}: a whole number within 64 bits")
-    return value
+class Echo(logging.Handler):
+    """Records of the logger as lines on standard error, where bars leave room for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        typer.echo(level + printable(" ".join(record.getMessage().split())), err=True)
 
 
-Seed = Annotated[int, typer.Option("--seed", callback=_seed, help="Keys every random draw.")]
-Stop = Annotated[
-    float | None,
-    typer.Option(
-        "--stop",
-        help="Leave the chain's times before this t out: x_0 is decoded there (ddim: its mean). Default: 0.",
-    ),
-]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
+def listen(quiet: bool, verbose: bool) -> None:
+    """Show what the library logs: warnings, with `verbose` also what it reads and writes."""
+    LOG.handlers = [Echo()]
+    LOG.setLevel(logging.INFO if verbose else logging.WARNING if quiet else CHATTER)
+
+
+def quiet() -> bool:
+    """Whether only results, warnings and errors are wanted."""
+    return LOG.getEffectiveLevel() > CHATTER if LOG.handlers else False
 
 
 def follows() -> bool:
@@ -92,7 +100,7 @@ def progress(*columns: str) -> "Progress":
     """A progress bar with the given extra fields, elapsed time and the time left; plain lines in a file."""
     from undiffuse.cli.bars import bar_of
 
-    return bar_of(*columns, quiet=follows())
+    return bar_of(*columns, quiet=follows() or quiet())
 
 
 def answered(bar: "Progress", patience: float = 0.0) -> Signals:
@@ -105,11 +113,19 @@ def answered(bar: "Progress", patience: float = 0.0) -> Signals:
 
 
 @contextmanager
-def ticking(description: str, total: int) -> Iterator[Callable[[], object]]:
-    """A bar that advances by one at every call of what it yields."""
+def tracked(description: str) -> "Iterator[Track]":
+    """A track that is shown as a bar, and another for each stage; the first report begins it."""
+    from undiffuse.track import Track
+
     with progress() as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda: bar.advance(task)
+        tasks: dict[str, Any] = {}
+
+        def show_share(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage or description, total=1.0)
+            bar.update(tasks[stage], completed=share)
+
+        yield Track(show_share)
 
 
 def table(*columns: str, title: str | None = None) -> Any:

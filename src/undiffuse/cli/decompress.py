@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, device_of, printable, ticking
+from undiffuse.cli.console import device_of, printable, tracked
+from undiffuse.cli.options import Device, RunFolder
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -46,8 +47,8 @@ def command(
         trained = maker(trained, header, where)
         codec.check_model(trained.model, header, trained.shape)
         archive.sizes_of(header)  # what cannot be is refused at once
-        with ticking("decompress", codec.count_decoding(header, len(parts))) as tick:
-            raw = archive.decompress(trained, data, bits=bits, values=most or codec.VALUES, tick=tick)
+        with tracked("decompress") as track:
+            raw = archive.decompress(trained, data, bits=bits, values=most or codec.VALUES, track=track)
         found = archive.restore(header, raw)
     if len(parts) < len(header.chunks):
         typer.echo(f"{len(parts)} of {len(header.chunks)} chunks: the best that they say", err=True)

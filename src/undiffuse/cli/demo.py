@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, device_of, printable, ticking
+from undiffuse.cli.console import device_of, printable, tracked
 from undiffuse.cli.following import follow
+from undiffuse.cli.options import Device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,23 +84,23 @@ _TEXT = {
 
 def _shown(run: "Run", folder: Path) -> "list[Section]":
     """Bits of test digits, holes filled, digits compressed."""
-    from undiffuse.diffusion import evaluate, plan_calls, save_sheet
+    from undiffuse.diffusion import evaluate, save_sheet
     from undiffuse.diffusion.evaluation import NAMED
-    from undiffuse.diffusion.posterior import Way, count_draws
+    from undiffuse.diffusion.posterior import Way
     from undiffuse.recipes import load_data
     from undiffuse.reports.page import Section
     from undiffuse.runs import read_mask
 
     test: Tensor = load_data(run.recipe).test[:]
-    with ticking(f"bits of {len(test)} digits", plan_calls(run, len(test), None, run.terms)) as tick:
-        found = evaluate(run, test, terms=run.terms, tick=tick)
+    with tracked(f"bits of {len(test)} digits") as track:
+        found = evaluate(run, test, terms=run.terms, track=track)
     numbers = [("this model", f"{found.bits} bits/dim")]
     numbers += [(NAMED[name], f"{bits} bits/dim") for name, (bits, _) in found.beside.items()]
     typer.echo(f"bits per dimension of {len(test)} test digits: {found.bits}")
     raw, way = test[:HOLES], Way(steps=STEPS)
     mask = read_mask(run, "bottom").expand(raw.shape)
-    with ticking("fill holes", count_draws(HOLES, 16, run.shape, run.thinned(STEPS), way)) as tick:
-        filled: Any = run.impute(raw, mask, n=16, way=way, tick=tick)
+    with tracked("fill holes") as track:
+        filled: Any = run.impute(raw, mask, n=16, way=way, track=track)
     save_sheet(run, filled, raw.double().masked_fill(~mask, float("nan")), raw, folder / "holes.png")
     sections = [
         Section("Bits", _TEXT["bits"], numbers),
@@ -119,12 +120,8 @@ def _packed(run: "Run", raw: "Tensor") -> "list[Section]":
     except ImportError as error:
         typer.echo(printable(str(error)), err=True)
         return []
-    how: dict[str, Any] = {"method": "lossless", "grid": run.grid}
-    with ticking("choose steps", codec.candidates("lossless", run.grid, CODED)) as tick:
-        plan = codec.choose(run.model, raw, steps=CODED, tick=tick, **how).best(len(raw), CODED).plan
-    calls = codec.count_calls("lossless", run.shape, len(plan.places), len(raw))
-    with ticking("compress", calls) as tick:
-        data = codec.compress(run.model, raw, plan=plan, tick=tick, **how)
+    with tracked("compress") as track:
+        data = codec.compress(run.model, raw, grid=run.grid, steps=CODED, track=track)
     sizes = {f"{len(raw)} digits by this model": len(data), **others(run, raw)}
     return [Section("Compressed", _TEXT["file"], [(name, f"{size:,} bytes") for name, size in sizes.items()])]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.console import Device, RunFolder, Seed
+from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -34,13 +34,14 @@ def command(
     index: shared.Index = None,
     n: shared.Count = None,
     seed: Seed = 0,
-    steps: shared.Steps = None,
-    label: shared.Label = None,
+    steps: Steps = None,
+    label: Label = None,
     method: shared.Method = None,
     particles: shared.Weighed = None,
     evidence: shared.WithEvidence = False,
     groups: shared.Groups = None,
     out: shared.Out = None,
+    data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
     """Take noise of a known width away, n times: what is likely, and how sure that is.
@@ -54,7 +55,7 @@ def command(
 
     name = shared.one_of(file, index)
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out)
-    trained = shared.open_run(run, device, options)
+    trained = shared.open_run(run, device, options, data_dir)
     truth = None if index is None else pick_example(trained, index)
     if truth is None:
         seen = read_seen(trained, file or "")

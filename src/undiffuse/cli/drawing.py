@@ -1,10 +1,11 @@
 """What `sample` and `interpolate` share: where files go, and the walks that are more than samples."""
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undiffuse.cli.console import ticking
+from undiffuse.cli.console import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,12 +112,12 @@ def watch(trained: "Run", n: int, seed: int, how: dict[str, Any], figures: Figur
                 seen[t] = raw
             yield t, raw
 
-    with ticking("sample", len(grid) + 1) as tick:
+    with tracked("sample") as track:
+        states = track.each(decoded(), len(grid) + 1)
         if figures.film is not None:
-            save_animation(trained, decoded(), len(grid) + 1, figures.film, tick)
+            save_animation(trained, states, len(grid) + 1, figures.film)
         else:
-            for _ in decoded():
-                tick()
+            deque(states, maxlen=0)
     if figures.stages is not None:
         save_rows(trained, [(stage_name(t), raw) for t, raw in seen.items()], figures.stages)
     return seen[0.0]
@@ -135,13 +136,11 @@ def share(
     """n samples of every shared state at every time: a row each."""
     import torch
 
-    from undiffuse.samplers import check_share, count_share
+    from undiffuse.samplers import check_share
 
     check_share(states, n, how["sampler"] or trained.sampler)
-    grid = trained.thinned(how["steps"])
-    total = sum(count_share(states, n, trained.shape, grid, t) for t in times)
-    with ticking("sample", total) as tick:
-        drawn = [trained.share(n, t, states, seed, tick=tick, **how) for t in times]
+    with tracked("sample") as track:
+        drawn = [trained.share(n, t, states, seed, track=part, **how) for t, part in track.over(times)]
     rows = [
         (f"t = {t:g}", raw) for row in zip(*drawn, strict=True) for t, raw in zip(times, row, strict=True)
     ]

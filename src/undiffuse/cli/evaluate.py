@@ -1,11 +1,23 @@
 """undiffuse evaluate."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, Stop, show, table, ticking
+from undiffuse.cli.console import show, table, tracked
+from undiffuse.cli.options import (
+    DataDir,
+    Device,
+    Examples,
+    ResultsFolder,
+    RunFolder,
+    Seed,
+    Split,
+    Steps,
+    Stop,
+    Terms,
+)
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
@@ -24,36 +36,16 @@ undiffuse evaluate runs/swiss-roll-2015 --entropy
 
 undiffuse evaluate runs/first --progressive
 
-undiffuse evaluate runs/first --optimal-variance --steps 50
-
-undiffuse evaluate runs/mnist-2015 --parzen --steps 100
-
-undiffuse evaluate runs/mnist --parzen --steps 8 --stop 0.6  (Parzen windows prefer means to samples)
-
-undiffuse evaluate runs/first --samples 1000
-
-undiffuse evaluate runs/fashion --samples 10000 --features fashion.safetensors --sampler ddim --steps 50
+Of samples: undiffuse distances, undiffuse parzen. Of the variances: undiffuse optimal-variance.
 """
 
 
 def command(
     run: RunFolder,
-    split: Annotated[str, typer.Option("--split", help="test or train.")] = "test",
-    examples: Annotated[
-        int | None, typer.Option("--examples", help="Only the first so many. Default: all.")
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", help="Evaluate a sub-chain of so many steps. Default: all."),
-    ] = None,
-    terms: Annotated[
-        int | None,
-        typer.Option(
-            "--terms",
-            help="Steps computed for each example, drawn at random (unbiased); 0 for all. "
-            "Default: the recipe's.",
-        ),
-    ] = None,
+    split: Split = "test",
+    examples: Examples = None,
+    steps: Steps = None,
+    terms: Terms = None,
     entropy: Annotated[
         bool,
         typer.Option(
@@ -66,98 +58,37 @@ def command(
             "--progressive", help="Also rate and distortion after so many of the bits (Ho et al. 2020)."
         ),
     ] = False,
-    optimal_variance: Annotated[
-        bool,
-        typer.Option(
-            "--optimal-variance",
-            help="Instead: the bound with the best fixed variance of every step, found on training examples "
-            "(as many as --examples, or 256), beside the model's own.",
-        ),
-    ] = False,
-    parzen: Annotated[
-        bool,
-        typer.Option(
-            "--parzen", help="Instead: the Parzen window score of samples (2015, table 2), in nats and bits."
-        ),
-    ] = False,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            help="Instead: draw so many, on --steps of the chain, and print their distances from the test "
-            "data (Fréchet, kernel, precision and recall). With --parzen: how many it draws (10,000).",
-        ),
-    ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="FILE",
-            help="Compare --samples in the features of this .safetensors file: a classifier, or Inception's "
-            "weights for FID. Default: pixels.",
-        ),
-    ] = None,
-    sampler: Annotated[
-        str | None, typer.Option("--sampler", help="What draws --samples. Default: the recipe's.")
-    ] = None,
     stop: Stop = None,
-    out: Annotated[
-        str | None,
-        typer.Option("--out", help="New folder for the files. Default: the run's, which may be read-only."),
-    ] = None,
+    out: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")] = False,
+    data_dir: DataDir = None,
     seed: Seed = 0,
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
-    """The bound on -log2 p of held-out data: mean, standard error, and every step's part.
+    """Negative log-likelihood of held-out data (bits/dim): the bound, its standard error, every step's part.
 
     Files of a part, with fewer examples, steps or terms, say so in their names and leave those of the whole.
     """
-    from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, report_variance, warn
-    from undiffuse.cli.scoring import print_distances, print_parzen
-    from undiffuse.diffusion import evaluate, plan_calls
+    from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, split_of, terms_of, warn
+    from undiffuse.diffusion import evaluate
     from undiffuse.reports import note_of, part_of, save_evaluation
     from undiffuse.runs import hash_of, load, resumed
 
+    if as_json and (entropy or progressive):
+        raise ValueError("--json prints the bound alone: leave out what prints more")
     with sharing(processes, device, LONG) as (where, group):
-        trained = load(run, where).replace(processes=group).stopped(stop or 0.0)
+        trained = load(run, where, data=data_dir).replace(processes=group).stopped(stop or 0.0)
         results = Results.of(trained, out, quiet=as_json)
-        more = entropy or progressive or optimal_variance or split != "test"
-        _check_samples(samples, parzen, more or (examples, terms) != (None, None))
-        if as_json and (entropy or progressive or optimal_variance or parzen or samples is not None):
-            raise ValueError("--json prints the bound alone: leave out what prints more")
-        if (features or sampler) and (parzen or samples is None):
-            raise ValueError("--features and --sampler go with --samples N, without --parzen")
-        if parzen:
-            print_parzen(trained, 10_000 if samples is None else samples, seed, steps, results)
-            return
-        if samples is not None:
-            print_distances(trained, samples, seed, steps, features, sampler, results)
-            return
         if entropy and len(trained.thinned(steps)) < 2:
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
-        if terms is None:
-            terms = trained.terms
-        elif terms < 0:
-            raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
-        terms = terms or None
-        data, labels = _split(trained.recipe, split, examples)
-        trained.check(data)
+        terms = terms_of(trained, terms)
+        data, labels = split_of(trained, split, examples)
         name, trained = part_of(trained, split, len(data), steps, terms), trained.told(labels)
-        if optimal_variance:
-            if entropy or progressive:
-                raise ValueError(
-                    "--optimal-variance compares two bounds; --entropy and --progressive go without"
-                )
-            if group.leads:
-                report_variance(trained, data, name, examples, seed, steps, terms, results)
-            return
         key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
-            left = len(data) - (resume["partial"].done if resume["partial"] else 0)
-            with ticking("evaluate", plan_calls(trained, left, steps, terms)) as tick:
-                result = evaluate(trained, data, seed, steps=steps, terms=terms, tick=tick, **resume)
+            with tracked("evaluate") as track:
+                result = evaluate(trained, data, seed, steps=steps, terms=terms, track=track, **resume)
             if not group.leads:
                 return
             if as_json:
@@ -170,30 +101,6 @@ def command(
             report_entropy(trained, data, name, seed, steps, results)
         if progressive:
             report_progressive(trained, data, name, seed, steps, terms, results)
-
-
-def _split(recipe: Any, split: str, examples: int | None) -> tuple[Any, Any]:
-    """The examples that are evaluated, and their labels if they have any."""
-    from undiffuse.recipes import load_data
-
-    if split not in ("test", "train"):
-        raise ValueError(f"--split {split}: choose test or train")
-    if examples is not None and examples < 2:
-        raise ValueError(f"--examples {examples}: a standard error needs at least two")
-    splits = load_data(recipe)
-    labels = getattr(splits, f"{split}_labels")
-    return getattr(splits, split)[:examples], labels if labels is None else labels[:examples]
-
-
-def _check_samples(samples: int | None, parzen: bool, more: bool) -> None:
-    if more and parzen:
-        raise ValueError("--parzen scores samples on all test data; it goes with --samples, --steps, --seed")
-    if more and samples is not None:
-        raise ValueError(
-            "--samples compares with all test data; it goes with --features, --steps, --sampler, --seed"
-        )
-    if samples is not None and samples < 1:
-        raise ValueError(f"--samples {samples}: draw at least one")
 
 
 def _print(result: "Evaluation", note: str | None) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from undiffuse.cli.console import printable, show, table, ticking
+from undiffuse.cli.console import LOG, printable, show, table, tracked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from undiffuse.runs import Run
 
 ROWS = 10  # of a table
-FITTED = 256  # training examples behind an optimal variance, unless told
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Results:
             if self.asked or not is_read_only(error):
                 raise
             said = "cannot be written to, so this is printed only; --out FOLDER keeps it elsewhere"
-            typer.echo(f"warning: {printable(str(self.folder))}: {said}", err=True)
+            LOG.warning("%s: %s", self.folder, said)
         else:
             for path in () if self.quiet else paths:
                 typer.echo(printable(str(path)))
@@ -58,12 +57,10 @@ def report_entropy(
     trained: "Run", data: "Tensor", split: str, seed: int, steps: int | None, results: Results
 ) -> None:
     """The steps' entropies between their bounds."""
-    from undiffuse.bounds import count_entropy_calls
     from undiffuse.reports import entropy_stretches, save_entropies
 
-    grid = trained.thinned(steps)
-    with ticking("entropy", count_entropy_calls(len(data), trained.shape, grid)) as tick:
-        found = trained.step_entropies(data, seed, steps=steps, tick=tick)
+    with tracked("entropy") as track:
+        found = trained.step_entropies(data, seed, steps=steps, track=track)
     unit = "bits/dim" if trained.levels else "bits/dim of x_t"
     title = f"Entropy of a reverse step, {unit}: bounds on the exact one, and the model's"
     rows = table(">t from", ">to", ">at least", ">model", ">at most", title=title)
@@ -78,7 +75,7 @@ def report_entropy(
 def warn(warnings: list[str]) -> None:
     """Print them to standard error."""
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        LOG.warning(warning)
 
 
 def report_progressive(
@@ -93,15 +90,13 @@ def report_progressive(
     """Rate and distortion after so many received latents, and their files."""
     from undiffuse.reports import (
         measure_of,
-        plan_progressive,
         progressive_of,
         progressive_rows,
         save_progressive,
     )
 
-    calls = plan_progressive(trained, len(data), steps, terms)
-    with ticking("progressive", calls) as tick:
-        found = progressive_of(trained, data, seed, steps=steps, terms=terms, tick=tick)
+    with tracked("progressive") as track:
+        found = progressive_of(trained, data, seed, steps=steps, terms=terms, track=track)
     title = f"Progressive: x_0-hat after so many of {found.steps} latents"
     rows = table(">received", ">t", ">rate, bits/dim", f">{measure_of(trained)}", title=title)
     for received, t, rate, distortion in progressive_rows(found, ROWS):
@@ -110,44 +105,24 @@ def report_progressive(
     results.write(lambda folder: save_progressive(trained, found, data, folder, split, seed))
 
 
-def report_variance(
-    trained: "Run",
-    data: "Tensor",
-    split: str,
-    examples: int | None,
-    seed: int,
-    steps: int | None,
-    terms: int | None,
-    results: Results,
-) -> None:
-    """The bound with the best fixed variances for training examples, beside the run's own."""
+def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Tensor | None]":
+    """The examples that are evaluated, and their labels if they have any. Raises ValueError for none."""
     from undiffuse.recipes import load_data
-    from undiffuse.reports import (
-        check_variance,
-        compare_variance,
-        fit_variance,
-        note_of,
-        plan_variance,
-        save_variance,
-        variance_name,
-    )
 
-    check_variance(trained, steps)
-    splits, count = load_data(trained.recipe), examples or FITTED
-    fit, labels = splits.train[:count], splits.train_labels
-    fitted = trained.told(labels if labels is None else labels[:count])
-    fitting, comparing = plan_variance(trained, len(fit), len(data), steps, terms)
-    with ticking("variance", fitting) as tick:
-        best = fit_variance(fitted, fit, seed, steps=steps, tick=tick)
-    with ticking("evaluate", comparing) as tick:
-        found = compare_variance(trained, best, len(fit), data, seed, terms=terms, tick=tick)
-    rows = table("bound on -log2 p", ">mean", ">s.e.", "unit", title=note_of(trained))
-    for row in found.rows(variance_name(trained)):
-        rows.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)
-    show(rows)
-    typer.echo(
-        f"variances of {found.fitted:,} training examples, bounds of {found.examples:,} "
-        f"{split.partition('-')[0]} examples, "
-        f"chain of {len(best.grid)} steps"
-    )
-    results.write(lambda folder: save_variance(trained, found, folder, split))
+    if split not in ("test", "train"):
+        raise ValueError(f"--split {split}: choose test or train")
+    if examples is not None and examples < 2:
+        raise ValueError(f"--examples {examples}: a standard error needs at least two")
+    splits = load_data(trained.recipe)
+    labels, data = getattr(splits, f"{split}_labels"), getattr(splits, split)[:examples]
+    trained.check(data)
+    return data, labels if labels is None else labels[:examples]
+
+
+def terms_of(trained: "Run", terms: int | None) -> int | None:
+    """How many steps of each example are computed: those asked for, or the run's; None for all."""
+    if terms is None:
+        return trained.terms or None
+    if terms < 0:
+        raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
+    return terms or None

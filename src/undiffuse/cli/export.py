@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import RunFolder, printable
+from undiffuse.cli.console import printable
+from undiffuse.cli.options import RunFolder
 
 EXAMPLES = """
 [bold]Example[/bold]

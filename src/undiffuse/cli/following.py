@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from undiffuse.cli.console import answered, duration, printable, progress
+from undiffuse.cli.console import LOG, answered, duration, printable, progress
 from undiffuse.processors import available
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _announce(experiment: "Experiment") -> None:
     if beside:
         typer.echo(f"bits/dim of the examples that are watched, by models in closed form: {beside}")
     for warning in experiment.warnings if experiment.processes.leads else ():
-        typer.echo(f"warning: {printable(warning)}", err=True)
+        LOG.warning(warning)
     if experiment.ended:
         typer.echo(f"already trained: ended after {run.step:,} steps (train.patience)")
     elif run.step >= experiment.settings.steps:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.console import Device, RunFolder, Seed
+from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -29,14 +29,15 @@ def command(
     ],
     n: shared.Count = None,
     seed: Seed = 0,
-    steps: shared.Steps = None,
-    label: shared.Label = None,
+    steps: Steps = None,
+    label: Label = None,
     method: shared.MethodOfKnown = None,
     times: shared.Times = None,
     particles: shared.Weighed = None,
     evidence: shared.WithEvidence = False,
     groups: shared.Groups = None,
     out: shared.Out = None,
+    data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
     """Fill in what is NaN in data of any kind, n times: what is likely, and how sure that is."""
@@ -47,7 +48,7 @@ def command(
     from undiffuse.runs import read_table
 
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
-    trained = shared.open_run(run, device, options)
+    trained = shared.open_run(run, device, options, data_dir)
     raw = read_table(trained, file).view(-1, *trained.shape)
     factor = known(trained, raw, ~raw.isnan())
     found = shared.follow("impute", trained, factor, options, partial(impute, trained, raw), len(raw))

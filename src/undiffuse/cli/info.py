@@ -2,7 +2,8 @@
 
 import typer
 
-from undiffuse.cli.console import RunFolder, printable, show, table
+from undiffuse.cli.console import printable, show, table
+from undiffuse.cli.options import RunFolder
 
 EXAMPLES = """
 [bold]Example[/bold]

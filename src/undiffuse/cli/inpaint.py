@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.console import Device, RunFolder, Seed
+from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -36,14 +36,15 @@ def command(
     index: shared.Index = None,
     n: shared.Count = None,
     seed: Seed = 0,
-    steps: shared.Steps = None,
-    label: shared.Label = None,
+    steps: Steps = None,
+    label: Label = None,
     method: shared.MethodOfKnown = None,
     times: shared.Times = None,
     particles: shared.Weighed = None,
     evidence: shared.WithEvidence = False,
     groups: shared.Groups = None,
     out: shared.Out = None,
+    data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
     """Fill in what is missing of an example, n times: what is likely, and how sure that is."""
@@ -55,7 +56,7 @@ def command(
 
     name = shared.one_of(file, index)
     options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
-    trained = shared.open_run(run, device, options)
+    trained = shared.open_run(run, device, options, data_dir)
     raw = read_example(trained, file) if file is not None else pick_example(trained, index or 0)
     mine = read_mask(trained, mask)[None]
     draw = partial(impute, trained, raw, mine)

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, ticking
+from undiffuse.cli.console import device_of, printable, tracked
 from undiffuse.cli.drawing import target_of, write_rows
+from undiffuse.cli.options import DataDir, Device, RunFolder, Seed, Steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,19 +43,18 @@ def command(
         ),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Mixtures, with both ends.")] = 9,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")
-    ] = None,
+    steps: Steps = None,
     seed: Seed = 0,
     out: Annotated[
         str | None, typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples.")
     ] = None,
+    data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
     """Walk between two examples: mix them after noise up to time t, and take the noise away."""
     from undiffuse.runs import load
 
-    trained, target, times = load(run, device_of(device)), target_of(out), begin or [0.5]
+    trained, target, times = load(run, device_of(device), data=data_dir), target_of(out), begin or [0.5]
     _check(trained, target, times, points)
     first, last, words = _ends(trained, a, b, index)
     raw = _walk(trained, first, last, times, points, seed, steps)
@@ -101,12 +101,12 @@ def _walk(
     """All rows: (times, points, *shape)."""
     import torch
 
-    from undiffuse.samplers import count_onward
-
-    grid = trained.thinned(steps)
-    total = sum(count_onward(points, trained.shape, grid, t) for t in times)
-    with ticking("interpolate", total) as tick:
-        return torch.cat([trained.interpolate(a, b, t, points, seed, steps=steps, tick=tick) for t in times])
+    with tracked("interpolate") as track:
+        rows = (
+            trained.interpolate(a, b, t, points, seed, steps=steps, track=part)
+            for t, part in track.over(times)
+        )
+        return torch.cat(list(rows))
 
 
 def _row(a: "Tensor", middle: "Tensor", b: "Tensor") -> "Tensor":

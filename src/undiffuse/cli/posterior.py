@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import printable, show, table, ticking
+from undiffuse.cli.console import printable, show, table, tracked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 LINES = 10  # elements in a printed table
 
 Count = Annotated[int | None, typer.Option("-n", help="How many samples. Default: 16, or all particles.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")]
-Label = Annotated[
-    int | None, typer.Option("--class", help="Label of what it is, for runs trained on labels.")
-]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -111,12 +107,12 @@ def asked(
     return Asked(n, seed, label, way, out)
 
 
-def open_run(folder: str, device: str, options: Asked) -> "Run":
+def open_run(folder: str, device: str, options: Asked, data_dir: str | None) -> "Run":
     """The run, of the class that was asked for."""
     from undiffuse.cli.console import device_of
     from undiffuse.runs import load
 
-    trained = load(folder, device_of(device))
+    trained = load(folder, device_of(device), data=data_dir)
     trained.thinned(options.way.steps)
     return trained if options.label is None else trained.given(options.label)
 
@@ -144,13 +140,10 @@ def follow(
     examples: int = 1,
 ) -> "Posterior":
     """The posterior, with a progress bar; what does not go together is refused before it."""
-    from undiffuse.diffusion import count_draws
-
     way = options.way.settled(run.model, run.shape)
     way.product(run.model, factor)
-    total = count_draws(examples, options.n, run.shape, run.thinned(way.steps), way)
-    with ticking(verb, total) as tick:
-        return draw(n=options.n, seed=options.seed, way=way, tick=tick)
+    with tracked(verb) as track:
+        return draw(n=options.n, seed=options.seed, way=way, track=track)
 
 
 def report(

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, device_of, printable, show, table, ticking
+from undiffuse.cli.console import device_of, printable, show, table, tracked
+from undiffuse.cli.options import DataDir, Device, RunFolder
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -23,6 +24,7 @@ def command(
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="The new .png to draw. Default: in RUN.")
     ] = None,
+    data_dir: DataDir = None,
     device: Device = "cpu",
 ) -> None:
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
@@ -36,21 +38,20 @@ def command(
     if test < 2:
         raise ValueError(f"--test {test}: the bound's error needs two examples at least")
     target = None if out is None else archive.check_file(out)
-    trained = load(run, device_of(device))
+    trained = load(run, device_of(device), data=data_dir)
     methods = ways(trained, method, lossy=True, steps=steps)  # what cannot be is refused at once
     raw = archive.test_examples(trained, test).raw
     planner = Planner(trained, raw, methods, steps)
-    with ticking("choose steps, once for this run", planner.calls) as tick:
-        (chosen,) = planner.choose(tick)
+    with tracked("choose steps, once for this run") as track:
+        (chosen,) = planner.choose(track)
     plan = chosen.option.plan
-    length = len(plan.places)
-    with ticking("compress", codec.count_calls(method, trained.shape, length, len(raw))) as tick:
-        data = codec.compress(trained.model, raw, method=method, grid=trained.grid, plan=plan, tick=tick)
+    with tracked("compress") as track:
+        data = codec.compress(trained.model, raw, method=method, grid=trained.grid, plan=plan, track=track)
     curves = {}
-    with ticking("decompress", length + 1) as tick:
-        curves[f"{method}, real bytes"] = weighing.real_curve(trained, raw, data, tick)
-    with ticking("bound", weighing.curve_calls(trained, plan, raw)) as tick:
-        curves["its bound"] = weighing.bound_curve(trained, plan, raw, method, tick)
+    with tracked("decompress") as track:
+        curves[f"{method}, real bytes"] = weighing.real_curve(trained, raw, data, track)
+    with tracked("bound") as track:
+        curves["its bound"] = weighing.bound_curve(trained, plan, raw, method, track)
     if weighing.is_picture(trained):
         curves |= {kind: weighing.lossy_curve(trained, raw, kind) for kind in ("JPEG", "WebP")}
     rows = table("", ">bits/dim", ">RMSE on [0, 255]")

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, answered, device_of, printable, progress, show, table
+from undiffuse.cli.console import answered, device_of, printable, progress, show, table, tracked
+from undiffuse.cli.options import Device
 
 if TYPE_CHECKING:
     from undiffuse.reports import PaperRow, Reproduced
@@ -56,7 +57,7 @@ def command(
 
 def _row(row: "PaperRow", folder: Path, data: str | None, seconds: float, where: Any) -> "Reproduced":
     """Train what is not trained yet, then measure, with a bar for each."""
-    from undiffuse.reports import budgeted, finish, measuring
+    from undiffuse.reports import budgeted, finish, measure
 
     with progress("note") as bar:
         task = bar.add_task(row.name, total=None, note="data, timing")
@@ -67,9 +68,8 @@ def _row(row: "PaperRow", folder: Path, data: str | None, seconds: float, where:
             for event in finish(experiment, signals):
                 bar.update(task, completed=event.progress.step, note=f"loss {event.progress.loss:.4f}")
         bar.update(task, completed=steps)
-        ticks, work = measuring(row, experiment.run.folder, where)
-        task = bar.add_task(f"  {row.quantity}", total=ticks, note="")
-        return work(lambda: bar.advance(task))
+    with tracked(f"  {row.quantity}") as track:
+        return measure(row, experiment.run.folder, where, track=track)
 
 
 def _print(paper: str, found: "list[Reproduced]") -> None:

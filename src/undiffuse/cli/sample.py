@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, Stop, printable, progress, ticking
+from undiffuse.cli.console import printable, tracked
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
+from undiffuse.cli.options import DataDir, Device, Label, RunFolder, SamplerName, Seed, Steps, Stop
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
@@ -45,21 +46,10 @@ def command(
     first: Annotated[
         int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
     ] = 0,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Thin the chain to so many steps. Default: all.")
-    ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            "--sampler",
-            help="ancestral, ddim, langevin or resampled, with its arguments: 'langevin snr=0.1'. "
-            "Default: the recipe's.",
-        ),
-    ] = None,
+    steps: Steps = None,
+    sampler: SamplerName = None,
     eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
-    label: Annotated[
-        int | None, typer.Option("--class", help="Label of what to draw, for runs trained on labels.")
-    ] = None,
+    label: Label = None,
     guidance: Annotated[
         float | None,
         typer.Option(
@@ -95,6 +85,7 @@ def command(
         bool,
         typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
     ] = False,
+    data_dir: DataDir = None,
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
@@ -104,7 +95,9 @@ def command(
     from undiffuse.runs import LARGE, load
 
     with sharing(processes, device, LONG) as (where, group):
-        trained = conditioned(load(run, where).replace(processes=group), label, guidance, clip, stop)
+        trained = conditioned(
+            load(run, where, data=data_dir).replace(processes=group), label, guidance, clip, stop
+        )
         walk = _sampler(sampler, eta)
         words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
@@ -140,14 +133,11 @@ def command(
 
 
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
-    from undiffuse.recipes import parse, words_of
-    from undiffuse.samplers import Sampler
+    from undiffuse.recipes import sampler_of
 
     if name is None and eta is None:
         return None
-    node = words_of(name or "ddim", "sampler") | ({} if eta is None else {"eta": eta})
-    made: Sampler = parse(Sampler, node, "sampler").build()
-    return made
+    return sampler_of((name or "ddim") + ("" if eta is None else f" eta={eta!r}"))
 
 
 def _words(
@@ -186,29 +176,16 @@ def _check(
 
 def _draw(trained: "Run", n: int, seed: int, how: dict[str, Any], _: Figures) -> "Tensor":
     """The samples, a block at a time."""
-    from undiffuse.samplers import count_steps
-
-    grid, processes = trained.thinned(how["steps"]), trained.processes
-    total = count_steps(n, trained.shape, grid, how["first"], processes=processes)
-    with ticking("sample", total) as tick:
-        return trained.sample(n, seed, tick=tick, **how)
+    with tracked("sample") as track:
+        return trained.sample(n, seed, track=track, **how)
 
 
 def _shards(trained: "Run", n: int, seed: int, how: dict[str, Any], folder: Path) -> "list[Path]":
     """A folder of shards; again, only those that are missing."""
     from undiffuse.runs import draw_shards
 
-    with progress() as bar:
-        task = bar.add_task("sample", total=n)
-        paths = draw_shards(
-            trained,
-            n,
-            seed,
-            folder,
-            folder.name.split("-"),
-            drawn=lambda count: bar.advance(task, count),
-            **how,
-        )
+    with tracked("sample") as track:
+        paths = draw_shards(trained, n, seed, folder, folder.name.split("-"), track=track, **how)
     return [paths[-1]]
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import Device, RunFolder, Seed, device_of, printable, show, table
+from undiffuse.cli.console import device_of, printable, show, table, tracked
+from undiffuse.cli.options import DataDir, Device, RunFolder, Seed
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -33,6 +34,7 @@ def command(
         bool, typer.Option("--json", help="Print every score as JSON, and nothing else.")
     ] = False,
     seed: Seed = 0,
+    data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
     """How probable examples are: negative log-likelihood in bits per dimension, and the percentile of that.
@@ -45,9 +47,10 @@ def command(
     from undiffuse.runs.scoring import COLUMNS, SHOWN, score
 
     target = None if csv_file is None else archive.check_file(csv_file)  # before any work
-    trained = load(run, device_of(device))
+    trained = load(run, device_of(device), data=data_dir)
     found = read_examples(trained, path)
-    scores = score(trained, found.raw, seed)
+    with tracked("score") as track:
+        scores = score(trained, found.raw, seed, track=track)
     rows = scores.rows(found.names)
     if target is not None:
         text = io.StringIO()

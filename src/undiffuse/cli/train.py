@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import Device, printable
+from undiffuse.cli.console import printable, quiet
 from undiffuse.cli.following import follow, say
+from undiffuse.cli.options import Device
 from undiffuse.cli.processes import Count, sharing
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ EXAMPLES = """
 
 undiffuse train photos --minutes 10 --out runs/photos
 
-undiffuse train table.csv
+undiffuse train table.csv data.labels=kind  (a column; of an .npz an array; of pictures: folders)
 
 undiffuse train digits --out runs/first
 
@@ -115,7 +116,9 @@ def command(
             node = _node(recipe, changes, minutes, where, group)
             experiment = Experiment.create(target, node, where, **how)
         try:
-            follow(experiment)
+            follow(experiment, quiet())
+            if quiet() and group.leads:
+                typer.echo(printable(str(experiment.run.folder)))
         finally:
             experiment.close()
 
@@ -139,7 +142,7 @@ def _node(
         return found.node, found.reasons
 
     node, reasons = group.lead(find)
-    if group.leads:
+    if group.leads and not quiet():
         say(reasons)
     made: dict[str, Any] = node
     return made

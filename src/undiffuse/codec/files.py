@@ -14,7 +14,7 @@ from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.container import CODERS, MOST_KNOTS, VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
-from undiffuse.codec.method import Method, Tick
+from undiffuse.codec.method import Method
 from undiffuse.codec.planning import MANY, Trade, trade
 from undiffuse.codec.universal import Universal
 from undiffuse.data import Examples, Levels, Space, Symbols
@@ -23,6 +23,7 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.schedules import grids
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
 PLANNED, LEAST = 2**14, 32  # values of examples that choose the chain, and examples at least
@@ -39,25 +40,26 @@ def compress(
     steps: int | None = None,
     plan: Plan | None = None,
     extra: bytes = b"",
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> bytes:
     """A file of the examples x (N, *shape), whole numbers: levels, symbols or bits.
 
     `method` is one of `METHODS`. `grid` is the model's chain (its table's, or 1000 even steps). It is thinned
     as a `plan` says, which is better found on many examples of the training data (`choose`); without one, to
     `steps` times, the best for these examples, and by default to as few as make a file close to the smallest.
-    `tick` is called after every network call. Raises ValueError for no examples, for numbers that are not the
-    model's, and for a model that has no probabilities of any.
+    Raises ValueError for no examples, for numbers that are not the model's, and for a model that has no
+    probabilities of any.
     """
     how, known, base = _method(method), coded(model), base_grid(model, grid)
     if not len(x):
         raise ValueError("there are no examples to compress")
     space(known).encode(x)
     if plan is None:
-        plan = choose(model, x, method=method, grid=base, steps=steps, tick=tick).best(len(x), steps).plan
+        looking = track.stage("choose steps")
+        plan = choose(model, x, method=method, grid=base, steps=steps, track=looking).best(len(x), steps).plan
     chain = Chain(how.model(known), tuple(x.shape[1:]), plan, base)
     numbers = numbers_of(x).reshape(len(x), -1)
-    chunks = how.encode(chain, numbers, tick)
+    chunks = how.encode(chain, numbers, track)
     packed = [chunk.pack() for chunk in chunks]
     header = Header(
         coder=how.number,
@@ -83,7 +85,7 @@ def decompress(
     grid: Tensor | None = None,
     shape: tuple[int, ...] | None = None,
     values: int = VALUES,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Tensor:
     """The examples (N, *shape) of a file, uint8 for up to 256 levels, else int32.
 
@@ -95,12 +97,12 @@ def decompress(
     header, parts = unpack(data, values, bits)
     check_model(coded(model), header, shape)
     try:
-        return _decoded(model, header, parts, base_grid(model, grid), tick)
+        return _decoded(model, header, parts, base_grid(model, grid), track)
     except FloatingPointError as error:
         raise ValueError(f"damaged, or not of this model: {error}") from error
 
 
-def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Tensor, tick: Tick) -> Tensor:
+def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Tensor, track: Track) -> Tensor:
     known = coded(model)
     how = METHODS[CODERS[header.coder]]
     chain = Chain(how.model(known), header.shape, header.plan, base)
@@ -112,7 +114,7 @@ def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Te
             "or the model has another kernel or parameterization"
         )
     chunks = [Chunk.unpack(count, part) for (count, _), part in zip(header.chunks, parts, strict=False)]
-    numbers = how.decode(chain, chunks, header.count, tick)
+    numbers = how.decode(chain, chunks, header.count, track)
     if len(parts) == len(header.chunks) and digest_of(numbers) != header.digest:
         raise ValueError("damaged: what was decoded is not what was compressed")
     return space(known).decode(chain.tensor(chain.alphabets[0].values(numbers)).cpu())
@@ -127,7 +129,7 @@ def choose(
     grid: Tensor | None = None,
     steps: int | None = None,
     knots: Sequence[int] | None = None,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Trade:
     """The best chains of every number of steps for examples x (N, *shape), and what `new` ones cost on them.
 
@@ -159,7 +161,7 @@ def choose(
             levels=_levels(known),
             new=None if fresh is None else placed(fresh),
             knots=knots,
-            tick=tick,
+            track=track,
         )
 
 
@@ -175,20 +177,9 @@ def prepared(model: ReverseProcess, method: str) -> Denoiser:
 
 
 def candidates(method: str, grid: Tensor, steps: int | None = None) -> int:
-    """How many times of the grid `choose` looks at: its network calls, and ticks; twice with `new`."""
+    """How many times of the grid `choose` looks at: its network calls, twice as many with `new`."""
     wanted = steps if steps is not None and steps <= MANY else 0
     return min(len(grid), max(_method(method).candidates, wanted))
-
-
-def count_calls(method: str, shape: tuple[int, ...], steps: int, count: int) -> int:
-    """Network calls, and ticks, of so many examples of this shape on a chain of so many steps."""
-    return _method(method).calls(steps, shape, count)
-
-
-def count_decoding(header: Header, arrived: int) -> int:
-    """Network calls, and ticks, of decoding a file of which so many chunks are there."""
-    calls = count_calls(CODERS[header.coder], header.shape, len(header.plan.places), header.count)
-    return calls * arrived // len(header.chunks)
 
 
 def coded(model: ReverseProcess) -> Denoiser:

@@ -22,11 +22,12 @@ from torch import Tensor
 from undiffuse.codec.chain import Chain, Plan, cells
 from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.coder import Stack
-from undiffuse.codec.method import Method, Tick
+from undiffuse.codec.method import Method
 from undiffuse.codec.rounding import Follower, Recorder, Rounding
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.tensors import dims
+from undiffuse.track import Track
 
 STACKED = 2**22  # values that share a stack
 GROUPED = 2**14  # values that go through the network together, or eight examples
@@ -56,18 +57,14 @@ class Lossless(Method):
         need = popped.cumsum(0) - torch.cat([torch.zeros(1, dtype=torch.float64), pushed.cumsum(0)[:-1]])
         return words + dims(shape) * max(0.0, float(need.max()))
 
-    def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
+    def encode(self, chain: Chain, numbers: np.ndarray, track: Track) -> list[Chunk]:
         """One stack after another, each of up to `STACKED` values."""
-        return [_encode(chain, numbers[rows], tick) for rows in _stacks(len(numbers), chain.shape)]
+        stacks = track.over(_stacks(len(numbers), chain.shape))
+        return [_encode(chain, numbers[rows], part) for rows, part in stacks]
 
-    def decode(self, chain: Chain, chunks: list[Chunk], count: int, tick: Tick) -> np.ndarray:
+    def decode(self, chain: Chain, chunks: list[Chunk], count: int, track: Track) -> np.ndarray:
         """Stack by stack."""
-        return np.concatenate([_decode(chain, chunk, tick) for chunk in chunks])
-
-    def calls(self, steps: int, shape: tuple[int, ...], count: int) -> int:
-        """One a step and group."""
-        stacks = _stacks(count, shape)
-        return steps * sum(len(list(_groups(rows.stop - rows.start, shape))) for rows in stacks)
+        return np.concatenate([_decode(chain, chunk, part) for chunk, part in track.over(chunks)])
 
 
 def _normal_bits(var: Tensor) -> Tensor:
@@ -85,53 +82,53 @@ def _most(shape: tuple[int, ...]) -> int:
     return max(8, GROUPED // dims(shape))
 
 
-def _encode(chain: Chain, numbers: np.ndarray, tick: Tick) -> Chunk:
+def _encode(chain: Chain, numbers: np.ndarray, track: Track) -> Chunk:
     stack = Stack(np.zeros(0, np.uint32), spare_words(chain.shape))
     rounding = Recorder()
-    for group, rows in enumerate(_groups(len(numbers), chain.shape)):
-        _push(chain, stack, numbers[rows].ravel(), rounding, _first_call(chain, group), tick)
+    groups = list(enumerate(_groups(len(numbers), chain.shape)))
+    for (group, rows), part in track.over(groups):
+        _push(chain, stack, numbers[rows].ravel(), rounding, _first_call(chain, group), part)
     words, spare = stack.words()
     return Chunk(len(numbers), words, spare, rounding.sides)
 
 
-def _push(chain: Chain, stack: Stack, lower: np.ndarray, rounding: Rounding, call: int, tick: Tick) -> None:
+def _push(chain: Chain, stack: Stack, lower: np.ndarray, rounding: Rounding, call: int, track: Track) -> None:
     """Data up to the prior."""
-    for i in range(1, len(chain) + 1):
+    for i in track.each(range(1, len(chain) + 1)):
         upper = stack.pop(chain.forward(i, _values(chain, i - 1, lower), rounding, call + 2 * i))
         stack.push(chain.reverse(i, _values(chain, i, upper), rounding, call + 2 * i + 1), lower)
         lower = upper
-        tick()
     stack.push(chain.prior(len(lower) // dims(chain.shape), rounding, call), lower)
 
 
-def _decode(chain: Chain, chunk: Chunk, tick: Tick) -> np.ndarray:
+def _decode(chain: Chain, chunk: Chunk, track: Track) -> np.ndarray:
     if chunk.spare > spare_words(chain.shape):
         raise ValueError("damaged: more words lie below the data than any encoder puts there")
     stack, rounding = Stack(chunk.words, chunk.spare), Follower(chunk.sides)
     found = []
-    for group, rows in reversed(list(enumerate(_groups(chunk.count, chain.shape)))):
+    groups = list(enumerate(_groups(chunk.count, chain.shape)))[::-1]
+    for (group, rows), part in track.over(groups):
         count = rows.stop - rows.start
-        popped = _pop(chain, stack, count, rounding, _first_call(chain, group), tick)
+        popped = _pop(chain, stack, count, rounding, _first_call(chain, group), part)
         found.append(popped.reshape(count, -1))
     if not stack.restored():
         raise ValueError("damaged: the data do not end where they should")
     return np.concatenate(found[::-1])
 
 
-def _pop(chain: Chain, stack: Stack, count: int, rounding: Rounding, call: int, tick: Tick) -> np.ndarray:
+def _pop(chain: Chain, stack: Stack, count: int, rounding: Rounding, call: int, track: Track) -> np.ndarray:
     """The same backwards: from the prior down to the data."""
     upper = stack.pop(chain.prior(count, rounding, call))
-    for i in range(len(chain), 0, -1):
+    for i in track.each(range(len(chain), 0, -1)):
         lower = stack.pop(chain.reverse(i, _values(chain, i, upper), rounding, call + 2 * i + 1))
         stack.push(chain.forward(i, _values(chain, i - 1, lower), rounding, call + 2 * i), upper)
         upper = lower
-        tick()
     return upper
 
 
-def _stacks(count: int, shape: tuple[int, ...]) -> Iterator[slice]:
+def _stacks(count: int, shape: tuple[int, ...]) -> list[slice]:
     rows = max(1, STACKED // dims(shape))
-    return (slice(start, min(count, start + rows)) for start in range(0, count, rows))
+    return [slice(start, min(count, start + rows)) for start in range(0, count, rows)]
 
 
 def _groups(count: int, shape: tuple[int, ...]) -> Iterator[slice]:

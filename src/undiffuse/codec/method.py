@@ -1,7 +1,6 @@
 """What a way of coding examples with a chain can do; one a file beside this one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch import Tensor
@@ -12,8 +11,7 @@ from undiffuse.codec.container import PROGRESSIVE
 from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser
 from undiffuse.tensors import micro_batch
-
-Tick = Callable[[], object]
+from undiffuse.track import Track
 
 
 class Method(ABC):
@@ -47,23 +45,19 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
-        """The chunks; `tick` is called after every network call."""
+    def encode(self, chain: Chain, numbers: np.ndarray, track: Track) -> list[Chunk]:
+        """The chunks."""
 
     @abstractmethod
-    def decode(self, chain: Chain, chunks: list[Chunk], count: int, tick: Tick) -> np.ndarray:
+    def decode(self, chain: Chain, chunks: list[Chunk], count: int, track: Track) -> np.ndarray:
         """The numbers of `count` examples. Of the first chunks alone, if it is progressive, what they say
         best.
 
         Raises ValueError for chunks that no encoder made.
         """
 
-    @abstractmethod
-    def calls(self, steps: int, shape: tuple[int, ...], count: int) -> int:
-        """Network calls of so many examples, to code or to decode all of them."""
 
-
-def batches(shape: tuple[int, ...], count: int) -> Iterator[slice]:
+def batches(shape: tuple[int, ...], count: int) -> list[slice]:
     """The rows that go through the network together."""
     size = micro_batch(shape)
-    return (slice(start, min(count, start + size)) for start in range(0, count, size))
+    return [slice(start, min(count, start + size)) for start in range(0, count, size)]

@@ -7,20 +7,22 @@ stack at first count in it, so that few examples get a short chain of few number
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from undiffuse.bounds import Costs, Moments, costs, follow
+from undiffuse.bounds import Costs, costs, follow
 from undiffuse.codec.chain import DECODED, EXCESS, OCTAVE, Plan, evenly
 from undiffuse.codec.container import PROGRESSIVE, header_bytes
 from undiffuse.codec.method import Method
+from undiffuse.estimate import Moments
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import keyed
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 CLOSE = 1.03
 MANY = 128  # steps up to which the best are looked for; beyond, even ones are as good
@@ -99,16 +101,16 @@ def trade(
     levels: int,
     new: Tensor | None = None,
     knots: Sequence[int] = (1,),
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Trade:
     """The best chain of every number of steps for x_0 (B, *shape), weighed on `new` (N, *shape).
 
     Its times are among `count` of the grid's, evenly spread; its variances the best of so many `knots`,
-    unless they are learned. `tick` is called after every network call: `count` of them, and as many for
-    `new`.
+    unless they are learned.
     """
     places, shape = torch.tensor(evenly(len(grid), count)), tuple(x_0.shape[1:])
     varied = isinstance(model.kernel, Gaussian) and not model.variance.learned
+    fit, weigh = track.split(1, 0 if new is None else 1)
     fitted = costs(
         model,
         x_0,
@@ -116,11 +118,11 @@ def trade(
         generator=keyed("und", "plan"),
         knots=knots if varied else (0,),
         cost=how.cost,
-        tick=tick,
+        track=fit,
     )
     nats = [torch.tensor([[each.nats] for each in found.best(count)]) for found in fitted]
     if new is not None:
-        nats = follow(model, new, fitted=fitted, generator=keyed("und", "weigh"), cost=how.cost, tick=tick)
+        nats = follow(model, new, fitted=fitted, generator=keyed("und", "weigh"), cost=how.cost, track=weigh)
     options = []
     for found, rows in zip(fitted, nats, strict=True):
         bits = Moments()

@@ -16,13 +16,14 @@ from undiffuse.codec.alphabet import numbers_of
 from undiffuse.codec.chain import Chain, Plan
 from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.coder import QueueReader, QueueWriter
-from undiffuse.codec.method import Method, Tick, batches
+from undiffuse.codec.method import Method, batches
 from undiffuse.codec.rounding import Follower, Recorder, Rounding
 from undiffuse.data import Levels
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.random import digest
 from undiffuse.tensors import dims
+from undiffuse.track import Track
 
 ENDED = 48  # bits that the end of a chunk takes, on average
 
@@ -57,39 +58,34 @@ class Progressive(Method):
     ) -> Tensor:
         """Read the same draw."""
 
-    def encode(self, chain: Chain, numbers: np.ndarray, tick: Tick) -> list[Chunk]:
+    def encode(self, chain: Chain, numbers: np.ndarray, track: Track) -> list[Chunk]:
         """A chunk for each state from T - 1 down to 0."""
         x_0, x, chunks = chain.tensor(chain.alphabets[0].values(numbers)), start(chain, len(numbers)), []
-        for i in range(len(chain), 0, -1):
+        for i, part in track.over(range(len(chain), 0, -1)):
             out, rounding = QueueWriter(), Recorder()
-            for call, rows in enumerate(batches(chain.shape, len(x))):
+            for call, rows in part.each(list(enumerate(batches(chain.shape, len(x))))):
                 if i == 1:
                     out.push(chain.reverse(1, _array(x[rows]), rounding, call), numbers[rows].ravel())
                 else:
                     x[rows] = self.send(chain, i, x[rows], x_0[rows], out, rounding, call)
-                tick()
             chunks.append(Chunk(len(x), out.words(), 0, rounding.sides))
         return chunks
 
-    def decode(self, chain: Chain, chunks: list[Chunk], count: int, tick: Tick) -> np.ndarray:
+    def decode(self, chain: Chain, chunks: list[Chunk], count: int, track: Track) -> np.ndarray:
         """The data, or the prediction at the last state that arrived."""
         x, numbers = start(chain, count), []
-        for i, chunk in zip(range(len(chain), 0, -1), chunks, strict=False):
+        arrived = list(zip(range(len(chain), 0, -1), chunks, strict=False))
+        for (i, chunk), part in track.over(arrived):
             read, rounding = QueueReader(chunk.words), Follower(chunk.sides)
-            for call, rows in enumerate(batches(chain.shape, count)):
+            for call, rows in part.each(list(enumerate(batches(chain.shape, count)))):
                 if i == 1:
                     numbers.append(read.pop(chain.reverse(1, _array(x[rows]), rounding, call)))
                 else:
                     x[rows] = self.receive(chain, i, x[rows], read, rounding, call)
-                tick()
             read.end()
         if not numbers:
             numbers = [predicted(chain, len(chunks), x[rows]) for rows in batches(chain.shape, count)]
         return np.concatenate(numbers).reshape(count, -1)
-
-    def calls(self, steps: int, shape: tuple[int, ...], count: int) -> int:
-        """One a step and batch."""
-        return steps * len(list(batches(shape, count)))
 
 
 def start(chain: Chain, count: int) -> Tensor:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, ClassVar, final
 
+import torch
+from torch import Tensor
+
 from undiffuse.data.decoded import Pictures
 from undiffuse.data.files import existing
 from undiffuse.data.own import Own, in_folders, numbers_of
@@ -12,6 +15,7 @@ from undiffuse.data.pictures import open_picture
 from undiffuse.data.source import Splits
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
+FOLDERS = "folders"
 
 
 class Images(Own):
@@ -20,17 +24,40 @@ class Images(Own):
     Other and hidden files are ignored. If there are subfolders ``train`` and ``test``, those are
     the splits; otherwise the files, sorted by path, are split by `test`. Images are turned upright
     as their EXIF says. Grey images keep one channel, colour images three.
+
+    Args:
+        path: the folder.
+        labels: "folders", if the folders in it (or in ``train`` and ``test``) are the classes 0, 1, .. of
+            the images in them, in the order of their names.
+        rest: as of all pictures.
     """
 
     source: ClassVar[str] = "your folder of PNG and JPEG files: data.path=FOLDER"
     about: ClassVar[str] = "images (1, H, W) or (3, H, W), 256 levels"
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: int | tuple[int, int] | None = None,
+        channels: int | None = None,
+        test: float = 0.1,
+        memory: float = 1.0,
+        workers: int = 0,
+        skip_bad: bool = False,
+        labels: str | None = None,
+    ) -> None:
+        super().__init__(path, size, channels, test, memory, workers, skip_bad)
+        if labels not in (None, FOLDERS):
+            raise ValueError(f"labels={labels}: of pictures they are {FOLDERS}, their classes, or none")
+        self.labels = labels
 
     def load(self) -> Splits:
         """Look at every header first, to find at once what does not fit; decode, if all fit in memory."""
         root = existing(self.path, "a folder of PNG and JPEG files")
         files, count = in_folders(root, find_images)
         train, test = numbers_of(len(files), count, self.test)
-        return self.loading.splits(Files(root, files), train, test)
+        labels = None if self.labels is None else classes_of(root, files, count is not None)[1]
+        return self.loading.splits(Files(root, files), train, test, labels)
 
     def files(self) -> list[Path]:
         """The images themselves."""
@@ -64,6 +91,23 @@ def find_images(root: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{root} holds no .png, .jpg or .jpeg file; set data.path to a folder that does")
     return [found[name] for name in sorted(found)]
+
+
+def classes_of(root: Path, files: Sequence[Path], divided: bool = False) -> tuple[list[str], Tensor]:
+    """Names of the classes, and of every file the number of its own: that of the folder in `root` it is in.
+
+    If the folder is `divided` into ``train`` and ``test``, of the folder in these. Raises ValueError for a
+    file that is in none.
+    """
+    place, found = int(divided), []
+    for file in files:
+        *folders, _ = file.relative_to(root).parts
+        if len(folders) <= place:
+            raise ValueError(f"{file}: is in no folder of a class; move it, or leave out data.labels=folders")
+        found.append(folders[place])
+    names = sorted(set(found))
+    number = {name: i for i, name in enumerate(names)}
+    return names, torch.tensor([number[name] for name in found])
 
 
 def _is_image(path: Path, root: Path) -> bool:

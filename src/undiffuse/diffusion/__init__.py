@@ -3,7 +3,7 @@
 from undiffuse.diffusion.bases import Bases
 from undiffuse.diffusion.checks import check_range
 from undiffuse.diffusion.diffusion import Diffusion
-from undiffuse.diffusion.evaluation import Evaluation, evaluate, plan_calls, unmet
+from undiffuse.diffusion.evaluation import Evaluation, evaluate, unmet
 from undiffuse.diffusion.observed import (
     Posterior,
     check_seen,
@@ -24,7 +24,7 @@ from undiffuse.diffusion.output import (
     stage_name,
     stage_times,
 )
-from undiffuse.diffusion.posterior import METHODS, Way, count_draws
+from undiffuse.diffusion.posterior import METHODS, Way
 from undiffuse.diffusion.sheet import save_posterior, save_sheet
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Way",
     "check_range",
     "check_seen",
-    "count_draws",
     "evaluate",
     "has_picture",
     "impute",
@@ -44,7 +43,6 @@ __all__ = [
     "measured",
     "noisy",
     "operator_for",
-    "plan_calls",
     "posterior",
     "raw_width",
     "save_animation",

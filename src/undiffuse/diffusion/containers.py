@@ -28,7 +28,9 @@ class Container:
     index: Any = None
 
     def put(self, x: Any) -> Any:
-        """A tensor as one of this kind; other results as they are."""
+        """A tensor, or a posterior, as one of this kind; other results as they are."""
+        if hasattr(x, "of_kind"):
+            return x.of_kind(self)
         if not isinstance(x, Tensor) or self.kind == "torch":
             return x
         array = x.detach().cpu().numpy()

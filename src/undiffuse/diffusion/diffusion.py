@@ -6,7 +6,7 @@ the object is made.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from typing import Any, Self
 
@@ -29,6 +29,7 @@ from undiffuse.samplers import Ancestral, Sampler
 from undiffuse.schedules.grids import thin
 from undiffuse.schedules.grids import uniform as uniform_grid
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 STEPS = 1000  # of a chain that nobody has named
 
@@ -168,7 +169,7 @@ class Diffusion:
         sampler: Sampler | None = None,
         first: int = 0,
         block: int | None = None,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
     ) -> Tensor:
         """n raw samples (n, *shape); sample `first + i` of a seed is the same however many are drawn.
 
@@ -182,7 +183,7 @@ class Diffusion:
             **self._walk(seed, steps, sampler),
             first=first,
             block=block,
-            tick=tick,
+            track=track,
             processes=self.processes,
         )
         return self.space.decode(x_0.cpu())
@@ -216,7 +217,7 @@ class Diffusion:
         *,
         steps: int | None = None,
         sampler: Sampler | None = None,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
     ) -> Tensor:
         """From raw a to raw b (B, *shape), by mixing them at time t: (B, points, *shape), both ends included.
 
@@ -234,7 +235,7 @@ class Diffusion:
             t,
             torch.linspace(0, 1, points, dtype=torch.float64),
             **self._walk(seed, steps, sampler),
-            tick=tick,
+            track=track,
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
 
@@ -249,7 +250,7 @@ class Diffusion:
         steps: int | None = None,
         sampler: Sampler | None = None,
         first: int = 0,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
     ) -> Tensor:
         """n raw samples of each of some states x_t: (states, n, *shape).
 
@@ -264,14 +265,16 @@ class Diffusion:
             t,
             **self._walk(seed, steps, sampler),
             first=first,
-            tick=tick,
+            track=track,
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
 
     given, told = variants.given, variants.told  # the same model, of other examples
     clipped, stopped = variants.clipped, variants.stopped  # and on another walk
-    known, noisy, measured = observed.known, observed.noisy, observed.measured  # observations, as factors
-    posterior, impute = observed.posterior, observed.impute  # draws of what they leave open
+    known = alike("raw", "mask")(observed.known)  # observations, as factors
+    noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
+    posterior = alike()(observed.posterior)  # draws of what they leave open
+    impute = alike("raw", "mask")(observed.impute)
     check, check_density = checks.check, checks.check_density  # of what it is given
 
     @alike("raw")
@@ -281,14 +284,14 @@ class Diffusion:
         seed: int = 0,
         *,
         terms: int | None = None,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
     ) -> Tensor:
         """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
 
         Probabilities of levels, or densities in the raw units of continuous data. As `undiffuse evaluate`
         does, so many `terms` of the chain are computed for every example, drawn at random: unbiased, the
         fewer the noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which
-        takes as many network calls. `tick` is called after each.
+        takes as many network calls.
         """
         self.check_density(raw)
         terms = self.terms if terms is None else terms
@@ -301,7 +304,7 @@ class Diffusion:
             seed=seed,
             terms=terms or None,
             encode=self.space.encode,
-            tick=tick,
+            track=track,
         )
         nats = torch.cat([bound.total for _, bound in parts])
         return nats / (dims(self.shape) * math.log(2)) - self.shift
@@ -314,7 +317,7 @@ class Diffusion:
         *,
         steps: int | None = None,
         terms: int | None = None,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
         **resume: Any,
     ) -> bounds.Report:
         """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
@@ -329,7 +332,7 @@ class Diffusion:
             seed=seed,
             terms=terms,
             encode=self.space.encode,
-            tick=tick,
+            track=track,
             processes=self.processes,
             beside=self.simple,
             **resume,
@@ -342,12 +345,12 @@ class Diffusion:
         seed: int = 0,
         *,
         steps: int | None = None,
-        tick: Callable[[], object] = lambda: None,
+        track: Track = SILENT,
     ) -> bounds.StepEntropies:
         """The entropy of every reverse step between its bounds (2015, eq. 24), in bits per dimension."""
         self.check(raw)
         return bounds.step_entropies(
-            self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, tick=tick
+            self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, track=track
         )
 
     def _walk(self, seed: int, steps: int | None, sampler: Sampler | None) -> dict[str, Any]:
@@ -355,6 +358,7 @@ class Diffusion:
         generator = torch.Generator().manual_seed(seed)
         return {"generator": generator, "sampler": sampler or self.sampler, "grid": self.thinned(steps)}
 
+    @alike("raw")
     def with_noise(self, raw: Tensor, seed: int = 0) -> Tensor:
         """Raw examples with the uniform noise that the run's data carry, where these come without it."""
         if self.noise is None or not self.noise.missing(raw):

@@ -1,15 +1,17 @@
 """The bound of a run on a data set, in every unit that fits the data, as table, JSON, CSV and figure."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
 
-from undiffuse.bounds import Estimate, Report, count_calls
+from undiffuse.bounds import Report
 from undiffuse.diffusion.diffusion import Diffusion
+from undiffuse.estimate import Estimate
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 OVERLAP = "overlapping patches: errors as of independent examples, so too small"
 NAMED = {  # models in closed form, in words
@@ -139,18 +141,13 @@ def evaluate(
     *,
     steps: int | None = None,
     terms: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
     **resume: Any,
 ) -> Evaluation:
     """The bound of the run on raw examples (N, *shape); `resume` as in `Diffusion.evaluate`."""
-    report = run.evaluate(raw, seed, steps=steps, terms=terms, tick=tick, **resume)
+    report = run.evaluate(raw, seed, steps=steps, terms=terms, track=track, **resume)
     symbols = run.model.kernel.symbols is not None
     return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step, run.overlapping)
-
-
-def plan_calls(run: Diffusion, examples: int, steps: int | None, terms: int | None) -> int:
-    """Network calls that `evaluate` makes in every process."""
-    return count_calls(examples, run.shape, run.thinned(steps), terms, processes=run.processes)
 
 
 def scarce(report: Report) -> list[str]:

@@ -6,17 +6,19 @@ found = run.impute(raw, n=16)                          # NaN marks what is missi
 found.samples, found.mean, found.std, found.method
 """
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
 from undiffuse.data import Affine
-from undiffuse.diffusion.posterior import Factors, Tick, Way, draw
+from undiffuse.diffusion.containers import Container
+from undiffuse.diffusion.posterior import Factors, Way, draw
 from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
+from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
@@ -28,31 +30,38 @@ AFAR = 8  # widths of the noise from the data's range at which an observation is
 class Posterior:
     """Raw `samples` (examples, n, *shape), and by which `method` they were drawn.
 
+    Samples, mean and standard deviation are of the kind, torch, numpy or pandas, of what was observed.
     `size` is the smallest effective share of a group of particles on the way; `log_evidence` is in nats, a
     density in raw units for continuous data, with its standard error `se`. `doubt` says why they are not to
     be relied on, if so.
     """
 
-    samples: Tensor
+    samples: Any
     method: str
     size: float | None = None
     log_evidence: float | None = None
     se: float | None = None
     doubt: str | None = None
+    kind: Container = field(default_factory=Container)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Any:
         """The mean of the samples, (examples, *shape), float32; float64 if they are."""
-        return self.samples.double().mean(1).to(self._dtype)
+        return self._put(torch.as_tensor(self.samples).double().mean(1))
 
     @property
-    def std(self) -> Tensor:
+    def std(self) -> Any:
         """The standard deviation of the samples about it, of the same type; of one sample 0."""
-        return self.samples.double().std(1, correction=min(1, self.samples.shape[1] - 1)).to(self._dtype)
+        correction = min(1, self.samples.shape[1] - 1)
+        return self._put(torch.as_tensor(self.samples).double().std(1, correction=correction))
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.float64 if self.samples.dtype == torch.float64 else torch.float32
+    def of_kind(self, kind: Container) -> "Posterior":
+        """The same, of another kind."""
+        return replace(self, samples=kind.put(self.samples), kind=kind)
+
+    def _put(self, x: Tensor) -> Any:
+        double = torch.as_tensor(self.samples).dtype == torch.float64
+        return self.kind.put(x if double else x.float())
 
 
 def known(run: "Diffusion", raw: Tensor, mask: Tensor) -> Known:
@@ -137,13 +146,13 @@ def posterior(
     seed: int = 0,
     *,
     way: Way | None = None,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Posterior:
     """n draws of the run's data given one observation: `samples` (1, n, *shape).
 
     Raises ValueError for a factor or a way that do not go with the run.
     """
-    return _posterior(run, lambda _, __: factor, 1, n, seed, way or Way(), tick, _log_det(run, factor))
+    return _posterior(run, lambda _, __: factor, 1, n, seed, way or Way(), track, _log_det(run, factor))
 
 
 def impute(
@@ -154,7 +163,7 @@ def impute(
     seed: int = 0,
     *,
     way: Way | None = None,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Posterior:
     """n completions of every example in raw (N, *shape), of what the mask says is known (default: not NaN).
 
@@ -169,18 +178,25 @@ def impute(
         return Known(all_known.value[rows], mask[rows])
 
     log_det = _log_det(run, all_known)
-    found = _posterior(run, factors, len(raw), n, seed, way or Way(), tick, log_det)
+    found = _posterior(run, factors, len(raw), n, seed, way or Way(), track, log_det)
     held = torch.where(mask, raw, 0).to(found.samples.dtype)
     samples = torch.where(mask.unsqueeze(1), held.unsqueeze(1), found.samples)
     return replace(found, samples=samples)
 
 
 def _posterior(
-    run: "Diffusion", factors: Factors, examples: int, n: int, seed: int, way: Way, tick: Tick, log_det: float
+    run: "Diffusion",
+    factors: Factors,
+    examples: int,
+    n: int,
+    seed: int,
+    way: Way,
+    track: Track,
+    log_det: float,
 ) -> Posterior:
     """Drawn in x_0, and decoded."""
     grid, way = run.thinned(way.steps), way.settled(run.model, run.shape)
-    found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, tick=tick)
+    found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, track=track)
     raw = run.space.decode(found.x_0.flatten(0, 1).cpu()).view(examples, n, *run.shape)
     nats = None if found.log_evidence is None else found.log_evidence + log_det
     return Posterior(raw, found.method, found.size, nats, found.se, found.doubt)

@@ -1,6 +1,6 @@
 """Samples as files: pictures where they have one, arrays always."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +39,12 @@ def save_animation(
     states: Iterator[tuple[float, Tensor]],
     total: int,
     path: Path,
-    tick: Callable[[], object] = lambda: None,
 ) -> Path:
     """A film of raw states on their way from noise, `total` of them thinned to about 60 frames.
 
     The path's ending, .gif, .png or .mp4, decides its format. Raises ValueError for data without a picture.
     """
-    kept = _every(states, max(1, total // FRAMES), tick)
+    kept = _every(states, max(1, total // FRAMES))
     if not has_picture(run):
         raise ValueError(f"samples of shape {run.shape} cannot be animated")
     if run.shape == (2,):
@@ -98,11 +97,8 @@ def to_images(run: Diffusion, raw: Tensor) -> Tensor:
     return grey if grey.ndim == 4 else grey[None, None]
 
 
-def _every(
-    states: Iterator[tuple[float, Tensor]], stride: int, tick: Callable[[], object]
-) -> Iterator[tuple[float, Tensor]]:
+def _every(states: Iterator[tuple[float, Tensor]], stride: int) -> Iterator[tuple[float, Tensor]]:
     """Every so many states, and the last."""
     for i, state in enumerate(states):
-        tick()
         if i % stride == 0 or state[0] == 0:
             yield state

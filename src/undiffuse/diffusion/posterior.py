@@ -19,9 +19,9 @@ from undiffuse.product import check_steps
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
 from undiffuse.tensors import dims, micro_batch
+from undiffuse.track import SILENT, Track
 
 Factors = Callable[[range, int], Factor]  # of these examples, each repeated so often
-Tick = Callable[[], object]
 APART = 2**40  # streams of one example
 GROUP = 64  # particles, unless told
 FEW = 16  # effective particles, below which rare ones of much weight are missed
@@ -118,15 +118,6 @@ class Drawn:
     doubt: str | None = None
 
 
-def count_draws(examples: int, n: int, shape: tuple[int, ...], grid: Tensor, way: Way) -> int:
-    """Ticks that `draw` makes: the length of its progress bar. Raises ValueError where it does."""
-    _check(examples, n, way)
-    if way.groups is not None:
-        return way.groups * (len(grid) + 1)
-    size, together = _sizes(examples, shape, way)
-    return -(-examples // together) * -(-n // size) * (len(grid) + 1)
-
-
 @torch.no_grad()
 def draw(
     model: ReverseProcess,
@@ -138,22 +129,22 @@ def draw(
     seed: int,
     grid: Tensor,
     way: Way,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Drawn:
     """n draws of each example's posterior. Raises ValueError for what does not go together."""
     _check(examples, n, way)
     size, together = _sizes(examples, shape, way)
     name = _name(way.product(model, factors(range(1), 1)), way)
     if way.groups is not None:
-        return _weighed(model, factors(range(1), 1), n, shape, seed, grid, way, name, tick)
+        return _weighed(model, factors(range(1), 1), n, shape, seed, grid, way, name, track)
     key, done, shares = root(torch.Generator().manual_seed(seed)), [], []
-    for begin in range(0, examples, together):
+    for begin, outer in track.over(range(0, examples, together)):
         several = range(begin, min(begin + together, examples))
         product = way.product(model, factors(several, size))
         blocks = []
-        for first in range(0, n, size):
+        for first, inner in outer.over(range(0, n, size)):
             rows = [APART * e + first + i for e in several for i in range(size)]
-            x, state = _walk(product, Streams(key, "sample", rows=rows), shape, grid, way.sampler, tick)
+            x, state = _walk(product, Streams(key, "sample", rows=rows), shape, grid, way.sampler, inner)
             blocks.append(x.view(len(several), size, *shape))
             if way.group is not None:
                 blocks[-1] = _shuffled(blocks[-1], seed, first // size)
@@ -172,7 +163,7 @@ def _weighed(
     grid: Tensor,
     way: Way,
     name: str,
-    tick: Tick,
+    track: Track,
 ) -> Drawn:
     """The evidence, and draws that take turns in its groups."""
     group, groups = way.group, way.groups
@@ -184,7 +175,7 @@ def _weighed(
         particles=group,
         groups=groups,
         grid=grid,
-        tick=tick,
+        track=track,
     )
     mixed = torch.cat(
         [_shuffled(x[None], seed, g) for g, x in enumerate(found.x_0.view(groups, group, *shape))]
@@ -228,12 +219,12 @@ def _sizes(examples: int, shape: tuple[int, ...], way: Way) -> tuple[int, int]:
 
 
 def _walk(
-    product: Product, streams: Streams, shape: tuple[int, ...], grid: Tensor, sampler: Sampler, tick: Tick
+    product: Product, streams: Streams, shape: tuple[int, ...], grid: Tensor, sampler: Sampler, track: Track
 ) -> tuple[Tensor, Any]:
     """x_0, a row a stream, and the sampler's last state."""
     x_1 = samplers.start(product, samplers.like_of(product, (len(streams), *shape)), streams)
-    walk = samplers.reverse(product, x_1, sampler=sampler, grid=grid, generator=streams)
-    return samplers.last(walk, tick)
+    walk = samplers.reverse(product, x_1, sampler=sampler, grid=grid, generator=streams, track=track)
+    return samplers.last(walk)
 
 
 def _shuffled(x: Tensor, seed: int, group: int) -> Tensor:

@@ -4,7 +4,7 @@ from undiffuse.metrics.features import Classifier, Extractor, Inception, Pixels,
 from undiffuse.metrics.frechet import frechet, frechet_of_moments
 from undiffuse.metrics.kernel import kernel_distance, mmd2
 from undiffuse.metrics.neighbours import Neighbours, neighbours
-from undiffuse.metrics.parzen import WIDTHS, Parzen, choose_width, count_ticks, log_density, parzen
+from undiffuse.metrics.parzen import WIDTHS, Parzen, choose_width, log_density, parzen
 
 __all__ = [
     "WIDTHS",
@@ -15,7 +15,6 @@ __all__ = [
     "Parzen",
     "Pixels",
     "choose_width",
-    "count_ticks",
     "extract",
     "frechet",
     "frechet_of_moments",

@@ -31,7 +31,7 @@ import math
 import torch
 from torch import Tensor
 
-from undiffuse.bounds.estimate import Estimate, Moments
+from undiffuse.estimate import Estimate, Moments
 from undiffuse.metrics.rows import CHUNK, feature_rows
 
 NOISE = 1e-10  # of the largest singular value: smaller ones are rounding errors

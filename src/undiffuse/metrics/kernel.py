@@ -14,7 +14,7 @@ their mean is honest; subsets drawn anew each time overlap, and theirs is too sm
 import torch
 from torch import Tensor
 
-from undiffuse.bounds.estimate import Estimate, Moments
+from undiffuse.estimate import Estimate, Moments
 from undiffuse.metrics.rows import feature_rows, row_blocks
 
 SIZE = 1000  # of a subset, as in the paper

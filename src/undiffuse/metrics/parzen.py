@@ -13,18 +13,17 @@ s = 0.1. Only data that spreads over more than 10^6 widths would notice.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from undiffuse.bounds.estimate import Estimate
+from undiffuse.estimate import Estimate
+from undiffuse.track import SILENT, Track
 
 WIDTHS = tuple(10 ** (place / 9 - 1) for place in range(10))  # logspace(-1, 0, 10)
 CHUNK = 2**22  # squared distances held at a time: 32 MiB
-
-Tick = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def parzen(
     validation: Tensor,
     test: Tensor,
     widths: Sequence[float] = WIDTHS,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Parzen:
     """Choose the width on validation data, then score the test data.
 
@@ -65,7 +64,7 @@ def parzen(
         validation: floats ``(V, *shape)``, V >= 1.
         test: floats ``(M, *shape)``, M >= 2.
         widths: positive, in the data's units.
-        tick: called `count_ticks(N, V, M)` times.
+        track: is told how far it is.
 
     Raises:
         ValueError: data that is empty, not finite, integer or of unequal shapes; a width not positive.
@@ -73,14 +72,15 @@ def parzen(
     _rows(samples=samples, test=test)  # refuse bad test data before the work on validation data
     if len(test) < 2:
         raise ValueError(f"test has {len(test)} example; give at least 2: one has no standard error")
-    width = choose_width(validation, samples, widths, tick)
-    each = log_density(test, samples, width, tick)
+    choosing, scoring = track.split(len(validation), len(test))
+    width = choose_width(validation, samples, widths, choosing)
+    each = log_density(test, samples, width, scoring)
     error = float(each.std(correction=0)) / math.sqrt(len(each))
     return Parzen(width, Estimate(float(each.mean()), error), len(samples), len(test), tuple(widths))
 
 
 def choose_width(
-    validation: Tensor, samples: Tensor, widths: Sequence[float] = WIDTHS, tick: Tick = lambda: None
+    validation: Tensor, samples: Tensor, widths: Sequence[float] = WIDTHS, track: Track = SILENT
 ) -> float:
     """The width under which the validation data is most likely; of equally good ones the first.
 
@@ -88,44 +88,38 @@ def choose_width(
         validation: floats ``(V, *shape)``.
         samples: floats ``(N, *shape)``.
         widths: positive, in the data's units; each distance is computed once for all of them.
-        tick: called `count_ticks(N, V)` times.
+        track: is told how far it is.
     """
-    scores = torch.cat(list(_chunks(validation, samples, widths, tick, "validation")), 1)
+    scores = torch.cat(list(_chunks(validation, samples, widths, track, "validation")), 1)
     return float(widths[int(scores.mean(1).argmax())])
 
 
-def log_density(x: Tensor, samples: Tensor, width: float, tick: Tick = lambda: None) -> Tensor:
+def log_density(x: Tensor, samples: Tensor, width: float, track: Track = SILENT) -> Tensor:
     """log p(x) in nats, float64 ``(B,)``, at x ``(B, *shape)``; finite however far x is from all samples.
 
     Args:
         x: floats ``(B, *shape)``.
         samples: floats ``(N, *shape)``.
         width: s > 0, in the data's units.
-        tick: called `count_ticks(N, B)` times.
+        track: is told how far it is.
 
     >>> print(round(log_density(torch.zeros(1, 1), torch.zeros(5, 1), 1.0).item(), 4))
     -0.9189
     """
-    return torch.cat(list(_chunks(x, samples, [width], tick, "x")), 1)[0]
+    return torch.cat(list(_chunks(x, samples, [width], track, "x")), 1)[0]
 
 
-def count_ticks(samples: int, *examples: int) -> int:
-    """Chunks of rows that are computed for these numbers of examples: the length of a progress bar."""
-    return sum(-(-count // _height(samples)) for count in examples)
-
-
-def _chunks(x: Tensor, samples: Tensor, widths: Sequence[float], tick: Tick, name: str) -> Iterator[Tensor]:
+def _chunks(x: Tensor, samples: Tensor, widths: Sequence[float], track: Track, name: str) -> Iterator[Tensor]:
     """log p ``(len(widths), rows)``, chunk by chunk of the rows of x."""
     _check(widths)
     mu, x = _rows(samples=samples, **{name: x})
     origin = mu.mean(0)
     mu, x = mu - origin, x - origin
     length = mu.square().sum(1)
-    for rows in torch.split(x, _height(len(mu))):
+    for rows in track.each(torch.split(x, _height(len(mu)))):
         distance = torch.addmm(length, rows, mu.T, alpha=-2)  # |mu|^2 - 2 x.mu, (rows, N)
         distance.add_(rows.square().sum(1, keepdim=True)).clamp_(min=0)
         yield torch.stack([_mix(distance, float(width), mu.shape[1]) for width in widths])
-        tick()
 
 
 def _mix(distance: Tensor, width: float, dims: int) -> Tensor:

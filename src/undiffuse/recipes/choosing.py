@@ -22,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from undiffuse.data import noise_of, read_npy, read_npz
-from undiffuse.data.images import find_images
+from undiffuse.data.images import FOLDERS, classes_of, find_images
 from undiffuse.data.npy import npz_names
+from undiffuse.data.own import in_folders
 from undiffuse.data.pictures import Header, read_header
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
@@ -34,6 +35,7 @@ from undiffuse.recipes.reading import override, read
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
 LOOKED = 2**22  # values of an array that are looked at
+SHOWN = 10  # classes that are named
 KEPT = 10_000  # examples that are held out for reports, at most
 Found = NDArray[Any]
 
@@ -72,7 +74,8 @@ def choose(
     """The recipe for a folder of pictures, an .npy, .npz, .csv or .parquet file.
 
     With `decode`, every picture whose header is in order is decoded too, which finds files that are cut off.
-    `labels` is the column of a table, or the array of an .npz, that has the examples' classes.
+    `labels` is the column of a table, or the array of an .npz, that has the examples' classes; of pictures
+    "folders".
 
     Raises FileNotFoundError for no such file, RecipeError for one that is nothing of these.
     """
@@ -81,7 +84,7 @@ def choose(
         raise FileNotFoundError(f"{path}: no such file or folder")
     suffix = path.suffix.lower()
     if path.is_dir():
-        return _of_pictures(path, decode)
+        return _of_pictures(path, decode, labels)
     if suffix in TABLES:
         return _of_table(path, labels)
     if suffix in (".npy", ".npz"):
@@ -90,9 +93,10 @@ def choose(
     raise RecipeError(f"{path}: trained on are {kinds}; recipes have the ending .yaml")
 
 
-def _of_pictures(path: Path, decode: Callable[[Path], object] | None) -> Choice:
+def _of_pictures(path: Path, decode: Callable[[Path], object] | None, labels: str | None) -> Choice:
     chosen = _begin("images", {"kind": "images", "path": str(path)}, "a folder of pictures")
-    headers = list(_headers(find_images(path), decode, chosen.problems))
+    files, count = in_folders(path, find_images)
+    headers = list(_headers(files, decode, chosen.problems))
     if len(headers) < 2:
         raise RecipeError(f"{path}: {len(headers)} pictures that can be read; give 2 or more")
     if chosen.problems:
@@ -107,6 +111,12 @@ def _of_pictures(path: Path, decode: Callable[[Path], object] | None) -> Choice:
     if len(channels) > 1:
         most = channels.most_common(1)[0][0]
         chosen.set("data.channels", most, f"{channels[1]} pictures are grey and {channels[3]} in colour")
+    if labels == FOLDERS:
+        names, _ = classes_of(path, files, count is not None)
+        chosen.node["data"]["labels"] = labels
+        shown = ", ".join(f"{number} {name}" for number, name in enumerate(names[:SHOWN]))
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        chosen.set("conditional", True, f"the classes are {shown}{more}")
     _hold_out(chosen, len(headers))
     return chosen
 

@@ -1,6 +1,8 @@
 """A recipe: everything a run is made of, checked, and the parts it builds."""
 
 import inspect
+import logging
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,11 +24,13 @@ from undiffuse.parameterizations import (
     beginning_at,
 )
 from undiffuse.recipes.parts import Part, RecipeError, parse
-from undiffuse.recipes.reading import DEFAULTS
+from undiffuse.recipes.reading import DEFAULTS, words_of
 from undiffuse.recipes.size import check_size
 from undiffuse.samplers import Sampler
 from undiffuse.schedules.grids import Grid
 from undiffuse.training import Settings
+
+LOG = logging.getLogger(__name__)
 
 LONGEST = 2**20  # latent times of a chain
 TRAINS_WIDTHS = ("variational", "hybrid")  # objectives that a learned variance is for
@@ -242,9 +246,23 @@ def source_of(plan: Recipe) -> Source:
     return source
 
 
+def sampler_of(text: str) -> Sampler:
+    """The sampler of these words, such as "langevin snr=0.1". Raises RecipeError for what is none."""
+    made: Sampler = parse(Sampler, words_of(text, "sampler"), "sampler").build()
+    return made
+
+
 def load_data(plan: Recipe) -> Splits:
     """Load the recipe's data, and set aside what is watched while training."""
+    begin = time.perf_counter()
     splits = source_of(plan).load()
+    LOG.info(
+        "data: %s, %d training and %d test examples, in %.2f s",
+        plan["data"].kind,
+        len(splits.train),
+        len(splits.test),
+        time.perf_counter() - begin,
+    )
     splits = dequantized(splits) if plan["dequantize"] else splits
     share: float = plan["train"].build().watch
     return set_aside(splits, share) if share else splits

@@ -1,21 +1,19 @@
 """Reports on a run that print, plot and save: distances, Parzen windows, entropies, rates, papers' tables."""
 
 from undiffuse.reports.distances import Comparison, contest, distances_of, save_distances
-from undiffuse.reports.doctor import Diagnosis, examine, plan_examination
+from undiffuse.reports.doctor import Diagnosis, examine
 from undiffuse.reports.entropy import entropy_stretches, save_entropies
 from undiffuse.reports.optimal import (
     Compared,
     check_variance,
     compare_variance,
     fit_variance,
-    plan_variance,
     save_variance,
     variance_name,
 )
-from undiffuse.reports.parzen import parzen_of, plan_ticks, protocol, save_parzen
+from undiffuse.reports.parzen import parzen_of, protocol, save_parzen
 from undiffuse.reports.progressive import (
     measure_of,
-    plan_progressive,
     progressive_of,
     progressive_rows,
     save_progressive,
@@ -26,7 +24,7 @@ from undiffuse.reports.reproduce import (
     budgeted,
     chosen,
     finish,
-    measuring,
+    measure,
     save_reproduced,
 )
 from undiffuse.reports.saving import drawn_of, note_of, part_of, save_evaluation
@@ -48,15 +46,11 @@ __all__ = [
     "examine",
     "finish",
     "fit_variance",
+    "measure",
     "measure_of",
-    "measuring",
     "note_of",
     "part_of",
     "parzen_of",
-    "plan_examination",
-    "plan_progressive",
-    "plan_ticks",
-    "plan_variance",
     "progressive_of",
     "progressive_rows",
     "protocol",

@@ -6,15 +6,16 @@ continuous images, from the darkest to the brightest value of the data; other co
 are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from undiffuse.bounds.estimate import Estimate
 from undiffuse.data import Splits, ends
+from undiffuse.estimate import Estimate
 from undiffuse.files import write_json
 from undiffuse.metrics import Extractor, Neighbours, extract, frechet, kernel_distance, neighbours
 from undiffuse.random import keyed
@@ -22,12 +23,10 @@ from undiffuse.recipes.recipe import source_of
 from undiffuse.runs.run import Run
 from undiffuse.samplers import Sampler
 from undiffuse.tensors import micro_batch
+from undiffuse.track import SILENT, Track
 
 K = 5  # which neighbour the balls reach to
 BATCH = 100  # images drawn and turned into features together
-MEASURES = 3
-
-Tick = Callable[[], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +47,6 @@ class Contest:
     def unit_samples(self, raw: Tensor) -> Tensor:
         """The run's raw samples likewise; of noisy levels those that data would have had."""
         return self.unit(raw.floor().clamp(*self.ends)) if self.noisy else self.unit(raw)
-
-    @property
-    def ticks(self) -> int:
-        """How often `distances_of` calls `tick`."""
-        return sum(-(-len(x) // BATCH) for x in (self.test, self.training)) + 2 * MEASURES
 
 
 @dataclass(frozen=True)
@@ -113,21 +107,22 @@ def distances_of(
     *,
     steps: int | None = None,
     sampler: Sampler | None = None,
-    sampled: Callable[[int], object] = lambda n: None,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Comparison:
     """The distances of `count` samples on a chain thinned to `steps`, and of the training data.
 
-    `sampled` is called with the number of samples after each of their batches, `tick` as often as
-    `Contest.ticks` says. Only features are kept of the samples.
+    Only features are kept of the samples. The track has stages `sample` and `compare`.
     """
     (sampler or run.sampler).check(run.model)
-    raw = _drawn(run, count, seed, steps, sampler, sampled)
+    raw = _drawn(run, count, seed, steps, sampler, track.stage("sample"))
     samples = extract(fixed.extractor, (fixed.unit_samples(x) for x in raw))
+    comparing = track.stage("compare").split(2, 2, 1, 1)
     test, training = (
-        extract(fixed.extractor, _batches(fixed, x, tick)) for x in (fixed.test, fixed.training)
+        extract(fixed.extractor, _batches(fixed, x, part))
+        for x, part in zip((fixed.test, fixed.training), comparing, strict=False)
     )
-    found = [_compare(x, test, seed, tick) for x in (samples, training)]
+    pairs = zip((samples, training), comparing[2:], strict=True)
+    found = [_compare(x, test, seed, part) for x, part in pairs]
     return Comparison(fixed.extractor.distances, fixed.extractor.title, len(test), *found)
 
 
@@ -146,29 +141,28 @@ def _drawn(
     seed: int,
     steps: int | None,
     sampler: Sampler | None,
-    sampled: Callable[[int], object],
+    track: Track,
 ) -> Iterator[Tensor]:
     """Raw samples, batch by batch."""
     size = max(BATCH, micro_batch(run.shape))
-    for first in range(0, count, size * run.processes.size):
+    how: dict[str, Any] = {"steps": steps, "sampler": sampler, "block": size}
+    for first, inner in track.over(range(0, count, size * run.processes.size)):
         number = min(size * run.processes.size, count - first)
-        yield run.in_tensors.sample(number, seed, steps=steps, sampler=sampler, first=first, block=size)
-        sampled(number)
+        yield run.in_tensors.sample(number, seed, first=first, track=inner, **how)
 
 
-def _batches(fixed: Contest, raw: Tensor, tick: Tick) -> Iterator[Tensor]:
-    for rows in torch.split(raw, BATCH):
+def _batches(fixed: Contest, raw: Tensor, track: Track) -> Iterator[Tensor]:
+    for rows in track.each(torch.split(raw, BATCH)):
         yield fixed.unit(rows)
-        tick()
 
 
-def _compare(features: Tensor, test: Tensor, seed: int, tick: Tick) -> Distances:
+def _compare(features: Tensor, test: Tensor, seed: int, track: Track) -> Distances:
     gaussians = frechet(features, test)
-    tick()
+    track.at(1, 3)
     kernel = kernel_distance(features, test, generator=keyed(seed, "distances", "subsets"))
-    tick()
+    track.at(2, 3)
     near = neighbours(features, test, K)
-    tick()
+    track.at(1)
     return Distances(len(features), gaussians, kernel, near)
 
 

@@ -5,7 +5,7 @@ than either. It takes about the same time for every run: so many examples, and s
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from undiffuse import bounds
 from undiffuse.bases import Base, NumberBase
-from undiffuse.bounds import Estimate, Moments
-from undiffuse.bounds.estimate import check_examples
 from undiffuse.data import Splits
 from undiffuse.diffusion.bases import INDEPENDENT, NORMAL
 from undiffuse.diffusion.evaluation import windows
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import (
     DiscretizedDecoder,
@@ -28,6 +27,7 @@ from undiffuse.parameterizations import (
 )
 from undiffuse.runs.run import Run
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 EXAMPLES, TERMS, STRETCHES = 256, 64, 8
 NOTED = 0.005  # bits per dimension below which nothing is said
@@ -98,20 +98,18 @@ def base_of(run: Run) -> Base:
     return base
 
 
-def examine(
-    run: Run, splits: Splits, seed: int = 0, *, tick: Callable[[], object] = lambda: None
-) -> Diagnosis:
+def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -> Diagnosis:
     """The run beside its base on unseen examples, and what the same costs of training examples.
 
-    `tick` is called after each of `plan_examination` network calls. Raises ValueError for fewer than two test
-    examples, and for a run without a base.
+    Raises ValueError for fewer than two test examples, and for a run without a base.
     """
     base, unit = base_of(run), 1 / (dims(run.shape) * math.log(2))
     spans = list(windows(len(run.grid) - 1, STRETCHES))
+    both, alone = track.split(2 * min(EXAMPLES, len(splits.test)), min(EXAMPLES, len(splits.train)))
 
-    def each(model: ReverseProcess, raw: Tensor) -> Iterator[Tensor]:  # bits/dim of each part, block by block
-        run.check_density(raw)
-        how: dict[str, Any] = {"grid": run.grid, "seed": seed, "encode": run.space.encode, "tick": tick}
+    def each(model: ReverseProcess, raw: Tensor, track: Track = SILENT) -> Iterator[Tensor]:
+        run.check_density(raw)  # bits/dim of each part, block by block
+        how: dict[str, Any] = {"grid": run.grid, "seed": seed, "encode": run.space.encode, "track": track}
         for _, bound in bounds.blocks(model, raw, terms=_terms(run), **how):
             stretches = (bound.steps[:, i:j].sum(1) for i, j in spans)
             yield unit * torch.stack([bound.prior, *stretches, bound.decode, bound.total], 1)
@@ -119,7 +117,7 @@ def examine(
     own, test = run.told(_first(splits.test_labels)), splits.test[:EXAMPLES]
     check_examples(test)
     beside = Moments()
-    for a, b in zip(each(own.model, test), each(_plain(run, base), test), strict=True):
+    for a, b in zip(each(own.model, test, both), each(_plain(run, base), test), strict=True):
         beside.add(torch.cat([a, b, a - b], 1))
     times = [f"steps from t = {float(run.grid[j]):.2f} to {float(run.grid[i]):.2f}" for i, j in spans]
     names, found = ["prior", *times, "decoder", "all"], beside.estimates()
@@ -130,17 +128,11 @@ def examine(
         for name, a, b, c, shift in zip(names, ours, its, more, shifts, strict=True)
     ]
     seen = Moments()
-    for a in each(run.told(_first(splits.train_labels)).model, splits.train[:EXAMPLES]):
+    for a in each(run.told(_first(splits.train_labels)).model, splits.train[:EXAMPLES], alone):
         seen.add(a)
     unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
     kind = "gaussian" if isinstance(base, NumberBase) else "frequencies"
     return Diagnosis(parts, unseen, kind, splits.watched is not None)
-
-
-def plan_examination(run: Run, splits: Splits) -> int:
-    """Network calls that `examine` makes, those of the base among them."""
-    counts = (min(EXAMPLES, len(part)) for part in (splits.test, splits.test, splits.train))
-    return sum(bounds.count_calls(count, run.shape, run.grid, _terms(run)) for count in counts)
 
 
 def _first(labels: Tensor | None) -> Tensor | None:

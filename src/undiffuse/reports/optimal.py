@@ -1,21 +1,23 @@
 """A run's bound with the best fixed variance of every step (Bao et al. 2022), beside its own."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from undiffuse.bounds import Estimate, blocks, check_fixed, count_calls, optimal_variance, widened
-from undiffuse.bounds.estimate import Moments, check_examples
+from undiffuse.bounds import blocks, check_fixed, optimal_variance, widened
 from undiffuse.diffusion.evaluation import Row
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.files import write_csv, write_json
 from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Table
 from undiffuse.runs.run import Run
-from undiffuse.tensors import dims, micro_batch
+from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +47,12 @@ def fit_variance(
     seed: int = 0,
     *,
     steps: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Table:
     """The best variance of every step for raw training examples. Raises ValueError as `optimal_variance`."""
     run.check(raw)
     return optimal_variance(
-        run.denoiser, raw, grid=run.thinned(steps), seed=seed, encode=run.space.encode, tick=tick
+        run.denoiser, raw, grid=run.thinned(steps), seed=seed, encode=run.space.encode, track=track
     )
 
 
@@ -62,18 +64,16 @@ def compare_variance(
     seed: int = 0,
     *,
     terms: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Compared:
     """The bound on raw examples with the table of `fitted` examples, and with the run's own variance."""
     run.check(raw)
     check_examples(raw)
-    pair = [
-        blocks(model, raw, grid=table.grid, seed=seed, terms=terms, encode=run.space.encode, tick=tick)
-        for model in (run.model, widened(run.denoiser, table))
-    ]
+    how: dict[str, Any] = {"grid": table.grid, "seed": seed, "terms": terms, "encode": run.space.encode}
+    pair = blocks(run.model, raw, **how, track=track), blocks(widened(run.denoiser, table), raw, **how)
     scale, bits = 1 / (dims(run.shape) * math.log(2)), Moments()
-    for (_, own), (_, best) in zip(*pair, strict=True):
-        bits.add(torch.stack([own.total, best.total, own.total - best.total], 1) * scale)
+    for (_, ours), (_, its) in zip(*pair, strict=True):
+        bits.add(torch.stack([ours.total, its.total, ours.total - its.total], 1) * scale)
     own, best, gain = bits.estimates()
     return Compared(len(raw), fitted, table, own - run.shift, best - run.shift, gain)
 
@@ -83,15 +83,6 @@ def check_variance(run: Run, steps: int | None) -> None:
     check_fixed(run.denoiser)
     if len(run.thinned(steps)) < 2:
         raise ValueError(f"steps={steps}: variances are of a chain of at least two steps")
-
-
-def plan_variance(
-    run: Run, fitted: int, examples: int, steps: int | None, terms: int | None
-) -> tuple[int, int]:
-    """Network calls that `fit_variance` and `compare_variance` make."""
-    grid = run.thinned(steps)
-    fit = -(-fitted // micro_batch(run.shape)) * (len(grid) - 1)
-    return fit, 2 * count_calls(examples, run.shape, grid, terms)
 
 
 def save_variance(run: Run, found: Compared, folder: Path, split: str) -> list[Path]:

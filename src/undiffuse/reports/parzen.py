@@ -4,7 +4,6 @@ Pixels are levels divided by the largest, in [0, 1]. The width is chosen on the 
 last sixth of the training data (MNIST's images 50,000 to 50,999), the score is the mean over the test data.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from undiffuse.data import Splits
 from undiffuse.files import write_json
-from undiffuse.metrics import Parzen, count_ticks, parzen
+from undiffuse.metrics import Parzen, parzen
 from undiffuse.recipes.recipe import source_of
 from undiffuse.runs.run import Run
+from undiffuse.track import SILENT, Track
 
 VALIDATION = 1000
 BATCH = 100  # samples drawn together: more do not fit into a CPU's cache
@@ -52,25 +52,15 @@ def parzen_of(
     seed: int = 0,
     *,
     steps: int | None = None,
-    sampled: Callable[[int], object] = lambda n: None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Parzen:
-    """The score of `count` samples on a chain thinned to `steps`.
-
-    `sampled` is called with the number of samples after each of their batches, `tick` as often as
-    `plan_ticks` says.
-    """
+    """The score of `count` samples on a chain thinned to `steps`, in stages `sample` and `score`."""
     run, parts, together = run.in_tensors, [], BATCH * run.processes.size
-    for first in range(0, count, together):
-        drawn = run.sample(min(together, count - first), seed, steps=steps, first=first, block=BATCH)
+    for first, inner in track.stage("sample").over(range(0, count, together)):
+        number = min(together, count - first)
+        drawn = run.sample(number, seed, steps=steps, first=first, block=BATCH, track=inner)
         parts.append(fixed.unit(drawn))
-        sampled(len(parts[-1]))
-    return parzen(torch.cat(parts), fixed.validation, fixed.test, tick=tick)
-
-
-def plan_ticks(fixed: Protocol, count: int) -> int:
-    """How often `parzen_of` calls `tick`."""
-    return count_ticks(count, len(fixed.validation), len(fixed.test))
+    return parzen(torch.cat(parts), fixed.validation, fixed.test, track=track.stage("score"))
 
 
 def save_parzen(found: Parzen, folder: Path, drawn: str, first: float) -> Path:

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from undiffuse import plots
-from undiffuse.bounds import Progressive, count_progressive_calls, progressive, receive
+from undiffuse.bounds import Progressive, progressive, receive
 from undiffuse.data.space import Levels
 from undiffuse.diffusion.output import to_images
 from undiffuse.files import write_csv, write_json
 from undiffuse.kernels import Discrete
 from undiffuse.random import Streams
 from undiffuse.runs.run import Run
+from undiffuse.track import SILENT, Track
 
 POINTS = 50  # of the curve
 SHOWN, COLUMNS = 8, 8  # images, and rates at which they are shown, each twice the one before
@@ -27,7 +28,7 @@ def progressive_of(
     *,
     steps: int | None = None,
     terms: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Progressive:
     """Rate and distortion of the run on raw examples (N, *shape).
 
@@ -44,13 +45,8 @@ def progressive_of(
         terms=terms,
         encode=run.space.encode,
         view=_view(run),
-        tick=tick,
+        track=track,
     )
-
-
-def plan_progressive(run: Run, examples: int, steps: int | None, terms: int | None) -> int:
-    """Network calls that `progressive_of` makes."""
-    return count_progressive_calls(examples, run.shape, run.thinned(steps), terms, POINTS)
 
 
 def measure_of(run: Run) -> str:

@@ -5,7 +5,7 @@ of steps is cut to what fits. A complete run is not trained again.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,25 +15,24 @@ from typing import Any
 
 import torch
 
-from undiffuse.bounds import Estimate
-from undiffuse.diffusion.evaluation import evaluate, plan_calls
+from undiffuse.diffusion.evaluation import evaluate
 from undiffuse.enclosure import enclose
+from undiffuse.estimate import Estimate
 from undiffuse.files import write_json
 from undiffuse.recipes.parts import nearest
 from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import load_data
-from undiffuse.reports.parzen import BATCH, parzen_of, plan_ticks, protocol
+from undiffuse.reports.parzen import parzen_of, protocol
 from undiffuse.runs.begin import begun
 from undiffuse.runs.experiment import Experiment
 from undiffuse.runs.loading import load
 from undiffuse.runs.log import Event
-from undiffuse.runs.run import Run
 from undiffuse.signals import Signals
+from undiffuse.track import SILENT, Track
 
 TIMED = 12  # steps, the first two of which warm up
 EXAMPLES = 1000  # test examples that a row is measured on, at most
 SAMPLES, SAMPLE_STEPS = 10_000, 25  # for Parzen windows, and the steps their chain is thinned to
-Tick = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -109,31 +108,20 @@ def finish(experiment: Experiment, signals: Signals | None = None) -> Iterator[E
     return iter(()) if done else experiment.train(signals)
 
 
-def measuring(
-    row: PaperRow, path: Path, device: torch.device, samples: int = SAMPLES
-) -> tuple[int, Callable[[Tick], Reproduced]]:
-    """How many ticks our number for the row takes, of a complete run, and what works it out."""
+def measure(
+    row: PaperRow, path: Path, device: torch.device, samples: int = SAMPLES, *, track: Track = SILENT
+) -> Reproduced:
+    """Our number for the row, of a complete run."""
     run = load(path, device)
     if row.quantity == "Parzen":
-        return _parzen(row, run, samples)
+        steps = min(SAMPLE_STEPS, len(run.grid))
+        return Reproduced(
+            row, parzen_of(run, protocol(run), samples, steps=steps, track=track).bits, run.step
+        )
     data, terms = load_data(run.recipe).test[:EXAMPLES], run.recipe["evaluate_terms"]
-
-    def work(tick: Tick) -> Reproduced:
-        found = evaluate(run, data, terms=terms, tick=tick)
-        (number,) = (each for each in found.rows() if each.name == row.quantity)
-        return Reproduced(row, Estimate(number.mean, number.se), run.step)
-
-    return plan_calls(run, len(data), None, terms), work
-
-
-def _parzen(row: PaperRow, run: Run, samples: int) -> tuple[int, Callable[[Tick], Reproduced]]:
-    fixed, steps = protocol(run), min(SAMPLE_STEPS, len(run.grid))
-
-    def work(tick: Tick) -> Reproduced:
-        found = parzen_of(run, fixed, samples, steps=steps, sampled=lambda n: tick(), tick=tick)
-        return Reproduced(row, found.bits, run.step)
-
-    return plan_ticks(fixed, samples) + -(-samples // BATCH), work
+    found = evaluate(run, data, terms=terms, track=track)
+    (number,) = (each for each in found.rows() if each.name == row.quantity)
+    return Reproduced(row, Estimate(number.mean, number.se), run.step)
 
 
 def chosen(paper: str, names: list[str] | None) -> list[PaperRow]:

@@ -3,7 +3,6 @@
 import io
 import lzma
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,16 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from undiffuse import bounds, codec
+from undiffuse.estimate import Moments
 from undiffuse.runs.run import Run
 from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
 
 EXAMPLES = 64  # whose bound is evaluated
 
-Tick = Callable[[], object]
-
 
 def chain_bound(
-    run: Run, plan: codec.Plan, raw: Tensor, method: str, tick: Tick = lambda: None
+    run: Run, plan: codec.Plan, raw: Tensor, method: str, track: Track = SILENT
 ) -> tuple[float, float]:
     """The bound of the chain that a file is coded on, with its standard error, in bits per dimension.
 
@@ -28,16 +27,11 @@ def chain_bound(
     """
     grid = plan.grid(run.grid)
     model = codec.planned(codec.prepared(run.model, method), grid, plan)
-    parts = bounds.blocks(model, _few(raw), grid=grid, encode=run.space.encode, tick=tick)
-    found, scale = bounds.Moments(), 1 / (dims(run.shape) * math.log(2))
+    parts = bounds.blocks(model, _few(raw), grid=grid, encode=run.space.encode, track=track)
+    found, scale = Moments(), 1 / (dims(run.shape) * math.log(2))
     for _, part in parts:
         found.add(part.total * scale)
     return float(found.mean), float(found.se)
-
-
-def bound_calls(run: Run, plan: codec.Plan, raw: Tensor) -> int:
-    """Network calls, and ticks, of `chain_bound`."""
-    return bounds.count_calls(len(_few(raw)), run.shape, plan.grid(run.grid), None)
 
 
 def others(run: Run, raw: Tensor) -> dict[str, int]:
@@ -75,35 +69,29 @@ def _few(raw: Tensor) -> Tensor:
 Curve = list[tuple[float, float]]  # bits per dimension, root mean square error on [0, 255]
 
 
-def real_curve(run: Run, raw: Tensor, data: bytes, tick: Tick = lambda: None) -> Curve:
+def real_curve(run: Run, raw: Tensor, data: bytes, track: Track = SILENT) -> Curve:
     """A progressive file, read chunk by chunk: the bytes that have come, its header's too, and the error."""
     _, chunks = codec.unpack(data)
     ends = np.cumsum([0, *(len(chunk) for chunk in chunks)]) + len(data) - sum(map(len, chunks))
     points = []
-    for end in ends.tolist():
+    for end in track.each(ends.tolist()):
         found = codec.decompress(run.model, data[:end], grid=run.grid)
         points.append((8 * end / raw.numel(), _rmse(run, raw, found)))
-        tick()
     return points
 
 
 def bound_curve(
-    run: Run, plan: codec.Plan, raw: Tensor, method: str = "universal", tick: Tick = lambda: None
+    run: Run, plan: codec.Plan, raw: Tensor, method: str = "universal", track: Track = SILENT
 ) -> Curve:
     """What the bound says of the same chain: bits that have come, and the error of E[x_0 | x_t]."""
     grid = plan.grid(run.grid)
     model = codec.planned(codec.prepared(run.model, method), grid, plan)
     half = 255 / 2
     found = bounds.progressive(
-        model, raw, grid=grid, encode=run.space.encode, view=lambda x: x.clamp(-1, 1) * half, tick=tick
+        model, raw, grid=grid, encode=run.space.encode, view=lambda x: x.clamp(-1, 1) * half, track=track
     )
     points = list(zip(found.rate.tolist(), found.distortion.tolist(), strict=True))
     return [*points, (points[-1][0] + found.decode.mean, 0.0)]
-
-
-def curve_calls(run: Run, plan: codec.Plan, raw: Tensor) -> int:
-    """Network calls, and ticks, of `bound_curve`."""
-    return bounds.count_progressive_calls(len(raw), run.shape, plan.grid(run.grid))
 
 
 def lossy_curve(run: Run, raw: Tensor, kind: str) -> Curve:

@@ -6,7 +6,7 @@ file keeps names and sizes, and gives back the same pictures.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,11 @@ from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.example import PICTURES
 from undiffuse.runs.run import Run
 from undiffuse.runs.tiles import counts, joined, tiles
+from undiffuse.track import SILENT, Track
 
 NAME = 50  # characters of a picture's name that are kept: at most 200 bytes
 SIDE = 2**24  # of a picture
 
-Tick = Callable[[], object]
 Sizes = list[tuple[str, int, int]]  # name, height and width of every picture
 
 
@@ -202,9 +202,9 @@ def decompress(
     *,
     bits: float | None = None,
     values: int = codec.VALUES,
-    tick: Tick = lambda: None,
+    track: Track = SILENT,
 ) -> Tensor:
     """The raw examples of a .und file, or what `bits` per dimension say of them (`codec.decompress`)."""
     return codec.decompress(
-        run.model, data, bits=bits, grid=run.grid, shape=run.shape, values=values, tick=tick
+        run.model, data, bits=bits, grid=run.grid, shape=run.shape, values=values, track=track
     )

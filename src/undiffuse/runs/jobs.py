@@ -9,7 +9,7 @@ draws and writes shards of its own.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from undiffuse.files import atomic, discard, is_read_only, reading, sweep, write
 from undiffuse.jsonfile import read_json
 from undiffuse.processes import ALONE
 from undiffuse.random import digest
+from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
     from undiffuse.runs.run import Run
@@ -37,7 +38,6 @@ MANIFEST = "MANIFEST.json"
 LARGEST = 2**26  # bytes of it: a hundred a shard
 PAUSE = 10.0  # seconds between two writings of a partial result
 PARTIAL = {"count", *(f"{name}.{each}" for name in ("scalars", "steps") for each in ("mean", "squares"))}
-Tick = Callable[[], object]
 
 
 def draw_shards(
@@ -47,25 +47,22 @@ def draw_shards(
     folder: Path,
     words: list[str],
     *,
-    drawn: Callable[[int], object],
+    track: Track = SILENT,
     **how: Any,
 ) -> list[Path]:
     """Draw samples `first` .. `first + n - 1` into shards; those that are there already are kept.
 
-    `words` say what is drawn, `drawn` is called with samples that are there, or that a process, and so the
-    others about now, has done. Raises ValueError if the folder holds samples of something else.
+    `words` say what is drawn, Raises ValueError if the folder holds samples of something else.
     """
     processes, own, first = run.processes, run.in_tensors.replace(processes=ALONE), how.pop("first", 0)
     job = {"words": words, "weights": weights_of(run), "step": run.step}
     paths = [folder / f"shard-{i:05d}.npy" for i in range(-(-n // SHARD))]
     counts = [min(SHARD, n - begin) for begin in range(0, n, SHARD)]
     missing = processes.lead(lambda: _missing(folder, job, paths, counts, run.shape))
-    drawn(n - sum(counts[number] for number in missing))
-    for place in range(processes.rank, len(missing), processes.size):
-        number, begin = missing[place], place - processes.rank
-        raw = own.sample(counts[number], seed, first=first + number * SHARD, **how)
+    left = track.part(len(paths) - len(missing), len(paths), len(paths))
+    for number, part in left.over(missing[processes.rank :: processes.size]):
+        raw = own.sample(counts[number], seed, first=first + number * SHARD, track=part, **how)
         save_npy(raw, paths[number])
-        drawn(sum(counts[each] for each in missing[begin : begin + processes.size]))
     processes.meet()
     facts = {"samples": n, "first": first, "seed": seed}
     processes.lead(lambda: _finish(folder, facts, paths))

@@ -1,5 +1,7 @@
 """A run from its folder: recipe.yaml, run.json and the newest checkpoint's averaged weights."""
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ from torch import Tensor, nn
 from undiffuse.data import space_from
 from undiffuse.diffusion.bases import Bases, read_bases
 from undiffuse.model import Denoiser
-from undiffuse.recipes.reading import read
+from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.facts import read_facts
 from undiffuse.runs.run import Run
 from undiffuse.training import checkpoint
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -22,19 +26,22 @@ def load(
     *,
     saved: str | Path | None = None,
     network: nn.Module | None = None,
+    data: str | Path | None = None,
 ) -> Run:
     """The run in this folder, ready to sample and evaluate.
 
     The weights are the newest checkpoint's, or those `saved` in the folder of another: the averaged ones, or
     where examples were watched while it trained the best ones seen, of step `kept`.
 
-    A run of a `network` of the user's own is given that, of the same class and sizes.
+    A run of a `network` of the user's own is given that, of the same class and sizes. `data` says where its
+    data are now, if they were moved.
 
     Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
     """
     folder = Path(folder)  # which `read_facts` encloses
     facts = read_facts(folder)
-    plan = Recipe(read(str(folder / "recipe.yaml")))
+    changes = [] if data is None else [f"data.path={json.dumps(str(data), ensure_ascii=False)}"]
+    plan = Recipe(override(read(str(folder / "recipe.yaml")), changes))
     shape, levels = tuple(facts["shape"]), facts["levels"]
     bases = read_bases(folder, facts)
     examples = facts["examples"]["train"]
@@ -48,6 +55,7 @@ def load(
     except RuntimeError as error:
         raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
     model.to(device).eval().requires_grad_(False)
+    LOG.info("run: %s, the weights of step %d in %s", folder, kept, newest)
     step = int(newest.name.removeprefix("step-"))
     return run_of(folder, plan, model, facts, step, bases).replace(kept=kept)
 

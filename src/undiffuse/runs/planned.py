@@ -7,7 +7,7 @@ that cannot be read, is found again.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from undiffuse.random import digest
 from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.jobs import weights_of
 from undiffuse.runs.run import Run
+from undiffuse.track import SILENT, Track
 
 FORMAT = 1  # of the file
 LOSSLESS, LOSSY = ("lossless", "universal"), ("channel", "universal")  # of which the smaller is chosen
-
-Tick = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,13 @@ class Planner:
             except (OSError, ValueError, ImportError) as error:
                 self.data, self.missing = (raw, None), str(error)
 
-    @property
-    def calls(self) -> int:
-        """Network calls, and ticks, of `choose`."""
-        looks = [codec.candidates(name, self.run.grid, self.steps) for name in self._unknown()]
-        return sum(looks) * (1 if self.missing else 2)
-
-    def choose(self, tick: Tick = lambda: None) -> list[Chosen]:
+    def choose(self, track: Track = SILENT) -> list[Chosen]:
         """What to code the examples on by each method, the smallest file first."""
-        for name in self._unknown():
+        for name, part in track.over(self._unknown()):
             assert self.data is not None
             fit, new = self.data
             found = codec.choose(
-                self.run.model, fit, new=new, method=name, grid=self.run.grid, steps=self.steps, tick=tick
+                self.run.model, fit, new=new, method=name, grid=self.run.grid, steps=self.steps, track=part
             )
             self.found[name] = found
             if not self.missing:

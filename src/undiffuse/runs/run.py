@@ -21,6 +21,7 @@ from undiffuse.files import write_text
 from undiffuse.model import ReverseProcess
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs import scoring
+from undiffuse.track import SILENT, Track
 
 
 class Run(Diffusion):
@@ -77,9 +78,9 @@ class Run(Diffusion):
         return target
 
     @alike("raw")
-    def score(self, raw: Tensor, seed: int = 0) -> scoring.Scores:
+    def score(self, raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> scoring.Scores:
         """Bits per dimension of each example, their standard error, and the percentile among held-out data.
 
         Raises ValueError as `bits` does.
         """
-        return scoring.score(self, raw, seed)
+        return scoring.score(self, raw, seed, track=track)

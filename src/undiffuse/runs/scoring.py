@@ -7,6 +7,7 @@ unlike all others and simple, which takes few bits.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,12 @@ from undiffuse.jsonfile import read_json
 from undiffuse.random import digest
 from undiffuse.recipes import load_data
 from undiffuse.runs.jobs import weights_of
+from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
     from undiffuse.runs.run import Run
 
+LOG = logging.getLogger(__name__)
 LOOKS = 4  # estimates of each example
 HELD = 1000  # held-out examples that are compared with, at most
 SHOWN = 10  # examples in a summary
@@ -69,27 +72,27 @@ class Scores:
         )
 
 
-def score(run: "Run", raw: Tensor, seed: int = 0) -> Scores:
+def score(run: "Run", raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> Scores:
     """The scores of raw examples (N, *shape). Raises ValueError as `bits` does."""
-    bits, se = estimates(run, raw, seed)
-    held = held_out(run)
+    bits, se = estimates(run, raw, seed, track=track)
+    held = held_out(run, track=track)
     place = torch.searchsorted(held, bits, right=True).double() / max(1, len(held))
     percentile = 100 * place if len(held) else torch.full_like(bits, torch.nan)
     return Scores(bits, se, percentile, len(held))
 
 
-def estimates(run: Diffusion, raw: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def estimates(run: Diffusion, raw: Tensor, seed: int, *, track: Track = SILENT) -> tuple[Tensor, Tensor]:
     """Bits per dimension of each example and their standard error, (N,)."""
     terms = None if run.terms is None else max(1, run.terms // LOOKS)
     looks = [
-        run.bits(run.with_noise(raw, look), digest(seed, "score", look) % 2**62, terms=terms)
-        for look in range(LOOKS)
+        run.bits(run.with_noise(raw, look), digest(seed, "score", look) % 2**62, terms=terms, track=part)
+        for look, part in track.over(range(LOOKS))
     ]
     found = torch.stack(looks).double()
     return found.mean(0), found.std(0) / LOOKS**0.5
 
 
-def held_out(run: "Run") -> Tensor:
+def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
     """Bits of examples that the run was not trained on, increasing; found once for its weights.
 
     None of them where the run's data are not at hand.
@@ -99,6 +102,7 @@ def held_out(run: "Run") -> Tensor:
     try:
         found = read_json(path, LIKE)
         if found["key"] == key:
+            LOG.info("held-out examples: their bits are those in %s", path)
             return torch.tensor(found["bits"], dtype=torch.float64)
     except (OSError, ValueError):
         pass
@@ -106,13 +110,9 @@ def held_out(run: "Run") -> Tensor:
         splits = load_data(run.recipe)
     except (OSError, ValueError, ImportError):
         return torch.zeros(0, dtype=torch.float64)
-    bits = (
-        estimates(
-            run.told(None if splits.test_labels is None else splits.test_labels[:HELD]), splits.test[:HELD], 0
-        )[0]
-        .sort()
-        .values
-    )
+    told = run.told(None if splits.test_labels is None else splits.test_labels[:HELD])
+    found_now, _ = estimates(told, splits.test[:HELD], 0, track=track.stage("held-out examples, once"))
+    bits = found_now.sort().values
     _store(path, {"key": key, "bits": bits.tolist()})
     return bits
 

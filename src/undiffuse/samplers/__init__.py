@@ -6,11 +6,11 @@ from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.evidence import Evidence, evidence
 from undiffuse.samplers.interpolate import interpolate, mix
 from undiffuse.samplers.langevin import Langevin
-from undiffuse.samplers.loop import count_steps, last, like_of, place, reverse, sample, start, trajectory
-from undiffuse.samplers.onward import count_onward, onward
+from undiffuse.samplers.loop import last, like_of, place, reverse, sample, start, trajectory
+from undiffuse.samplers.onward import onward
 from undiffuse.samplers.particles import Particles
 from undiffuse.samplers.resampled import Resampled
-from undiffuse.samplers.share import check_share, count_share, share
+from undiffuse.samplers.share import check_share, share
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ancestral": Ancestral,
@@ -29,9 +29,6 @@ __all__ = [
     "Resampled",
     "Sampler",
     "check_share",
-    "count_onward",
-    "count_share",
-    "count_steps",
     "evidence",
     "interpolate",
     "last",

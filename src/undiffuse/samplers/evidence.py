@@ -1,7 +1,6 @@
 """How probable an observation is under a model: log Z = log E_p[r(x_0)], by groups of weighted particles."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from undiffuse.samplers.loop import last, like_of, reverse, start
 from undiffuse.samplers.particles import Particles
 from undiffuse.schedules import grids
 from undiffuse.student import student
+from undiffuse.track import SILENT, Track
 
 APART = 0.5  # nats, the standard deviation of log Z between groups up to which the error is trusted
 
@@ -48,7 +48,7 @@ def evidence(
     groups: int = 8,
     grid: Tensor | None = None,
     threshold: float = 0.5,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Evidence:
     """What the factor is worth under the model, from independent groups of particles of examples of `shape`.
 
@@ -61,11 +61,12 @@ def evidence(
     sampler = Particles(particles, threshold)
     sampler.check(product)
     clouds, done = [], []
-    for group in range(groups):  # one at a time: a group's draws depend on its number alone
+    for group, part in track.over(range(groups)):  # one at a time: a group's draws depend on its number alone
         streams = Streams(seed, "particles", rows=range(group * particles, (group + 1) * particles))
         like = like_of(product, (particles, *shape))
-        walk = reverse(product, start(product, like, streams), sampler=sampler, grid=grid, generator=streams)
-        x_0, cloud = last(walk, tick)
+        x_1 = start(product, like, streams)
+        walk = reverse(product, x_1, sampler=sampler, grid=grid, generator=streams, track=part)
+        x_0, cloud = last(walk)
         done.append(x_0)
         clouds.append(cloud)
     log_z = torch.cat([cloud.log_z for cloud in clouds])

@@ -19,8 +19,6 @@ The larger t, the less is left of a and b: from the first latent time lambda = 0
 is a new sample. At t = 0 there is nothing to walk back from: the mix of a and b themselves.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -33,6 +31,7 @@ from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.loop import place
 from undiffuse.samplers.onward import onward
 from undiffuse.schedules import grids
+from undiffuse.track import SILENT, Track
 
 
 @unaided
@@ -48,7 +47,7 @@ def interpolate(
     sampler: Sampler | None = None,
     grid: Tensor | None = None,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Tensor:
     """x_0 at every lambda of `shares` (P,) between examples a and b (B, *shape): (B, P, *shape).
 
@@ -84,7 +83,7 @@ def interpolate(
         sampler=sampler,
         grid=grid,
         block=block,
-        tick=tick,
+        track=track,
     )
     return x_0.view(mixed.shape)
 

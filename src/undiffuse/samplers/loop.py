@@ -21,6 +21,7 @@ from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.schedules.grids import check_grid, uniform
 from undiffuse.tensors import micro_batch
+from undiffuse.track import SILENT, Track
 
 Walk = Coroutine[tuple[float, Tensor], None, Any]
 
@@ -35,6 +36,7 @@ def reverse(
     grid: Tensor,
     generator: Generator,
     t: float = 1.0,
+    track: Track = SILENT,
 ) -> Walk:
     """Yields (t, x_t) from t down the grid, and (0, x_0) last; a network step each, but for the first.
 
@@ -49,25 +51,23 @@ def reverse(
         raise ValueError(f"t={t:g}: not a time of the grid, the nearest is {grid[begin]:g}")
     x, state = x_t, sampler.init()
     yield float(grid[begin]), x
-    for i in range(begin, 0, -1):
+    for i in track.each(range(begin, 0, -1), begin + 1):
         x, state = sampler.step(model, x, grid[i], grid[i - 1], state, generator)
         yield float(grid[i - 1]), x
     x, state = sampler.finish(model, x, grid[0], state, generator)
+    track.at(1)
     yield 0.0, x
     return state
 
 
-def last(
-    walk: Iterator[tuple[float, Tensor]], tick: Callable[[], object] = lambda: None
-) -> tuple[Tensor, Any]:
-    """A walk's x_0, and the sampler's last state; `tick` is called after every step."""
+def last(walk: Iterator[tuple[float, Tensor]]) -> tuple[Tensor, Any]:
+    """A walk's x_0, and the sampler's last state."""
     x = torch.empty(0)
     while True:
         try:
             _, x = next(walk)
         except StopIteration as end:
             return x, end.value
-        tick()
 
 
 def place(grid: Tensor, t: float) -> int:
@@ -98,17 +98,17 @@ def sample(
     grid: Tensor | None = None,
     first: int = 0,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
     processes: Processes = ALONE,
 ) -> Tensor:
     """x_0 of the given shape (B, *shape), on the model's device; ancestral over 1000 steps by default.
 
     Row i depends on the generator's state, `first + i` and the block size alone. `block` defaults to a size
-    that suits the data's shape; `tick` is called after every step of every block. The blocks are divided
-    among the `processes`, all of which return all rows.
+    that suits the data's shape. The blocks are divided among the `processes`, all of which return all rows.
     """
     walks = _blocks(model, shape, generator, sampler, grid, first, block)
-    done = list(processes.spread(lambda number: last(walks[number](), tick)[0], len(walks)))
+    parts = track.split(*[1] * len(walks))
+    done = list(processes.spread(lambda number: last(walks[number](track=parts[number]))[0], len(walks)))
     return _rows(done, shape, first) if done else like_of(model, (0, *shape[1:]))
 
 
@@ -130,19 +130,6 @@ def trajectory(
         yield states[0][0], _rows([x for _, x in states], shape, first)
 
 
-def count_steps(
-    n: int,
-    shape: tuple[int, ...],
-    grid: Tensor,
-    first: int = 0,
-    block: int | None = None,
-    processes: Processes = ALONE,
-) -> int:
-    """Ticks that `sample` makes in every process, for n samples of this shape: the length of its bar."""
-    size = block or micro_batch(shape)
-    return processes.rounds(-(-(first + n) // size) - first // size) * (len(grid) + 1)
-
-
 def _blocks(
     model: ReverseProcess,
     shape: tuple[int, ...],
@@ -151,16 +138,16 @@ def _blocks(
     grid: Tensor | None,
     first: int,
     block: int | None,
-) -> list[Callable[[], Iterator[tuple[float, Tensor]]]]:
+) -> list[Callable[..., Iterator[tuple[float, Tensor]]]]:
     """What begins the walk of each block that holds a wanted row."""
     seed, size = root(generator), block or micro_batch(shape[1:])
     sampler, grid = sampler or Ancestral(), uniform(1000) if grid is None else grid
     like = like_of(model, (size, *shape[1:]))
 
-    def walk(begin: int) -> Iterator[tuple[float, Tensor]]:
+    def walk(begin: int, track: Track = SILENT) -> Iterator[tuple[float, Tensor]]:
         streams = Streams(seed, "sample", rows=range(begin, begin + size))
         x_1 = start(model, like, streams)
-        return reverse(model, x_1, sampler=sampler, grid=grid, generator=streams)
+        return reverse(model, x_1, sampler=sampler, grid=grid, generator=streams, track=track)
 
     begins = range(first // size * size, first + shape[0], size)
     return [partial(walk, begin) for begin in begins]

@@ -1,6 +1,6 @@
 """The walk back from states that are there already, in blocks like those of `sample`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,8 +8,9 @@ from torch import Tensor
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams
 from undiffuse.samplers.base import Sampler
-from undiffuse.samplers.loop import last, place, reverse
+from undiffuse.samplers.loop import last, reverse
 from undiffuse.tensors import micro_batch
+from undiffuse.track import SILENT, Track
 
 
 def onward(
@@ -22,24 +23,19 @@ def onward(
     sampler: Sampler,
     grid: Tensor,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Tensor:
     """x_0 of states x_t (N, *shape) at the time t of the grid; state i meets the noise of number rows[i].
 
     States of one number meet the same noise. Blocks are filled up to one size (by default that of `sample`),
-    so that no state's x_0 depends on how many others there are. `tick` is called after every step of a block.
+    so that no state's x_0 depends on how many others there are.
     """
     size, done = block or micro_batch(tuple(x_t.shape[1:])), []
-    for begin in range(0, len(x_t), size):
+    for begin, inner in track.over(range(0, len(x_t), size)):
         part, numbers = x_t[begin : begin + size], list(rows[begin : begin + size])
         missing = size - len(part)
         filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
         streams = Streams(*key, rows=numbers + numbers[-1:] * missing)
-        walk = reverse(model, filled, sampler=sampler, grid=grid, generator=streams, t=t)
-        done.append(last(walk, tick)[0][: len(part)])
+        walk = reverse(model, filled, sampler=sampler, grid=grid, generator=streams, t=t, track=inner)
+        done.append(last(walk)[0][: len(part)])
     return torch.cat(done) if done else x_t
-
-
-def count_onward(n: int, shape: tuple[int, ...], grid: Tensor, t: float, block: int | None = None) -> int:
-    """Ticks that `onward` makes for n states of this shape from the time nearest to t; none from t = 0."""
-    return -(-n // (block or micro_batch(shape))) * (place(grid, t) + 2) if t else 0

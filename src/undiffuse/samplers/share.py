@@ -6,8 +6,6 @@ What they have in common is what x_t had decided: with t near 1 little but the c
 detail.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -17,8 +15,9 @@ from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.loop import place, trajectory
-from undiffuse.samplers.onward import count_onward, onward
+from undiffuse.samplers.onward import onward
 from undiffuse.schedules import grids
+from undiffuse.track import SILENT, Track
 
 FAR = 2**32  # between the numbers of the noises of one shared state and of the next
 
@@ -34,7 +33,7 @@ def share(
     grid: Tensor | None = None,
     first: int = 0,
     block: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = SILENT,
 ) -> Tensor:
     """n samples of each of B states at the time of the grid nearest to t, shape (B, *shape): (B, n, *shape).
 
@@ -48,14 +47,15 @@ def share(
     t = float(grid[where])
     same = generator.clone_state()
     walk = trajectory(model, shape, generator=same, sampler=sampler, grid=grid, first=first, block=block)
-    for when, x_t in walk:  # noqa: B007 - the last state is shared
-        tick()
+    before = len(grid) - where  # steps
+    shared, own = track.split(before, n * (where + 1))
+    for when, x_t in shared.each(walk, before):  # noqa: B007 - the last state is shared
         if when == t:
             break
     x_t = x_t.repeat_interleave(n, 0)
     rows = [FAR * (first + i) + j for i in range(shape[0]) for j in range(n)]
     key = (root(generator), "share", where)
-    x_0 = onward(model, x_t, t, key=key, rows=rows, sampler=sampler, grid=grid, block=block, tick=tick)
+    x_0 = onward(model, x_t, t, key=key, rows=rows, sampler=sampler, grid=grid, block=block, track=own)
     return x_0.view(shape[0], n, *shape[1:])
 
 
@@ -67,10 +67,3 @@ def check_share(states: int, n: int, sampler: Sampler) -> None:
         raise ValueError(f"n={n}: draw at least one sample of every shared state")
     if isinstance(sampler, DDIM) and sampler.eta == 0:
         raise ValueError("ddim with eta=0 adds no noise: samples of a shared state would be equal; raise eta")
-
-
-def count_share(
-    states: int, n: int, shape: tuple[int, ...], grid: Tensor, t: float, block: int | None = None
-) -> int:
-    """Ticks that `share` makes for this many states of this shape and n samples of each."""
-    return len(grid) - place(grid, t) + count_onward(states * n, shape, grid, t, block)
