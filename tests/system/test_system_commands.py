@@ -15,7 +15,9 @@ from shell import CHAIN, POINTS, good, refused, undiffuse
 
 from undiffuse import __version__
 from undiffuse.data import SOURCES
+from undiffuse.overview import read_overview
 from undiffuse.recipes import Recipe, shipped
+from undiffuse.runs import load
 
 VERBS = ("train", "sample", "interpolate", "evaluate", "info", "reproduce", "recipes", "datasets")
 VERBS = (*VERBS, "import", "export")
@@ -76,6 +78,19 @@ def test_version():
         assert good(*words) == f"undiffuse {__version__}\n"
     done = process("-m", "undiffuse", "--version")
     assert (done.returncode, done.stdout) == (0, f"undiffuse {__version__}\n")
+
+
+def test_info_needs_no_torch(runs: Path):
+    """What the small files say is what a loaded run knows."""
+    for name in ("points", "digits", "vectors"):
+        found, run = read_overview(runs / name), load(runs / name)
+        assert found.parameters == sum(p.numel() for p in run.model.parameters())
+        assert (found.shape, found.levels, found.step) == (run.shape, run.levels, run.step)
+        assert found.recipe == run.recipe.describe() and found.chain == len(run.grid)
+        assert found.kept == (run.step if run.kept is None else run.kept)
+    code = "import sys; from undiffuse.cli import main; sys.argv[1:] = ['info', sys.argv[1]]; main()\n"
+    done = process("-c", code + "assert not {'torch', 'numpy'} & set(sys.modules)", str(runs / "points"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_info(runs: Path):

@@ -14,23 +14,23 @@ undiffuse info runs/first
 
 def command(run: RunFolder) -> None:
     """What a run is: its data, model, training and full recipe."""
+    from pathlib import Path
+
     import yaml
 
-    from undiffuse.runs import load, read_facts
+    from undiffuse.overview import read_overview
 
-    trained = load(run)
-    facts = read_facts(trained.folder)
-    size = sum(p.numel() for p in trained.model.parameters())
+    found = read_overview(Path(run))
     rows = table("", "")
-    rows.add_row("folder", printable(str(trained.folder)))
-    rows.add_row("data", f"{facts['examples']['train']:,} train, {facts['examples']['test']:,} test")
-    rows.add_row("example", f"{'x'.join(map(str, trained.shape))}, {_levels(trained.levels)}")
-    rows.add_row("parameters", f"{size:,}")
-    best = f", its best after {trained.kept:,}" if trained.kept not in (None, trained.step) else ""
-    rows.add_row("trained", f"{trained.step:,} steps{best}")
-    rows.add_row("chain", f"{len(trained.grid):,} steps")
+    rows.add_row("folder", printable(str(found.folder)))
+    rows.add_row("data", f"{found.train:,} train, {found.test:,} test")
+    rows.add_row("example", f"{'x'.join(map(str, found.shape))}, {_levels(found.levels)}")
+    rows.add_row("parameters", f"{found.parameters:,}")
+    best = f", its best after {found.kept:,}" if found.kept != found.step else ""
+    rows.add_row("trained", f"{found.step:,} steps{best}")
+    rows.add_row("chain", f"{found.chain:,} steps")
     show(rows)
-    typer.echo(printable_lines(yaml.safe_dump(trained.recipe.describe(), sort_keys=False)))
+    typer.echo(printable_lines(yaml.safe_dump(found.recipe, sort_keys=False)))
 
 
 def printable_lines(text: str) -> str:

@@ -8,25 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse import overview
 from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of, space_from
-from undiffuse.enclosure import enclose
-from undiffuse.jsonfile import check, read_json
 from undiffuse.tensors import dims
 from undiffuse.version import __version__
 
-FORMAT = 1
 HASHED = 2**26  # bytes of data that are hashed: all of smaller sets, examples at even distances of larger
 LOOKED = 1024  # of those examples, at most: each may be a picture to decode
-LIKE = {  # what run.json must hold
-    "shape": [1],
-    "levels": (1, None),
-    "classes": 1,
-    "examples": {"train": 1, "test": 1},
-    "space": {"kind": ""},
-    "shades": [0.0],
-    "files": "",
-    "bases": {"kinds": {}, "model": ("", None), "sha256": ""},
-}
 
 
 def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> dict[str, Any]:
@@ -35,7 +23,7 @@ def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> 
     `files` are those that the data come from, if they do (`recipes.files_of`).
     """
     return {
-        "format": FORMAT,
+        "format": overview.FORMAT,
         "version": __version__,
         "shape": list(splits.shape),
         "levels": splits.levels,
@@ -57,22 +45,11 @@ def content(splits: Splits, files: Fingerprint) -> dict[str, str]:
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """run.json: what the data were. Raises FileNotFoundError or ValueError."""
-    enclose(folder)
-    path = folder / "run.json"
+    facts = overview.read_facts(folder)
     try:
-        facts = read_json(path, {"format": 1})
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"{folder}: no run here (it has no run.json)") from error
-    if facts["format"] != FORMAT:
-        raise ValueError(f"{path}: format {facts['format']!r}, this version reads {FORMAT}")
-    try:
-        check(facts, LIKE)
-        if not facts["shape"] or min(facts["shape"]) < 1 or len(facts["shades"]) != 2:
-            raise ValueError("'shape' or 'shades' has not the numbers it should have")
         space_from(facts["space"])
     except ValueError as error:
-        raise ValueError(f"{path}: damaged, {error}") from error
-    assert isinstance(facts, dict)
+        raise ValueError(f"{folder / 'run.json'}: damaged, {error}") from error
     return facts
 
 

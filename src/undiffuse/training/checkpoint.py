@@ -14,7 +14,6 @@ every draw is keyed by the step (`undiffuse.random`).
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,9 @@ from undiffuse import enclosure, tensorfile
 from undiffuse.enclosure import LinkError
 from undiffuse.files import atomic, folder, read_bytes, reading, remove, sweep, write_json
 from undiffuse.jsonfile import LARGEST, check, intact, parsed, read_json
+from undiffuse.overview import latest as latest
+from undiffuse.overview import step_of as step_of
+from undiffuse.overview import steps as steps
 from undiffuse.training.gate import first_bad
 
 FORMAT = 3
@@ -35,7 +37,6 @@ GROUPS = ("weights", "average", "optimizer", "best")
 FILES = (*(f"{group}.safetensors" for group in GROUPS), "state.json")
 MANIFEST = "MANIFEST.json"
 LIKE = {"step": 1, "files": {name: {"bytes": 1, "sha256": ""} for name in FILES}}  # a manifest
-STEP = re.compile("step-[0-9]{1,18}")
 Tensors = dict[str, Tensor]
 
 
@@ -114,31 +115,6 @@ def pin(path: Path, root: Path) -> Path:
 def path_of(root: Path, step: int) -> Path:
     """The folder of that step's checkpoint."""
     return root / f"step-{step:08d}"
-
-
-def steps(root: Path) -> list[Path]:
-    """The checkpoints under `root`, by step. Raises LinkError if one of them is a link."""
-    named = [name for name in enclosure.names(root) if STEP.fullmatch(name)]
-    if not named:
-        return []
-    with enclosure.place(root) as here:
-        for name in filter(here.is_link, named):
-            raise LinkError(f"{root / name}: a link; {enclosure.REMEDY}")
-        found = [root / name for name in named if here.is_folder(name)]
-    return sorted(found, key=step_of)
-
-
-def step_of(path: Path) -> int:
-    """The step of a checkpoint's folder."""
-    return int(path.name.removeprefix("step-"))
-
-
-def latest(root: Path) -> Path:
-    """The newest checkpoint under `root`. Raises FileNotFoundError if there is none."""
-    found = steps(root)
-    if not found:
-        raise FileNotFoundError(f"no checkpoint in {root}: has this run reached its first one?")
-    return found[-1]
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
