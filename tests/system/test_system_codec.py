@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from shell import good, refused, train, tree, undiffuse
 
@@ -18,6 +19,7 @@ from undiffuse.codec.container import pack, unpack
 from undiffuse.recipes import load_data
 from undiffuse.reports import weighing
 from undiffuse.runs import load
+from watched import reports, watched
 
 FEW = ["--steps", "3", "--no-bound"]
 
@@ -203,15 +205,33 @@ def test_what_decompress_and_inspect_refuse(runs, bits, drawn, tmp_path):
         assert name in refused("inspect", f"{name}.und")
 
 
+@pytest.mark.parametrize("lossy", [False, True])
+def test_from_python(runs, lossy):
+    run = library.load(runs / "digits")
+    raw = load_data(run.recipe).test[:12]
+    for model in (run, library.Diffusion(run.model, raw, levels=17, grid=run.grid)):
+        track, told = watched()
+        data = model.compress(raw.numpy(), lossy=lossy, steps=3, track=track)
+        assert (
+            torch.equal(model.decompress(data), raw) and reports(told, "compress") and reports(told, "verify")
+        )
+    with pytest.raises(ValueError, match="examples of shape"):
+        run.compress(raw[:, :, 0])
+    with pytest.raises(ValueError, match="continuous data"):
+        points = library.load(runs / "points")
+        points.compress(points.sample(3))
+
+
 def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
     """A file that does not give back what went in is not written; without --verify nobody looks."""
+    from undiffuse.diffusion import coded
     from undiffuse.runs import archive
 
     monkeypatch.setattr(
-        archive, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
+        coded, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
     )
     told = refused_late("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, code=1)
-    assert "nothing was written" in told and not (tmp_path / "p.und").exists()
+    assert "it is not written" in told and not (tmp_path / "p.und").exists()
     good("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, "--no-verify")
     assert (tmp_path / "p.und").exists()
 

@@ -8,8 +8,7 @@ from undiffuse.cli.console import LOG, device_of, printable, show, table, tracke
 from undiffuse.cli.options import DataDir, Device, RunFolder
 
 if TYPE_CHECKING:
-    from undiffuse.codec import Plan
-    from undiffuse.runs import Chosen, Run
+    from undiffuse.runs import Chosen, Packed, Run
     from undiffuse.runs.archive import Gathered
 
 EXAMPLES = """
@@ -67,7 +66,7 @@ def command(
     """
     from undiffuse import codec
     from undiffuse.files import atomic
-    from undiffuse.runs import Planner, archive, load, ways
+    from undiffuse.runs import archive, load, pack, ways
 
     codec.ready()  # before any work
     if (test is None) == (not files):
@@ -76,29 +75,12 @@ def command(
     methods = ways(trained, method, lossy, steps)  # what cannot be is refused at once
     found = archive.gather(trained, files or []) if test is None else archive.test_examples(trained, test)
     kept = _pin(trained)
-    planner = Planner(trained, found.raw, methods, steps)
-    with tracked("choose steps, once for this run") as track:
-        chosen, *others = planner.choose(track)
-    how, plan = chosen.method, chosen.option.plan
-    _show_trade(chosen, others, planner.missing)
     with tracked("compress") as track:
-        data = codec.compress(
-            trained.model,
-            found.raw,
-            method=how,
-            grid=trained.grid,
-            plan=plan,
-            extra=found.extra,
-            track=track,
-        )
-    if verify:
-        with tracked("verify") as track:
-            again = archive.decompress(trained, data, values=found.raw.numel(), track=track)
-        if not bool((again == found.raw).all()):
-            raise RuntimeError("the file does not give back what was compressed; nothing was written")
+        packed = pack(trained, found.raw, methods, steps, extra=found.extra, verify=verify, track=track)
     with atomic(target) as handle:
-        handle.write(data)
-    _report(trained, found, plan, data, how, bound)
+        handle.write(packed.data)
+    _show_trade(packed.chosen, packed.others, packed.missing)
+    _report(trained, found, packed, bound)
     typer.echo(f"to be read with this run at step {trained.step:,}, {kept}")
     typer.echo(printable(out))
 
@@ -133,11 +115,12 @@ def _show_trade(chosen: "Chosen", others: "list[Chosen]", missing: str) -> None:
         )
 
 
-def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, bound: bool) -> None:
+def _report(run: "Run", found: "Gathered", packed: "Packed", bound: bool) -> None:
     """Bytes, bits, and the same by other means."""
     from undiffuse import codec
     from undiffuse.reports import weighing
 
+    data, chosen = packed.data, packed.chosen
     account, rows = codec.account(data), table("", ">bytes", ">bits/dim")
 
     def row(name: str, bits: float) -> None:
@@ -145,7 +128,7 @@ def _report(run: "Run", found: "Gathered", plan: "Plan", data: bytes, how: str, 
 
     if bound:
         with tracked("bound") as track:
-            value, se = weighing.chain_bound(run, plan, found.raw, how, track)
+            value, se = weighing.chain_bound(run, chosen.option.plan, found.raw, chosen.method, track)
         rows.add_row("bound on this chain", f"{value * account.values / 8:,.0f}", f"{value:.4f} +- {se:.4f}")
     row("coded data", account.data)
     row("first bits on the stack", account.start)

@@ -48,7 +48,7 @@ def command(
         codec.check_model(trained.model, header, trained.shape)
         archive.sizes_of(header)  # what cannot be is refused at once
         with tracked("decompress") as track:
-            raw = archive.decompress(trained, data, bits=bits, values=most or codec.VALUES, track=track)
+            raw = trained.in_tensors.decompress(data, bits=bits, values=most or codec.VALUES, track=track)
         found = archive.restore(header, raw)
     if len(parts) < len(header.chunks):
         typer.echo(f"{len(parts)} of {len(header.chunks)} chunks: the best that they say", err=True)

@@ -1,6 +1,5 @@
 """What `sample` and `interpolate` share: where files go, and the walks that are more than samples."""
 
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from undiffuse.cli.console import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from undiffuse.runs import Run
@@ -100,27 +97,10 @@ def write_rows(
 
 def watch(trained: "Run", n: int, seed: int, how: dict[str, Any], figures: Figures) -> "Tensor":
     """The samples, and a film or stages of how they formed, from one walk."""
-    from undiffuse.diffusion import save_animation, save_rows, stage_name, stage_times
-
-    grid, seen = trained.thinned(how["steps"]), {}
-    wanted = stage_times(grid)
-
-    def decoded() -> "Iterator[tuple[float, Tensor]]":
-        for t, x in trained.trajectory(n, seed, **how):
-            raw = trained.space.decode(x)
-            if t in wanted:
-                seen[t] = raw
-            yield t, raw
+    from undiffuse.diffusion import save_forming
 
     with tracked("sample") as track:
-        states = track.each(decoded(), len(grid) + 1)
-        if figures.film is not None:
-            save_animation(trained, states, len(grid) + 1, figures.film)
-        else:
-            deque(states, maxlen=0)
-    if figures.stages is not None:
-        save_rows(trained, [(stage_name(t), raw) for t, raw in seen.items()], figures.stages)
-    return seen[0.0]
+        return save_forming(trained, n, seed, film=figures.film, stages=figures.stages, track=track, **how)
 
 
 def share(
@@ -136,13 +116,11 @@ def share(
     """n samples of every shared state at every time: a row each."""
     import torch
 
+    from undiffuse.diffusion import share_rows
     from undiffuse.samplers import check_share
 
     check_share(states, n, how["sampler"] or trained.sampler)
     with tracked("sample") as track:
-        drawn = [trained.share(n, t, states, seed, track=part, **how) for t, part in track.over(times)]
-    rows = [
-        (f"t = {t:g}", raw) for row in zip(*drawn, strict=True) for t, raw in zip(times, row, strict=True)
-    ]
+        rows = share_rows(trained, n, times, states, seed, track, **how)
     stem = stem.with_name("-".join([stem.name, f"states{states}", *(f"share{t:g}" for t in times)]))
     return write_rows(trained, torch.stack([raw for _, raw in rows]), rows, stem, target)

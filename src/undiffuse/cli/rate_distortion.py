@@ -30,7 +30,7 @@ def command(
     """Draw what so many real bytes of a progressive file are worth, beside the bound, JPEG and WebP."""
     from undiffuse import codec, plots
     from undiffuse.reports import weighing
-    from undiffuse.runs import Planner, archive, load, ways
+    from undiffuse.runs import archive, load, ways
 
     codec.ready()  # before any work
     if method not in codec.METHODS or not codec.METHODS[method].progressive:
@@ -41,19 +41,8 @@ def command(
     trained = load(run, device_of(device), data=data_dir)
     methods = ways(trained, method, lossy=True, steps=steps)  # what cannot be is refused at once
     raw = archive.test_examples(trained, test).raw
-    planner = Planner(trained, raw, methods, steps)
-    with tracked("choose steps, once for this run") as track:
-        (chosen,) = planner.choose(track)
-    plan = chosen.option.plan
     with tracked("compress") as track:
-        data = codec.compress(trained.model, raw, method=method, grid=trained.grid, plan=plan, track=track)
-    curves = {}
-    with tracked("decompress") as track:
-        curves[f"{method}, real bytes"] = weighing.real_curve(trained, raw, data, track)
-    with tracked("bound") as track:
-        curves["its bound"] = weighing.bound_curve(trained, plan, raw, method, track)
-    if weighing.is_picture(trained):
-        curves |= {kind: weighing.lossy_curve(trained, raw, kind) for kind in ("JPEG", "WebP")}
+        curves = weighing.curves(trained, raw, methods, steps, track)
     rows = table("", ">bits/dim", ">RMSE on [0, 255]")
     for name, points in curves.items():
         for rate, error in sorted(points):

@@ -17,12 +17,11 @@ from undiffuse.diffusion.observed import (
 )
 from undiffuse.diffusion.output import (
     has_picture,
-    save_animation,
+    save_forming,
     save_npy,
     save_picture,
     save_rows,
-    stage_name,
-    stage_times,
+    share_rows,
 )
 from undiffuse.diffusion.posterior import METHODS, Way
 from undiffuse.diffusion.sheet import save_posterior, save_sheet
@@ -45,13 +44,12 @@ __all__ = [
     "operator_for",
     "posterior",
     "raw_width",
-    "save_animation",
+    "save_forming",
     "save_npy",
     "save_picture",
     "save_posterior",
     "save_rows",
     "save_sheet",
-    "stage_name",
-    "stage_times",
+    "share_rows",
     "unmet",
 ]

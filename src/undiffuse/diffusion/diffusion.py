@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from undiffuse import bounds, samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import checks, observed, variants
+from undiffuse.diffusion import checks, coded, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
@@ -275,6 +275,8 @@ class Diffusion:
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open
     impute = alike("raw", "mask")(observed.impute)
+    compress = alike("raw")(coded.compress)  # a file, and back
+    decompress = alike()(coded.decompress)
     check, check_density = checks.check, checks.check_density  # of what it is given
 
     @alike("raw")

@@ -1,7 +1,9 @@
 """Samples as files: pictures where they have one, arrays always."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from undiffuse import plots
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.files import atomic
+from undiffuse.track import SILENT, Track
 
 FRAMES = 60  # in an animation, however long the chain
 STAGES = (0.75, 0.5, 0.25)  # times shown between start and end
@@ -52,6 +55,49 @@ def save_animation(
     else:
         plots.save_film((to_images(run, x) for _, x in kept), path)
     return path
+
+
+def save_forming(
+    run: Diffusion,
+    n: int,
+    seed: int,
+    *,
+    film: Path | None,
+    stages: Path | None,
+    track: Track = SILENT,
+    **how: Any,
+) -> Tensor:
+    """n raw samples, and of the same walk a film of how they form, a picture of some stages, or both.
+
+    `how` is as for `Diffusion.trajectory`.
+    """
+    grid, seen = run.thinned(how["steps"]), dict[float, Tensor]()
+    wanted = stage_times(grid)
+
+    def decoded() -> Iterator[tuple[float, Tensor]]:
+        for t, x in run.trajectory(n, seed, **how):
+            raw = run.space.decode(x)
+            if t in wanted:
+                seen[t] = raw
+            yield t, raw
+
+    states = track.each(decoded(), len(grid) + 1)
+    if film is not None:
+        save_animation(run, states, len(grid) + 1, film)
+    else:
+        deque(states, maxlen=0)
+    if stages is not None:
+        save_rows(run, [(stage_name(t), raw) for t, raw in seen.items()], stages)
+    return seen[0.0]
+
+
+def share_rows(
+    run: Diffusion, n: int, times: Sequence[float], states: int, seed: int, track: Track = SILENT, **how: Any
+) -> list[tuple[str, Tensor]]:
+    """n raw samples of every shared state at every time, a row each; `how` as for `Diffusion.share`."""
+    drawn = [run.in_tensors.share(n, t, states, seed, track=part, **how) for t, part in track.over(times)]
+    by_state = zip(*drawn, strict=True)
+    return [(f"t = {t:g}", raw) for row in by_state for t, raw in zip(times, row, strict=True)]
 
 
 def save_rows(

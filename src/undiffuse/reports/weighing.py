@@ -3,6 +3,7 @@
 import io
 import lzma
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from undiffuse import bounds, codec
 from undiffuse.estimate import Moments
+from undiffuse.runs.packing import pack
 from undiffuse.runs.run import Run
 from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
@@ -67,6 +69,21 @@ def _few(raw: Tensor) -> Tensor:
 
 
 Curve = list[tuple[float, float]]  # bits per dimension, root mean square error on [0, 255]
+
+
+def curves(
+    run: Run, raw: Tensor, methods: Sequence[str], steps: int | None, track: Track = SILENT
+) -> dict[str, Curve]:
+    """What bytes are worth, by name: of a progressive file, by its bound, of pictures by JPEG and WebP."""
+    packed = pack(run, raw, methods, steps, verify=False, track=track)
+    method, plan = packed.chosen.method, packed.chosen.option.plan
+    found = {
+        f"{method}, real bytes": real_curve(run, raw, packed.data, track.stage("decompress")),
+        "its bound": bound_curve(run, plan, raw, method, track.stage("bound")),
+    }
+    if is_picture(run):
+        found |= {kind: lossy_curve(run, raw, kind) for kind in ("JPEG", "WebP")}
+    return found
 
 
 def real_curve(run: Run, raw: Tensor, data: bytes, track: Track = SILENT) -> Curve:

@@ -9,6 +9,7 @@ from undiffuse.runs.holes import read_mask, read_table
 from undiffuse.runs.jobs import LARGE, draw_shards, resumed
 from undiffuse.runs.loading import load
 from undiffuse.runs.log import Event, read_metrics
+from undiffuse.runs.packing import Packed, pack
 from undiffuse.runs.pinned import maker, pin
 from undiffuse.runs.planned import Chosen, Planner, ways
 from undiffuse.runs.replay import Replayed, replay
@@ -21,6 +22,7 @@ __all__ = [
     "Event",
     "Experiment",
     "Imported",
+    "Packed",
     "Planner",
     "Replayed",
     "Run",
@@ -30,6 +32,7 @@ __all__ = [
     "import_run",
     "load",
     "maker",
+    "pack",
     "pick_example",
     "pin",
     "read_example",

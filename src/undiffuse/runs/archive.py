@@ -23,7 +23,6 @@ from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.example import PICTURES
 from undiffuse.runs.run import Run
 from undiffuse.runs.tiles import counts, joined, tiles
-from undiffuse.track import SILENT, Track
 
 NAME = 50  # characters of a picture's name that are kept: at most 200 bytes
 SIDE = 2**24  # of a picture
@@ -194,17 +193,3 @@ def _save(raw: Tensor, stem: Path) -> str:
     path, pixels = stem.with_name(f"{stem.name}.png"), raw.permute(1, 2, 0).contiguous().numpy()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
     return path.name
-
-
-def decompress(
-    run: Run,
-    data: bytes,
-    *,
-    bits: float | None = None,
-    values: int = codec.VALUES,
-    track: Track = SILENT,
-) -> Tensor:
-    """The raw examples of a .und file, or what `bits` per dimension say of them (`codec.decompress`)."""
-    return codec.decompress(
-        run.model, data, bits=bits, grid=run.grid, shape=run.shape, values=values, track=track
-    )

@@ -10,20 +10,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from undiffuse import codec
 from undiffuse.data import Examples
+from undiffuse.diffusion.coded import LOSSLESS, LOSSY
 from undiffuse.files import WriteError, write_text
 from undiffuse.jsonfile import read_json
 from undiffuse.random import digest
 from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.jobs import weights_of
-from undiffuse.runs.run import Run
 from undiffuse.track import SILENT, Track
 
+if TYPE_CHECKING:
+    from undiffuse.runs.run import Run
+
 FORMAT = 1  # of the file
-LOSSLESS, LOSSY = ("lossless", "universal"), ("channel", "universal")  # of which the smaller is chosen
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Chosen:
         return math.inf if math.isnan(size) else size
 
 
-def ways(run: Run, method: str | None, lossy: bool, steps: int | None) -> list[str]:
+def ways(run: "Run", method: str | None, lossy: bool, steps: int | None) -> list[str]:
     """The methods that may be the smallest: the one that is named, or those of either kind that fit the run.
 
     Raises ValueError for a run that cannot be coded so.
@@ -57,7 +59,7 @@ def ways(run: Run, method: str | None, lossy: bool, steps: int | None) -> list[s
 class Planner:
     """Finds the plans of a run, or the examples' own where the run's data are not at hand."""
 
-    def __init__(self, run: Run, raw: Examples, methods: Sequence[str], steps: int | None) -> None:
+    def __init__(self, run: "Run", raw: Examples, methods: Sequence[str], steps: int | None) -> None:
         self.run, self.raw, self.steps, self.missing = run, raw, steps, ""
         self.found = {name: _stored(run, name, steps) for name in methods}
         self.data: tuple[Examples, Examples | None] | None = None
@@ -90,7 +92,7 @@ class Planner:
         return Chosen(name, trade, trade.best(len(self.raw), self.steps), len(self.raw))
 
 
-def _fits(run: Run, method: str) -> bool:
+def _fits(run: "Run", method: str) -> bool:
     try:
         codec.prepared(run.model, method)
     except ValueError:
@@ -98,16 +100,16 @@ def _fits(run: Run, method: str) -> bool:
     return True
 
 
-def _path(run: Run, method: str) -> Path:
+def _path(run: "Run", method: str) -> Path:
     return run.folder / f"plan-{method}.json"
 
 
-def _key(run: Run, method: str, steps: int | None) -> str:
+def _key(run: "Run", method: str, steps: int | None) -> str:
     looked = codec.candidates(method, run.grid, steps)
     return f"{digest(FORMAT, weights_of(run), method, looked, len(run.grid)):032x}"
 
 
-def _store(run: Run, method: str, steps: int | None, trade: codec.Trade) -> None:
+def _store(run: "Run", method: str, steps: int | None, trade: codec.Trade) -> None:
     """Keep it, where the folder can be written to."""
     options = [
         {
@@ -125,7 +127,7 @@ def _store(run: Run, method: str, steps: int | None, trade: codec.Trade) -> None
         return  # a run that cannot be written to: it is found again next time
 
 
-def _stored(run: Run, method: str, steps: int | None) -> codec.Trade | None:
+def _stored(run: "Run", method: str, steps: int | None) -> codec.Trade | None:
     """The plan in the folder; None if there is none of these weights, or it is damaged."""
     try:
         facts = read_json(_path(run, method), {"key": ""})
@@ -134,7 +136,7 @@ def _stored(run: Run, method: str, steps: int | None) -> codec.Trade | None:
         return None
 
 
-def _read(facts: dict[str, Any], run: Run) -> codec.Trade:
+def _read(facts: dict[str, Any], run: "Run") -> codec.Trade:
     """Raises what is wrong."""
     coder, levels, base, held = (int(facts[name]) for name in ("coder", "levels", "base", "held"))
     options = tuple(_option(each, base) for each in facts["options"])

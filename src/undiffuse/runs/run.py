@@ -21,6 +21,8 @@ from undiffuse.files import write_text
 from undiffuse.model import ReverseProcess
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs import scoring
+from undiffuse.runs.packing import pack
+from undiffuse.runs.planned import ways
 from undiffuse.track import SILENT, Track
 
 
@@ -76,6 +78,21 @@ class Run(Diffusion):
                 node["data"] |= {"path": str(target.absolute() / path.name)}
             write_text(temporary / "recipe.yaml", yaml.safe_dump(node, sort_keys=False))
         return target
+
+    @alike("raw")
+    def compress(
+        self,
+        raw: Tensor,
+        *,
+        lossy: bool = False,
+        method: str | None = None,
+        steps: int | None = None,
+        verify: bool = True,
+        track: Track = SILENT,
+    ) -> bytes:
+        """As of any `Diffusion`, but the method and its steps are chosen on the run's own data, once."""
+        methods = ways(self, method, lossy, steps)
+        return pack(self, raw, methods, steps, verify=verify, track=track).data
 
     @alike("raw")
     def score(self, raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> scoring.Scores:
