@@ -33,7 +33,8 @@ def existing(path: str | Path, what: str) -> Path:
     """
     path = plain_path(path)
     if not path.exists():
-        moved = "if those of a run have moved: undiffuse train --resume RUN --data-dir WHERE"
+        moved = "if those of a run have moved: --data-dir WHERE, or once for all "
+        moved += "undiffuse train --resume RUN --data-dir WHERE"
         raise FileNotFoundError(f"nothing at {path}; set data.path to {what}; {moved}")
     if not (path.is_file() or path.is_dir()):
         raise ValueError(f"{path}: a pipe or a device; set data.path to {what}")
