@@ -21,7 +21,7 @@ from undiffuse.objectives import (
     Truncated,
     Variational,
 )
-from undiffuse.objectives.times import place
+from undiffuse.objectives.times import times_at
 from undiffuse.parameterizations import X0, Eps, Forward, Free, Interpolated, Mean, Score, V
 from undiffuse.random import keyed
 from undiffuse.schedules import LearnedBetas, Linear, LogLinear, grids
@@ -54,7 +54,7 @@ def test_one_differentiable_number_an_example(objective, dtype):
 @pytest.mark.parametrize("loss", RHO)
 def test_simple_is_the_mean_error_of_the_noise(loss):
     model, u, eps = small_model(parameterization=Eps()), torch.arange(8).double() / 8, normals(8, 3, seed=3)
-    t = place(grids.uniform(20), u)
+    t = times_at(grids.uniform(20), u)
     alpha, sigma = (c[:, None] for c in KERNEL.alpha_sigma(t))
     error = (model.network(alpha * X + sigma * eps, t) - eps).abs()
     for weight in (None, SNR()):  # the SNR on x_0-hat is no weight on the noise, whatever the loss
@@ -79,7 +79,7 @@ class Says(torch.nn.Module):
 def test_a_weighted_loss_does_not_depend_on_the_output_that_says_it(loss, weight, parameterization):
     """It is rho(sqrt(w) (x_0-hat - x_0)), whose square is the weighted squared error."""
     u, eps = torch.arange(8).double() / 8 + 0.1, normals(8, 3, seed=3)
-    t = place(grids.uniform(20), u)
+    t = times_at(grids.uniform(20), u)
     x_t = KERNEL.marginal(X, t).sample(Replay(eps))
     snr = KERNEL.schedule.keep(t) / (1 - KERNEL.schedule.keep(t))
     cut = {"MinSNR": snr.clamp(max=getattr(weight, "gamma", 0)), "Truncated": snr.clamp(min=1), "SNR": snr}[
@@ -110,7 +110,7 @@ def test_the_hybrid_is_two_terms_and_trains_each_part_by_one(variance):
     u = (torch.arange(8).double() % 6 + 0.5) / 6
     at = At(u)
     hybrid = Hybrid(share=0.3, times=at, grid=grid)(model, X, Replay(eps))
-    t = place(grid, u)
+    t = times_at(grid, u)
     x_t = KERNEL.marginal(X, t).sample(Replay(eps))
     output = model.output(x_t, t)[0]
     simple = Simple(times=at, grid=grid).error(model, output, X, x_t, t)
@@ -135,7 +135,7 @@ def test_the_hybrid_is_two_terms_and_trains_each_part_by_one(variance):
 def test_the_score_is_the_noise_over_minus_sigma():
     """Denoising score matching: sigma^2 times the score's error is the error of the noise."""
     u, eps, grid = torch.arange(8).double() / 8, normals(8, 3, seed=3), grids.uniform(20)
-    t = place(grid, u)
+    t = times_at(grid, u)
     alpha, sigma = (c[:, None] for c in KERNEL.alpha_sigma(t))
     x_t = alpha * X + sigma * eps
     torch.testing.assert_close(Score().target(X, x_t, t, KERNEL), -eps / sigma, rtol=1e-8, atol=1e-8)

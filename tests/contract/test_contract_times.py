@@ -8,7 +8,7 @@ from examples import TIMES, each
 
 from oracles import f64
 from undiffuse.objectives import Importance, Independent, Stratified
-from undiffuse.objectives.times import place
+from undiffuse.objectives.times import times_at
 from undiffuse.random import keyed
 
 
@@ -17,7 +17,7 @@ def test_positions_are_uniform_on_their_own(times):
     draws = torch.stack([times.draw(4, keyed("times", i)) for i in range(3000)])
     assert draws.shape == (3000, 4) and draws.dtype == torch.float64
     assert draws.min() >= 0 and draws.max() < 1
-    for power in (1, 2):  # moments of every place in the batch
+    for power in (1, 2):  # moments of every times_at in the batch
         exact = 1 / (power + 1)
         sd = (1 / (2 * power + 1) - exact**2) ** 0.5
         assert ((draws.pow(power).mean(0) - exact).abs() < 5 * sd / 3000**0.5).all()
@@ -92,6 +92,6 @@ def test_importance_forgets_by_every_term():
 def test_place():
     grid = f64(0.1, 0.5, 1.0)
     u = f64(0.0, 0.32, 0.34, 0.66, 0.67, 1 - 2**-53)
-    assert place(grid, u).tolist() == [0.1, 0.1, 0.5, 0.5, 1.0, 1.0]
-    continuous = place(None, u)
+    assert times_at(grid, u).tolist() == [0.1, 0.1, 0.5, 0.5, 1.0, 1.0]
+    continuous = times_at(None, u)
     assert continuous[0] == 1e-4 and continuous[-1] <= 1 and (continuous.diff() > 0).all()

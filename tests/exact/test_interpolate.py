@@ -15,10 +15,10 @@ from undiffuse.samplers import (
     Ancestral,
     interpolate,
     mix,
-    place,
+    nearest,
     reverse,
     sample,
-    share,
+    sample_shared,
     trajectory,
 )
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
@@ -120,7 +120,7 @@ def test_every_step_of_every_block_is_reported():
         a = normals(n, 1)
         how = {"grid": GRID, "generator": keyed(0), "block": block}
         interpolate(exact(), a, a, 0.3, NINE[:3], track=track, **how)
-        assert reports(told) == -(-3 * n // block) * (place(GRID, 0.3) + 1)
+        assert reports(told) == -(-3 * n // block) * (nearest(GRID, 0.3) + 1)
 
 
 def test_bits_are_taken_from_one_or_the_other():
@@ -156,7 +156,11 @@ def test_samples_of_a_shared_state_correlate_as_much_as_it_says():
     model, grid, n = GaussianReverse(kernel, f64(0.0), f64(C)), grids.uniform(12), 20_000
     for t in (1 / 12, 0.25, 0.5, 1.0):
         keep = kernel.schedule.keep(f64(t))
-        x = share(model, (n // 500, 500), 2, t, grid=grid, generator=keyed(0)).movedim(1, -1).flatten(0, 1)
+        x = (
+            sample_shared(model, (n // 500, 500), 2, t, grid=grid, generator=keyed(0))
+            .movedim(1, -1)
+            .flatten(0, 1)
+        )
         assert ((x.var(0) / C - 1).abs() < 5 * (2 / n) ** 0.5).all()
         expected = keep * C / (keep * C + 1 - keep)
         assert (torch.corrcoef(x.T)[0, 1] - expected).abs() < 5 / n**0.5
@@ -166,7 +170,7 @@ def test_the_shared_state_is_that_of_the_samples():
     kernel, grid = Gaussian(Cosine(None)), grids.uniform(5)
     network = GaussianDenoiser(kernel, f64(0.0), f64(C))
     model = Denoiser(network, kernel, X0(), decoder=NormalDecoder(1e-9))
-    x = share(model, (4, 2), 3, 0.2, grid=grid, generator=keyed(7), first=5)
+    x = sample_shared(model, (4, 2), 3, 0.2, grid=grid, generator=keyed(7), first=5)
     states = dict(trajectory(model, (4, 2), generator=keyed(7), grid=grid, first=5))
     predicted = model.predict(states[0.2], f64(0.2))
     torch.testing.assert_close(x, predicted[:, None].expand_as(x), rtol=0, atol=1e-5)
@@ -177,7 +181,7 @@ def test_shared_samples_are_the_same_in_any_company():
 
     def draw(states: int, n: int, first: int = 0, **options) -> Tensor:
         options = {"grid": grids.uniform(6), "generator": keyed(1), "block": 8, "t": 0.5} | options
-        return share(model, (states, *shape), n, first=first, **options)
+        return sample_shared(model, (states, *shape), n, first=first, **options)
 
     every = draw(3, 4)
     assert every.shape == (3, 4, 3) and len(every.flatten(0, 1).unique(dim=0)) == 12
@@ -212,11 +216,11 @@ def test_refusals():
         with pytest.raises(ValueError, match="shares="):
             interpolate(exact(), one, one, 0.5, shares, **how)
     with pytest.raises(ValueError, match="n=0"):
-        share(exact(), (1, 1), 0, 0.5, **how)
+        sample_shared(exact(), (1, 1), 0, 0.5, **how)
     with pytest.raises(ValueError, match="states=0"):
-        share(exact(), (0, 1), 1, 0.5, **how)
+        sample_shared(exact(), (0, 1), 1, 0.5, **how)
     with pytest.raises(ValueError, match="adds no noise"):
-        share(exact(), (1, 1), 2, 0.5, sampler=DDIM(), **how)
+        sample_shared(exact(), (1, 1), 2, 0.5, sampler=DDIM(), **how)
     bits = Denoiser(torch.nn.Identity(), Binomial(ConstantFraction()))
     with pytest.raises(ValueError, match="use ancestral"):
         interpolate(bits, one, one, 0.5, NINE, sampler=DDIM(), **how)

@@ -123,8 +123,8 @@ def test_samples_of_shared_states(copy: Callable[[str], Path]):
     found = drawn("sample", run, *words)
     assert found.shape == (4, 3, 1, 8, 8)  # both times of a state, then those of the next
     trained = library.load(run)
-    assert np.array_equal(found[[0, 2]], trained.share(3, 0.5, 2).numpy())
-    assert np.array_equal(found[[1, 3]], trained.share(3, 1.0, 2).numpy())
+    assert np.array_equal(found[[0, 2]], trained.sample_shared(3, 0.5, 2).numpy())
+    assert np.array_equal(found[[1, 3]], trained.sample_shared(3, 1.0, 2).numpy())
     assert not np.array_equal(drawn("sample", run, *words, "--seed", 1), found)
     stem = run / "samples/seed0-from0-n3-states2-share0.5-share1"
     assert good("sample", run, *words).splitlines() == [f"{stem}.png", f"{stem}.npy"]

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.ambient import unaided
-from undiffuse.bounds.looks import Look
 from undiffuse.bounds.optimal import check_fixed
+from undiffuse.bounds.step_costs import Drawn
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator
@@ -110,16 +110,16 @@ def costs(
     prior = float(terms.prior(model, x_0).mean())
     found = [_unknown(grid, each, prior) for each in knots]
     for j, t in track.each(list(enumerate(grid))):
-        look = Look(model, x_0, t, generator)
+        drawn = Drawn(model, x_0, t, generator)
         for made in found:
-            outlook = look.fitted(made.errors.shape[1])
+            step_costs = drawn.fitted(made.errors.shape[1])
             made.first[j], made.errors[j], made.scales[j] = (
-                outlook.first.mean(),
-                outlook.error,
-                outlook.scale,
+                step_costs.first.mean(),
+                step_costs.error,
+                step_costs.scale,
             )
             for i in range(j):
-                nats, made.gains[i, j] = outlook.step(grid[i])
+                nats, made.gains[i, j] = step_costs.step(grid[i])
                 made.steps[i, j] = cost(nats).mean()
     return found
 
@@ -143,11 +143,11 @@ def follow(
     chains = [[each.places for each in costs.best(len(grid))] for costs in fitted]
     nats = [terms.prior(model, x_0).double().cpu().repeat(len(grid), 1) for _ in fitted]
     for j, t in track.each(list(enumerate(grid))):
-        look = Look(model, x_0, t, generator)
+        drawn = Drawn(model, x_0, t, generator)
         for costs, found, total in zip(fitted, chains, nats, strict=True):
-            outlook = look.under(costs.errors[j], costs.scales[j])
+            step_costs = drawn.under(costs.errors[j], costs.scales[j])
             for i, rows in _leaving(found, j).items():
-                total[rows] += outlook.first if i is None else cost(outlook.step(grid[i])[0])
+                total[rows] += step_costs.first if i is None else cost(step_costs.step(grid[i])[0])
     return nats
 
 

@@ -116,11 +116,11 @@ def share(
     """n samples of every shared state at every time: a row each."""
     import torch
 
-    from undiffuse.diffusion import share_rows
-    from undiffuse.samplers import check_share
+    from undiffuse.diffusion import shared_rows
+    from undiffuse.samplers import check_shared
 
-    check_share(states, n, how["sampler"] or trained.sampler)
+    check_shared(states, n, how["sampler"] or trained.sampler)
     with tracked("sample") as track:
-        rows = share_rows(trained, n, times, states, seed, track, **how)
+        rows = shared_rows(trained, n, times, states, seed, track, **how)
     stem = stem.with_name("-".join([stem.name, f"states{states}", *(f"share{t:g}" for t in times)]))
     return write_rows(trained, torch.stack([raw for _, raw in rows]), rows, stem, target)

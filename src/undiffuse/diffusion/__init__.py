@@ -21,7 +21,7 @@ from undiffuse.diffusion.output import (
     save_npy,
     save_picture,
     save_rows,
-    share_rows,
+    shared_rows,
 )
 from undiffuse.diffusion.posterior import METHODS, Way
 from undiffuse.diffusion.sheet import save_posterior, save_sheet
@@ -50,6 +50,6 @@ __all__ = [
     "save_posterior",
     "save_rows",
     "save_sheet",
-    "share_rows",
+    "shared_rows",
     "unmet",
 ]

@@ -240,7 +240,7 @@ class Diffusion:
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
 
     @alike()
-    def share(
+    def sample_shared(
         self,
         n: int,
         t: float = 0.5,
@@ -258,7 +258,7 @@ class Diffusion:
         n or states below 1, or a sampler without noise.
         """
         check_range(n, first)
-        x_0 = samplers.share(
+        x_0 = samplers.sample_shared(
             self.model,
             (states, *self.shape),
             n,
@@ -269,7 +269,7 @@ class Diffusion:
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
 
-    given, told = variants.given, variants.told  # the same model, of other examples
+    given, with_labels = variants.given, variants.with_labels  # the same model, of other examples
     clipped, stopped = variants.clipped, variants.stopped  # and on another walk
     known = alike("raw", "mask")(observed.known)  # observations, as factors
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))

@@ -91,11 +91,13 @@ def save_forming(
     return seen[0.0]
 
 
-def share_rows(
+def shared_rows(
     run: Diffusion, n: int, times: Sequence[float], states: int, seed: int, track: Track = SILENT, **how: Any
 ) -> list[tuple[str, Tensor]]:
-    """n raw samples of every shared state at every time, a row each; `how` as for `Diffusion.share`."""
-    drawn = [run.in_tensors.share(n, t, states, seed, track=part, **how) for t, part in track.over(times)]
+    """n raw samples of every shared state at every time, a row each (`sample_shared`)."""
+    drawn = [
+        run.in_tensors.sample_shared(n, t, states, seed, track=part, **how) for t, part in track.over(times)
+    ]
     by_state = zip(*drawn, strict=True)
     return [(f"t = {t:g}", raw) for row in by_state for t, raw in zip(times, row, strict=True)]
 

@@ -29,7 +29,7 @@ def given(of: D, label: Tensor | int, guidance: float = 1.0) -> D:
     return of.replace(model=model)
 
 
-def told(of: D, labels: Tensor | None) -> D:
+def with_labels(of: D, labels: Tensor | None) -> D:
     """The model of examples with these labels, if it was trained on labels; else itself."""
     knows = getattr(of.denoiser.network, "labels", None) is not None
     return of if labels is None or not knows else of.given(labels)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
-from undiffuse.objectives.times import Noise, Stratified, Times, place
+from undiffuse.objectives.times import Noise, Stratified, Times, times_at
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Numbers
 from undiffuse.tensors import like
@@ -50,7 +50,7 @@ class Simple(Objective):
             raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
         _check_fixed(model)
         u = self.times.draw(len(x_0), generator)
-        t = place(self.grid, u)
+        t = times_at(self.grid, u)
         x_t = kernel.marginal(x_0, t).sample(generator)
         return self.times.balance(u, self.error(model, model.output(x_t, t)[0], x_0, x_t, t))
 

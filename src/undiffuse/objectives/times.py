@@ -156,7 +156,7 @@ class Importance(Times):
         self._found.clear()
 
 
-def place(grid: Tensor | None, u: Tensor, first: float = 1e-4) -> Tensor:
+def times_at(grid: Tensor | None, u: Tensor, first: float = 1e-4) -> Tensor:
     """Times at the positions u: on the grid, or continuous from `first` to 1 if there is none."""
     if grid is None:
         return first + (1 - first) * u

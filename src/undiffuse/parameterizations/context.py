@@ -19,7 +19,7 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Bridge, Gaussian
 from undiffuse.parameterizations.decoder import DiscretizedDecoder
-from undiffuse.parameterizations.variance import Single, place
+from undiffuse.parameterizations.variance import Single, step_index
 from undiffuse.tensors import like
 
 SOFT = 1e-3  # how far beyond the ends of [-1, 1] the log-odds are taken
@@ -62,7 +62,7 @@ class Contextual(Single):
         self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor
     ) -> Distribution:
         """The bridge to the prediction, widened; ValueError unless the step is one of the grid's."""
-        knots = self.knots[place(self.grid, s, t)]
+        knots = self.knots[step_index(self.grid, s, t)]
         return super().step(kernel, x_0, Hats(x_0, knots.shape[-1])(knots), x_t, s, t)
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:

@@ -167,10 +167,10 @@ class Table(Single):
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """The table's value at t; ValueError unless the step is one of its own, from a time to the next."""
-        return like(self.values[place(self.grid, s, t)], x_t)
+        return like(self.values[step_index(self.grid, s, t)], x_t)
 
 
-def place(grid: Tensor, s: Tensor, t: Tensor) -> Tensor:
+def step_index(grid: Tensor, s: Tensor, t: Tensor) -> Tensor:
     """The index of t in the grid (T,). ValueError unless s is the time before it, or 0 before the first."""
     steps, times = len(grid), torch.cat([torch.zeros(1, dtype=torch.float64), grid])
     index = (grid - t.unsqueeze(-1)).abs().argmin(-1)

@@ -114,7 +114,7 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
             stretches = (bound.steps[:, i:j].sum(1) for i, j in spans)
             yield unit * torch.stack([bound.prior, *stretches, bound.decode, bound.total], 1)
 
-    own, test = run.told(_first(splits.test_labels)), splits.test[:EXAMPLES]
+    own, test = run.with_labels(_first(splits.test_labels)), splits.test[:EXAMPLES]
     check_examples(test)
     beside = Moments()
     for a, b in zip(each(own.model, test, both), each(_plain(run, base), test), strict=True):
@@ -128,7 +128,7 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
         for name, a, b, c, shift in zip(names, ours, its, more, shifts, strict=True)
     ]
     seen = Moments()
-    for a in each(run.told(_first(splits.train_labels)).model, splits.train[:EXAMPLES], alone):
+    for a in each(run.with_labels(_first(splits.train_labels)).model, splits.train[:EXAMPLES], alone):
         seen.add(a)
     unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
     kind = "gaussian" if isinstance(base, NumberBase) else "frequencies"

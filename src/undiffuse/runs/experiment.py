@@ -1,4 +1,4 @@
-"""How a run in training begins, or goes on: what `Underway` needs, found or made.
+"""How a run in training begins, or goes on: what `TrainingRun` needs, found or made.
 
 `Experiment.create` checks a recipe, looks at the data and writes recipe.yaml and run.json; `Experiment.open`
 continues from the newest whole checkpoint. Both are the run's one writer, until they are forgotten.
@@ -36,12 +36,12 @@ from undiffuse.runs.facts import content, read_facts
 from undiffuse.runs.loading import run_of
 from undiffuse.runs.log import record
 from undiffuse.runs.rounding import same_precision, same_rounding
-from undiffuse.runs.underway import Underway
+from undiffuse.runs.training_run import TrainingRun
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
 from undiffuse.version import __version__
 
 
-class Experiment(Underway):
+class Experiment(TrainingRun):
     """A run in training, begun or gone on with."""
 
     @classmethod

@@ -48,7 +48,7 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress, leaving
 
 def _evaluate(run: Run, state: State, splits: Splits, leaving: Leaving) -> Evaluation:
     count, labels = state.settings.evaluate_examples, splits.test_labels
-    run = run.told(None if labels is None else labels[:count])
+    run = run.with_labels(None if labels is None else labels[:count])
     with averaged(state), leaving():
         return evaluate(run, splits.test[:count], terms=state.settings.evaluate_terms)
 

@@ -31,7 +31,7 @@ def rewind(run: Run, state: State, objective: Objective, log: Log, spike: SpikeE
     """
     rewinds, detour, limit = state.rewinds + 1, state.detour, state.settings.rewind_limit
     if rewinds > limit:
-        raise spike.told(f"the run has gone back {limit} times already (train.rewind_limit)")
+        raise spike.because(f"the run has gone back {limit} times already (train.rewind_limit)")
     root, device = run.folder / "checkpoints", next(state.model.parameters()).device
     saved, _ = recover_together(run.processes, root, device, held(spike.step, state.settings))
     if saved is None:  # the rule began in the middle of the run

@@ -110,8 +110,8 @@ def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
         splits = load_data(run.recipe)
     except (OSError, ValueError, ImportError):
         return torch.zeros(0, dtype=torch.float64)
-    told = run.told(None if splits.test_labels is None else splits.test_labels[:HELD])
-    found_now, _ = estimates(told, splits.test[:HELD], 0, track=track.stage("held-out examples, once"))
+    labelled = run.with_labels(None if splits.test_labels is None else splits.test_labels[:HELD])
+    found_now, _ = estimates(labelled, splits.test[:HELD], 0, track=track.stage("held-out examples, once"))
     bits = found_now.sort().values
     _store(path, {"key": key, "bits": bits.tolist()})
     return bits

@@ -6,11 +6,11 @@ from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.evidence import Evidence, evidence
 from undiffuse.samplers.interpolate import interpolate, mix
 from undiffuse.samplers.langevin import Langevin
-from undiffuse.samplers.loop import last, like_of, place, reverse, sample, start, trajectory
-from undiffuse.samplers.onward import onward
+from undiffuse.samplers.loop import last, like_of, nearest, reverse, sample, start, trajectory
 from undiffuse.samplers.particles import Particles
 from undiffuse.samplers.resampled import Resampled
-from undiffuse.samplers.share import check_share, share
+from undiffuse.samplers.resuming import sample_from
+from undiffuse.samplers.shared import check_shared, sample_shared
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ancestral": Ancestral,
@@ -28,17 +28,17 @@ __all__ = [
     "Particles",
     "Resampled",
     "Sampler",
-    "check_share",
+    "check_shared",
     "evidence",
     "interpolate",
     "last",
     "like_of",
     "mix",
-    "onward",
-    "place",
+    "nearest",
     "reverse",
     "sample",
-    "share",
+    "sample_from",
+    "sample_shared",
     "start",
     "trajectory",
 ]

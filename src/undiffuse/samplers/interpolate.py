@@ -28,8 +28,8 @@ from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, Streams, root, uniform
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
-from undiffuse.samplers.loop import place
-from undiffuse.samplers.onward import onward
+from undiffuse.samplers.loop import nearest
+from undiffuse.samplers.resuming import sample_from
 from undiffuse.schedules import grids
 from undiffuse.track import SILENT, Track
 
@@ -67,14 +67,14 @@ def interpolate(
         return Streams(seed, "interpolate", name, rows=pairs)
 
     if t:
-        t = float(grid[place(grid, t)])
+        t = float(grid[nearest(grid, t)])
         when = torch.tensor(t, dtype=torch.float64)
         a, b = (model.kernel.marginal(x, when).sample(streams("forward")) for x in (a, b))
     mixed = mix(model.kernel, a, b, shares, streams("mix"))
     if not t:
         return mixed
     rows = [i for i in pairs for _ in shares]
-    x_0 = onward(
+    x_0 = sample_from(
         model,
         mixed.flatten(0, 1),
         t,

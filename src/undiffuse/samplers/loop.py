@@ -42,11 +42,11 @@ def reverse(
 
     Returns the sampler's last state.
 
-    Raises ValueError if t is not a time of the grid; `place` finds the nearest.
+    Raises ValueError if t is not a time of the grid; `nearest` finds the nearest.
     """
     grid = check_grid(grid)
     sampler.check(model)
-    begin = place(grid, t)
+    begin = nearest(grid, t)
     if not math.isclose(grid[begin], t):
         raise ValueError(f"t={t:g}: not a time of the grid, the nearest is {grid[begin]:g}")
     x, state = x_t, sampler.init()
@@ -70,7 +70,7 @@ def last(walk: Iterator[tuple[float, Tensor]]) -> tuple[Tensor, Any]:
             return x, end.value
 
 
-def place(grid: Tensor, t: float) -> int:
+def nearest(grid: Tensor, t: float) -> int:
     """Which time of the grid is nearest to t. Raises ValueError unless 0 < t <= 1."""
     if not 0 < t <= 1:
         raise ValueError(f"t={t:g}: a latent time lies above 0, and at most at 1")

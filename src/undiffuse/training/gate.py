@@ -26,7 +26,7 @@ class NonFiniteError(FloatingPointError):
         )
         self.step, self.loss, self.norm, self.bad, self.state = step, loss, norm, bad, state
 
-    def told(self, more: str) -> "NonFiniteError":
+    def because(self, more: str) -> "NonFiniteError":
         """The error with one more remedy."""
         return NonFiniteError(self.step, self.loss, self.norm, self.bad, self.state, f"{REMEDY}; {more}")
 

@@ -219,7 +219,7 @@ def _spike(state: State, loss: float) -> SpikeError | None:
     """The spike that the loss is; raised after too many in a row."""
     spike, limit = state.spikes.find(state.step, loss), state.settings.skip_limit
     if spike is not None and state.skips >= limit:
-        raise spike.told(f"{limit} steps in a row were left out (train.skip_limit)")
+        raise spike.because(f"{limit} steps in a row were left out (train.skip_limit)")
     return spike
 
 

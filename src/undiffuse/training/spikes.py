@@ -26,7 +26,7 @@ class SpikeError(RuntimeError):
         )
         self.step, self.loss, self.median, self.limit = step, loss, median, limit
 
-    def told(self, why: str) -> "SpikeError":
+    def because(self, why: str) -> "SpikeError":
         """The error that ends a run."""
         return SpikeError(self.step, self.loss, self.median, self.limit, why)
 

@@ -1,7 +1,7 @@
 """A run while it trains: the loop, and what is written on the way.
 
-`Underway.train` yields an event a step, and logs, samples, evaluates, draws and saves as often as the recipe
-says. How it begins, or goes on, is `experiment`'s.
+`TrainingRun.train` yields an event a step, and logs, samples, evaluates, draws and saves as often as the
+recipe says. How it begins, or goes on, is `experiment`'s.
 """
 
 import math
@@ -47,7 +47,7 @@ from undiffuse.training import (
 )
 
 
-class Underway:
+class TrainingRun:
     """A run in training. `run` of it is what a loaded run would be, with the weights of the moment."""
 
     def __init__(self, run: Run, splits: Splits, state: State) -> None:
@@ -208,7 +208,7 @@ class Underway:
 
     def watched_bits(self, examples: Tensor) -> Tensor:
         """Bits per dimension of the examples that are watched, by the averaged weights of the moment."""
-        run = self.run.told(self.splits.watched_labels).replace(processes=ALONE)
+        run = self.run.with_labels(self.splits.watched_labels).replace(processes=ALONE)
         with averaged(self.state):
             return run.bits(examples, terms=min(self.settings.evaluate_terms, len(run.grid)))
 
@@ -241,7 +241,7 @@ class Underway:
         if not error.state:
             self._save(log)
         again = f"undiffuse train --resume {self.run.folder} --replay {error.step}"
-        return error.told(f"repeat that step with: {again}")
+        return error.because(f"repeat that step with: {again}")
 
     def _again(self) -> str:
         return f"go on with: undiffuse train --resume {self.run.folder}"

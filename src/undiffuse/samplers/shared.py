@@ -14,15 +14,15 @@ from undiffuse.random import root
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.ddim import DDIM
-from undiffuse.samplers.loop import place, trajectory
-from undiffuse.samplers.onward import onward
+from undiffuse.samplers.loop import nearest, trajectory
+from undiffuse.samplers.resuming import sample_from
 from undiffuse.schedules import grids
 from undiffuse.track import SILENT, Track
 
 FAR = 2**32  # between the numbers of the noises of one shared state and of the next
 
 
-def share(
+def sample_shared(
     model: ReverseProcess,
     shape: tuple[int, ...],
     n: int,
@@ -42,8 +42,8 @@ def share(
     outside (0, 1], n below 1, or a sampler that adds no noise, whose samples would be equal.
     """
     sampler, grid = sampler or Ancestral(), grids.uniform(1000) if grid is None else grid
-    check_share(shape[0], n, sampler)
-    where = place(grid, t)
+    check_shared(shape[0], n, sampler)
+    where = nearest(grid, t)
     t = float(grid[where])
     same = generator.clone_state()
     walk = trajectory(model, shape, generator=same, sampler=sampler, grid=grid, first=first, block=block)
@@ -55,11 +55,11 @@ def share(
     x_t = x_t.repeat_interleave(n, 0)
     rows = [FAR * (first + i) + j for i in range(shape[0]) for j in range(n)]
     key = (root(generator), "share", where)
-    x_0 = onward(model, x_t, t, key=key, rows=rows, sampler=sampler, grid=grid, block=block, track=own)
+    x_0 = sample_from(model, x_t, t, key=key, rows=rows, sampler=sampler, grid=grid, block=block, track=own)
     return x_0.view(shape[0], n, *shape[1:])
 
 
-def check_share(states: int, n: int, sampler: Sampler) -> None:
+def check_shared(states: int, n: int, sampler: Sampler) -> None:
     """Raise ValueError unless there is something to draw, and noise to tell the samples of a state apart."""
     if states < 1:
         raise ValueError(f"states={states}: at least one state to share")

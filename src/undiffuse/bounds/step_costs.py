@@ -14,7 +14,7 @@ from undiffuse.random import Generator
 from undiffuse.tensors import ZERO, total
 
 
-class Outlook(Protocol):
+class StepCosts(Protocol):
     """Nats of every example (B,) from x_t on, and the knots (K,) of the widths, as `Costs` has them."""
 
     first: Tensor  # -log p(x_0 | x_t)
@@ -25,7 +25,7 @@ class Outlook(Protocol):
         """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) and log2(a^2 / v_q)."""
 
 
-class Look:
+class Drawn:
     """A draw of x_t for examples x_0 (B, *shape), and the network's output there."""
 
     def __init__(self, model: Denoiser, x_0: Tensor, t: Tensor, generator: Generator) -> None:
@@ -33,7 +33,7 @@ class Look:
         self.x_t = terms.noisy(model, x_0, t, generator)
         self.out, self.raw = model.output(self.x_t, t)
 
-    def fitted(self, knots: int) -> Outlook:
+    def fitted(self, knots: int) -> StepCosts:
         """With the best widths of so many knots for these examples; the model's own for 0."""
         if not knots:
             return _Own(self)
@@ -43,7 +43,7 @@ class Look:
         scale, _ = decoder_scale(decoder, error, x, self.x_0.double(), self.t, kernel)
         return _Contextual(self, error, scale)
 
-    def under(self, error: Tensor, scale: Tensor) -> Outlook:
+    def under(self, error: Tensor, scale: Tensor) -> StepCosts:
         """With widths that were found before; the model's own for no knots."""
         return _Contextual(self, error, scale) if len(error) else _Own(self)
 
@@ -56,24 +56,27 @@ class Look:
 class _Own:
     """The model's own widths."""
 
-    def __init__(self, look: Look) -> None:
-        self.look, model = look, look.model
+    def __init__(self, drawn: Drawn) -> None:
+        self.drawn, model = drawn, drawn.model
         self.error = self.scale = torch.zeros(0, dtype=torch.float64)
-        law = model.decode_from(look.out, look.raw, look.x_t, look.t)
-        self.first = total(-law.log_prob(look.x_0)).cpu()
+        law = model.decode_from(drawn.out, drawn.raw, drawn.x_t, drawn.t)
+        self.first = total(-law.log_prob(drawn.x_0)).cpu()
 
     def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        look, model = self.look, self.look.model
-        q = model.kernel.bridge(look.x_0, look.x_t, s, look.t)
-        return total(q.kl(model.step_from(look.out, look.raw, look.x_t, look.t, s))).cpu(), ZERO
+        drawn, model = self.drawn, self.drawn.model
+        q = model.kernel.bridge(drawn.x_0, drawn.x_t, s, drawn.t)
+        return total(q.kl(model.step_from(drawn.out, drawn.raw, drawn.x_t, drawn.t, s))).cpu(), ZERO
 
 
 class _Contextual:
     """Widths by context."""
 
-    def __init__(self, look: Look, error: Tensor, scale: Tensor) -> None:
-        self.kernel, decoder = cast(Gaussian, look.model.kernel), cast(DiscretizedDecoder, look.model.decoder)
-        self.x_0, self.x_t, self.t, self.x = look.x_0.double(), look.x_t.double(), look.t, look.predicted
+    def __init__(self, drawn: Drawn, error: Tensor, scale: Tensor) -> None:
+        self.kernel, decoder = (
+            cast(Gaussian, drawn.model.kernel),
+            cast(DiscretizedDecoder, drawn.model.decoder),
+        )
+        self.x_0, self.x_t, self.t, self.x = drawn.x_0.double(), drawn.x_t.double(), drawn.t, drawn.predicted
         self.error, self.scale = error.to(self.x), scale.to(self.x)
         self.spread = Hats(self.x, len(error))(self.error)
         law = ContextualDecoder(decoder, self.scale)(self.x, x_t=self.x, t=self.t, kernel=self.kernel)

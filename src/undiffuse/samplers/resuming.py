@@ -13,7 +13,7 @@ from undiffuse.tensors import micro_batch
 from undiffuse.track import SILENT, Track
 
 
-def onward(
+def sample_from(
     model: ReverseProcess,
     x_t: Tensor,
     t: float,
