@@ -61,7 +61,8 @@ def fit(
         labels: the class 0, 1, .. of every example, which makes the model one of each class. Of data in files
             where they are: a column, an array of an .npz, or "folders" of pictures.
         network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape.
-        steps: how many to train, by default what the recipe that is chosen says.
+        steps: how many to train, by default what the recipe that is chosen says; 0 saves the model as it
+            begins: at its base, or with the weights that your network has.
         minutes: the time there is; steps are chosen to fit, from a measurement.
         out: a folder to train in, which can be gone on with and loaded; by default none is kept.
         settings: other keys of the recipe, such as {"train.batch": 64, "kernel.schedule.first": 10}.

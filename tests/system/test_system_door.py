@@ -136,6 +136,23 @@ def test_a_run_of_the_package_takes_no_other_network(fitted: ud.Run):
         ud.load(fitted.folder, network=Net())
 
 
+def test_no_steps_save_the_model_as_it_begins(capsys: pytest.CaptureFixture[str]):
+    """At its base; of a network of one's own with the weights that it has."""
+    settings = FAST | {"train.evaluate_terms": 7}
+    made = ud.fit(POINTS, steps=0, settings=settings, out="base")
+    assert "saved as it begins" in capsys.readouterr().out
+    assert (made.step, Path("base/samples.png").exists()) == (0, True)
+    _, more = made.evaluate(POINTS, terms=7).beside[made.bases.begins]
+    assert abs(more.mean) < 3 * more.se < 0.5
+    net = Net()
+    ud.fit(POINTS, network=net, steps=0, settings=settings, out="theirs", quiet=True)
+    again = ud.load("theirs", network=Net())
+    for name, weight in net.state_dict().items():
+        assert torch.equal(again.model.network.state_dict()[name], weight)
+    good("train", "--resume", "base", "train.steps=4")
+    assert ud.load("base").step == 4
+
+
 def test_labels_make_a_model_of_each_class():
     labels = (POINTS[:, 0] > 5).astype(int)
     images = np.repeat(np.repeat((40 + 90 * labels[:, None, None]).astype("u1"), 8, 1), 8, 2)

@@ -29,7 +29,7 @@ def no_run(*words: str) -> str:
         (["digitz"], "digitz: no such name; did you mean 'digits'?"),
         (["mine.yaml"], "mine.yaml: No such file or directory"),
         ([*POINTS, "train.stpes=4"], "train.stpes=4: no such name; did you mean 'steps'?"),
-        ([*POINTS, "train.steps=0"], "train.steps=0: must be at least 1"),
+        ([*POINTS, "train.steps=-1"], "train.steps=-1: must be at least 0"),
         ([*POINTS, "train.batch=16", "train.accumulate=3"], "train.accumulate=3 does not divide"),
         ([*POINTS, "train.flips=true"], "train.flips=true mirrors images"),
         ([*POINTS, "variance=interpolated"], "the simple objective does not train a learned variance"),

@@ -52,7 +52,9 @@ def _announce(experiment: "Experiment") -> None:
         typer.echo(f"bits/dim of the examples that are watched, by models in closed form: {beside}")
     for warning in experiment.warnings if experiment.processes.leads else ():
         LOG.warning(warning)
-    if experiment.ended:
+    if not experiment.settings.steps:
+        typer.echo("train.steps=0: saved as it begins")
+    elif experiment.ended:
         typer.echo(f"already trained: ended after {run.step:,} steps (train.patience)")
     elif run.step >= experiment.settings.steps:
         typer.echo(f"already trained: {run.step:,} of {experiment.settings.steps:,} steps")

@@ -81,8 +81,8 @@ class TrainingRun:
         log = Log(path, begin, self.pending, self._tracker() if leads else None, writes=leads)
         if begin == 0:
             self._look()  # before anything is learned
-        if self.settings.on_spike == "rewind":
-            self._save(log)  # or there may be none to go back to
+        if self.settings.on_spike == "rewind" or not self.settings.steps:
+            self._save(log)  # or there may be none to go back to, or at all
         try:
             with self.processes.watched(self._again()):
                 for progress in log.closing(self._all(owed, signals)):
@@ -96,7 +96,7 @@ class TrainingRun:
             self._save(log)
             signals.agree(self.processes.largest)
             self._obey(signals)
-        self._draw(begin < self.settings.steps, signals)
+        self._draw(begin < self.settings.steps or not self.settings.steps, signals)
 
     def close(self) -> None:
         """Let another process train the run."""
@@ -257,7 +257,7 @@ class TrainingRun:
         if not self.processes.leads:
             return
         curves, schedule = (self.run.folder / name for name in ("curves.png", "schedule.png"))
-        if trained or not curves.exists():
+        if self.settings.steps and (trained or not curves.exists()):
             plots.save_training(read_metrics(self.run.folder), curves)
         if trained or not schedule.exists():
             save_schedule(self.run, schedule)

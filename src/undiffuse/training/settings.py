@@ -11,9 +11,10 @@ from undiffuse.trackers import TRACKERS
 class Settings:
     """How long, how fast and how often. Raises ValueError naming the key that cannot be.
 
-    `batch` examples a step, in `accumulate` parts, twice as many whenever the memory does not suffice if
-    `halve_on_oom`; `optimizer` adamw or muon at `lr`, warmed up over
-    `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0: not);
+    Of 0 `steps` the model is saved as it begins. `batch` examples a step, in `accumulate` parts, twice as
+    many whenever the memory does not suffice if `halve_on_oom`; `optimizer` adamw or muon at `lr`, warmed up
+    over `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0:
+    not);
     weights averaged with `ema`; `flips` mirrors half of the images; labels of a conditional run are left
     out with probability `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
     `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
@@ -70,7 +71,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least = {
-            "steps": 1,
+            "steps": 0,
             "batch": 1,
             "accumulate": 1,
             "log_every": 1,
