@@ -3,7 +3,8 @@ PYTHON ?= python3
 RUN := runs/demo
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles what is imported, once; pip would compile all of PyTorch first, in half a minute.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 # One thread a worker; bytecode is kept whatever the environment says, since tests start many processes.
 TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -12,7 +13,7 @@ TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n au
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
-	$(BIN)/undiffuse demo --out $(RUN)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/undiffuse demo --out $(RUN)
 
 test: $(VENV)/.tested
 	$(TEST)

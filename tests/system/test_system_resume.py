@@ -13,7 +13,7 @@ from shell import CHAIN, POINTS, good, refused, refused_last, train, tree, undif
 
 import undiffuse as library
 from undiffuse.runs import Experiment
-from undiffuse.runs import underway as module
+from undiffuse.runs import training_run as module
 from undiffuse.training import checkpoint, loop, scaling
 
 WORDS = ["train", *POINTS, *CHAIN, "train.steps=6", "--out"]

@@ -14,7 +14,7 @@ from shell import CHAIN, POINTS, good, refused_last
 from test_system_resume import bits
 
 from undiffuse.runs import Experiment
-from undiffuse.runs import underway as module
+from undiffuse.runs import training_run as module
 from undiffuse.runs.begin import put_back
 from undiffuse.training import NonFiniteError, checkpoint, loop
 
@@ -83,17 +83,25 @@ def test_a_run_goes_back_and_leaves_the_batches_out():
     assert [step for step, _ in losses(Path("run"))] == [*range(3, 40, 3), 40]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that went back twice, and was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with spikes(27, 30):
+        good(*WORDS, folder)
+    return folder
+
+
 @pytest.mark.parametrize("stops", [(5,), (27,), (27, 1), (28,), (28, 3), (28, 4), (30,), (30, 1, 2), (31, 9)])
-def test_signals_in_between_change_nothing(stops: tuple[int, ...]):
+def test_signals_in_between_change_nothing(stops: tuple[int, ...], whole: Path):
     """Stopped after so many reports, anew at each start: before, at and after each of the ways back."""
     with spikes(27, 30):
-        good(*WORDS, "whole")
         for stop in stops:
             with stopped(stop):
                 assert "saved; go on" in refused_last(*WORDS, "part", code=143)
         good(*WORDS, "part")
-    assert bits(Path("part")) == bits(Path("whole"))
-    assert losses(Path("part")) == losses(Path("whole"))
+    assert bits(Path("part")) == bits(whole)
+    assert losses(Path("part")) == losses(whole)
 
 
 def test_a_checkpoint_of_the_lost_future_is_not_taken_for_a_new_one():

@@ -26,7 +26,7 @@ def failures(bench: Bench) -> Check:
     names = calls(bench)
     cases = [(n, error) for n in range(1, len(names) + 1) for error in ERRORS]
     if not bench.full:
-        cases = bench.choose.sample(cases, 6)
+        cases = bench.choose.sample(cases, 4)
     for number, error in cases:
         run = bench.fresh()
         failed = bench.train(run, patch=Seam(failing(number, error)).install)
@@ -45,7 +45,7 @@ def sizes(bench: Bench) -> Check:
     bench.whole()
     newest = checkpoint.latest(bench.folder / "whole" / "checkpoints")
     most = max(file.stat().st_size for file in newest.iterdir())
-    count = bench.count(3, 32)
+    count = bench.count(2, 32)
     for i in range(count):
         size = LEAST + (most - LEAST) * i // count
         _room(bench, check, size, bench.fresh(), limited=True)
@@ -57,7 +57,7 @@ def full(bench: Bench) -> Check:
     check = Check("full", "sizes of a disk: a whole checkpoint stays, and the same bits once there is room")
     disk = bench.folder / "disk"
     disk.mkdir(exist_ok=True)
-    count = bench.count(3, 32)
+    count = bench.count(2, 32)
     for i in range(count):
         size = 4096 * (10 + (40 * i) // count)
         made = subprocess.run(

@@ -16,7 +16,7 @@ def kills(bench: Bench) -> Check:
     began = time.perf_counter()
     bench.train(bench.fresh())
     length, dead = time.perf_counter() - began, 0
-    while dead < bench.count(10, 500):
+    while dead < bench.count(6, 500):
         run = bench.fresh()
         for _ in range(8):
             started = child.start(bench.folder / "out", "train", *WORDS, "--out", run)
@@ -41,7 +41,7 @@ def points(bench: Bench) -> Check:
         for half in ((False, True) if name == "write" else (False,))
     ]
     if not bench.full:
-        cases = bench.choose.sample(cases, 8)
+        cases = bench.choose.sample(cases, 5)
     for number, half in cases:
         run = bench.fresh()
         killed = bench.train(run, patch=Seam(killing(number, half)).install)

@@ -32,7 +32,7 @@ def spikes(bench: Bench) -> Check:
     length = time.perf_counter() - began
     told = (whole / "events.jsonl").read_text()
     check.expect(first.code == 0 and told.count('rewind", "to": 24') == 2, told + first.text[-300:])
-    for i in range(bench.count(3, 100)):
+    for i in range(bench.count(2, 100)):
         run = bench.fresh()
         for _ in range(4):
             words = ("train", *WORDS, *RULES, "--out", run)

@@ -14,7 +14,7 @@ def signals(bench: Bench) -> Check:
     """SIGTERM, SIGINT, SIGHUP at random times: saved at that step, the same bits after going on."""
     check = Check("signals", "signals: saved at that very step, exit 128 + number, the same bits afterwards")
     slowest = 0.0
-    for i in range(bench.count(4, 200)):
+    for i in range(bench.count(3, 200)):
         number, run = LEAVE[i % len(LEAVE)], bench.fresh()
         started = child.start(bench.folder / "out", "train", *WORDS, "--out", run)
         while not (run / "metrics.jsonl").exists() and started.poll() is None:
@@ -94,27 +94,27 @@ def recipes(bench: Bench) -> Check:
 
 def _slow() -> None:
     """Steps that take a while, so that all have started before one is done."""
-    from undiffuse.runs import underway
+    from undiffuse.runs import training_run
 
-    quick = underway.train
+    quick = training_run.train
 
     def slow(*arguments: object) -> object:
         for progress in quick(*arguments):  # type: ignore[arg-type]
             time.sleep(0.15)
             yield progress
 
-    underway.train = slow  # type: ignore[assignment]
+    training_run.train = slow  # type: ignore[assignment]
 
 
 def _one_step() -> None:
     """Stop after the first step."""
-    from undiffuse.runs import underway
+    from undiffuse.runs import training_run
 
-    quick = underway.train
+    quick = training_run.train
 
     def one(*arguments: object) -> object:
         for progress in quick(*arguments):  # type: ignore[arg-type]
             signal.raise_signal(signal.SIGTERM)
             yield progress
 
-    underway.train = one  # type: ignore[assignment]
+    training_run.train = one  # type: ignore[assignment]

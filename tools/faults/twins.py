@@ -11,7 +11,7 @@ from tools.faults import damage, disks, kills, numbers, stops, work
 from tools.faults.seam import Seam
 from tools.faults.subject import Run, bench
 from undiffuse import enclosure, files, tensorfile
-from undiffuse.runs import experiment, jobs, log, underway
+from undiffuse.runs import experiment, jobs, log, training_run
 from undiffuse.signals import Signals
 from undiffuse.trackers import Tracker
 from undiffuse.training import checkpoint, gate, loop, scan
@@ -140,8 +140,8 @@ TWINS: dict[str, tuple[Run, Bug]] = {
     "the state is not watched": (numbers.nonfinite, _put(gate.Watch, "finite", lambda self: True)),
     "every start gets the lock": (stops.starts, _put(experiment, "Lock", _NoLock)),
     "a signal ends the process without a save": (stops.signals, _put(Signals, "_leave", _leave)),
-    "the log forgets the losses since its last row": (stops.signals, _put(underway, "Log", _Forgetful)),
-    "the log is not cut back": (kills.kills, _put(underway, "Log", _Appending)),
+    "the log forgets the losses since its last row": (stops.signals, _put(training_run, "Log", _Forgetful)),
+    "the log is not cut back": (kills.kills, _put(training_run, "Log", _Appending)),
     "shards are written in place": (
         work.sampling,
         _put(jobs, "save_npy", _slowly),

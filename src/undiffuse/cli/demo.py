@@ -35,8 +35,7 @@ def command(
     from undiffuse.recipes import read
     from undiffuse.reports.demo import SAMPLES, TEXT, save_samples, show
     from undiffuse.reports.page import Section, save_page
-    from undiffuse.runs import Experiment, load
-    from undiffuse.runs.shipped import shipped_run
+    from undiffuse.runs import Experiment, load, shipped_run
 
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):

@@ -56,13 +56,14 @@ def command(
     Beside them those of as many training examples, which is what perfect samples would have.
     """
     from undiffuse.cli.evaluating import Results
-    from undiffuse.diffusion import check_range
-    from undiffuse.recipes import sampler_of
-    from undiffuse.reports import contest, distances_of, drawn_of, note_of, save_distances
-    from undiffuse.runs import load
 
-    check_range(n, 0)
     with sharing(processes, device, LONG) as (where, group):
+        from undiffuse.diffusion import check_range
+        from undiffuse.recipes import sampler_of
+        from undiffuse.reports import contest, distances_of, drawn_of, note_of, save_distances
+        from undiffuse.runs import load
+
+        check_range(n, 0)
         trained = load(run, where, data=data_dir).replace(processes=group).stopped(stop or 0.0)
         results, chain = Results.of(trained, out), len(trained.thinned(steps))
         walk = trained.sampler if sampler is None else sampler_of(sampler)

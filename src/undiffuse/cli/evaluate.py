@@ -71,13 +71,14 @@ def command(
     Files of a part, with fewer examples, steps or terms, say so in their names and leave those of the whole.
     """
     from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, split_of, terms_of, warn
-    from undiffuse.diffusion import evaluate
-    from undiffuse.reports import note_of, part_of, save_evaluation
-    from undiffuse.runs import hash_of, load, resumed
 
     if as_json and (entropy or progressive):
         raise ValueError("--json prints the bound alone: leave out what prints more")
     with sharing(processes, device, LONG) as (where, group):
+        from undiffuse.diffusion import evaluate
+        from undiffuse.reports import note_of, part_of, save_evaluation
+        from undiffuse.runs import hash_of, load, resumed
+
         trained = load(run, where, data=data_dir).replace(processes=group).stopped(stop or 0.0)
         results = Results.of(trained, out, quiet=as_json)
         if entropy and len(trained.thinned(steps)) < 2:

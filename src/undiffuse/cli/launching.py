@@ -7,6 +7,7 @@ machine is here, where no signal can come between starting a process and knowing
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,16 +30,21 @@ TEMPFAIL = 75  # EX_TEMPFAIL of sysexits.h: the next start goes on
 def launch(count: int) -> int:
     """Run this command in so many processes, which say what there is to say; returns the exit code.
 
-    It is that of the first one that failed.
+    It is that of the first one that failed. They begin while this process loads PyTorch, for the store.
     """
-    from torch import distributed
-
     divide(count)
-    store = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     group = _Group()
     group.listen()
+    with socket.create_server(("localhost", 0), backlog=count) as server:
+        port, listening = server.getsockname()[1], server.detach()
     with deferred():
-        group.start(count, store.port)
+        group.start(count, port)
+    from torch import distributed
+
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
+        "localhost", port, is_master=True, wait_for_workers=False, master_listen_fd=listening
+    )
+    assert store.port == port
     return group.wait()
 
 

@@ -30,12 +30,13 @@ def command(
 ) -> None:
     """The Parzen window score of samples on all test data, in nats and bits (2015, table 2)."""
     from undiffuse.cli.evaluating import Results
-    from undiffuse.diffusion import check_range
-    from undiffuse.reports import drawn_of, note_of, parzen_of, protocol, save_parzen
-    from undiffuse.runs import load
 
-    check_range(n, 0)
     with sharing(processes, device, LONG) as (where, group):
+        from undiffuse.diffusion import check_range
+        from undiffuse.reports import drawn_of, note_of, parzen_of, protocol, save_parzen
+        from undiffuse.runs import load
+
+        check_range(n, 0)
         trained = load(run, where, data=data_dir).replace(processes=group).stopped(stop or 0.0)
         results = Results.of(trained, out)
         trained.thinned(steps)

@@ -28,6 +28,7 @@ Count = Annotated[
     ),
 ]
 OPTION = "--processes"
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of GPUs: without one PyTorch need not be asked
 LONG = timedelta(days=1)  # that processes wait for one which draws a shard more than they
 
 
@@ -56,13 +57,13 @@ def sharing(
 
     With a count, and not yet one of them, it starts them, waits, and leaves with their exit code.
     """
-    from undiffuse.processes import ALONE, PATIENCE, grouped
-
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if count is not None and "WORLD_SIZE" not in os.environ:
         _check(count, device)
         if count > 1:
             _end(launch(count))
+    from undiffuse.processes import ALONE, PATIENCE, grouped
+
     if size == 1:
         yield device_of(device), ALONE
         return
@@ -74,13 +75,13 @@ def sharing(
 
 def _check(count: int, device: str) -> None:
     """Raise ValueError for a number of processes that cannot be started."""
-    import torch
-
-    cuda = 0 if device == "cpu" else torch.cuda.device_count()
     if count < 1:
         raise ValueError(f"{OPTION} {count}: at least one")
-    if count == 1:
+    if count == 1 or device == "cpu" or not any(map(os.path.exists, DRIVERS)):
         return
+    import torch
+
+    cuda = torch.cuda.device_count()
     if cuda and count > cuda:
         raise ValueError(f"{OPTION} {count}: a process needs a GPU of its own, there are {cuda}")
 

@@ -90,11 +90,12 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
-    from undiffuse.diffusion import check_range
-    from undiffuse.processes import ALONE
-    from undiffuse.runs import LARGE, load
 
     with sharing(processes, device, LONG) as (where, group):
+        from undiffuse.diffusion import check_range
+        from undiffuse.processes import ALONE
+        from undiffuse.runs import LARGE, load
+
         trained = conditioned(
             load(run, where, data=data_dir).replace(processes=group), label, guidance, clip, stop
         )

@@ -87,7 +87,6 @@ def command(
 
     The same command again goes on where it stopped.
     """
-    from undiffuse.runs import Experiment
 
     changes = list(overrides or [])
     if resume is not None and recipe is not None and "=" in recipe:
@@ -98,6 +97,8 @@ def command(
     if (recipe is None) == (resume is None):
         raise ValueError("name data or a recipe to start a run, or --resume RUN to go on with one (not both)")
     with sharing(processes, device) as (where, group):
+        from undiffuse.runs import Experiment
+
         how: dict[str, Any] = {"exact": exact, "other_data": allow_data_change, "processes": group}
         if resume is not None:
             if (out, seed, minutes) != (None, None, None):

@@ -14,6 +14,7 @@ from undiffuse.runs.pinned import maker, pin
 from undiffuse.runs.planned import Chosen, Planner, ways
 from undiffuse.runs.replay import Replayed, replay
 from undiffuse.runs.run import Run
+from undiffuse.runs.shipped import shipped_run
 
 __all__ = [
     "FORMATS",
@@ -45,5 +46,6 @@ __all__ = [
     "resumed",
     "save_schedule",
     "save_slices",
+    "shipped_run",
     "ways",
 ]
