@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def fit(
     kept = None if out is not None else _Kept()
     folder = kept.folder if kept is not None else Path(out or "")
     chosen, container = _chosen(data, test, labels, folder)
-    changes = [f"{name}={_text(value)}" for name, value in dict(settings or {}).items()]
+    changes = [f"{name}={json.dumps(value)}" for name, value in dict(settings or {}).items()]
     changes += [f"seed={seed}"] + ([] if steps is None else [f"train.steps={steps}"])
     node = override(chosen.node, changes)
     if network is not None:
@@ -93,15 +93,11 @@ def fit(
             chosen.reasons.append(reason)
         if not quiet:
             say(chosen.reasons)
-        experiment = Experiment.create(folder, node, device, network=network)
-        try:
+        with closing(Experiment.create(folder, node, device, network=network)) as experiment:
             if container is not None:
                 write_json(folder / CONTAINER, {"kind": container.kind, "names": list(container.names)})
             follow(experiment, quiet)
-        finally:
-            experiment.close()
-    made = load(folder, device, network=network)
-    return made.replace(keeper=kept)
+    return load(folder, device, network=network).replace(keeper=kept)
 
 
 def load(
@@ -216,8 +212,3 @@ def _own(node: dict[str, Any], network: nn.Module) -> dict[str, Any]:
     if node["kernel"]["kind"] == "gaussian" and "parameterization" not in node:
         changed |= {"base": "none", "parameterization": "v", "objective": {"kind": "simple"}}
     return changed
-
-
-def _text(value: Any) -> str:
-    """A value as an override has it."""
-    return json.dumps(value)

@@ -40,27 +40,32 @@ Of samples: undiffuse distances, undiffuse parzen. Of the variances: undiffuse o
 """
 
 
+Entropy = Annotated[
+    bool,
+    typer.Option(
+        "--entropy", help="Also the entropy of every reverse step, between its bounds (2015, eq. 24)."
+    ),
+]
+Progressive = Annotated[
+    bool,
+    typer.Option(
+        "--progressive", help="Also rate and distortion after so many of the bits (Ho et al. 2020)."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")]
+
+
 def command(
     run: RunFolder,
     split: Split = "test",
     examples: Examples = None,
     steps: Steps = None,
     terms: Terms = None,
-    entropy: Annotated[
-        bool,
-        typer.Option(
-            "--entropy", help="Also the entropy of every reverse step, between its bounds (2015, eq. 24)."
-        ),
-    ] = False,
-    progressive: Annotated[
-        bool,
-        typer.Option(
-            "--progressive", help="Also rate and distortion after so many of the bits (Ho et al. 2020)."
-        ),
-    ] = False,
+    entropy: Entropy = False,
+    progressive: Progressive = False,
     stop: Stop = None,
     out: ResultsFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
     seed: Seed = 0,
     processes: Count = None,

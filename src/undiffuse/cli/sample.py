@@ -39,58 +39,65 @@ undiffuse sample runs/swiss-roll -n 2000 --slices
 """
 
 
+Number = Annotated[int, typer.Option("-n", help="How many samples.")]
+First = Annotated[
+    int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
+]
+Eta = Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance", help="How typical of its --class: 1 is the model, above is more so. Default: 1."
+    ),
+]
+Clip = Annotated[
+    bool | None,
+    typer.Option("--clip/--no-clip", help="Clip predictions to the levels' range. Default: the recipe's."),
+]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples."),
+]
+Animate = Annotated[bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")]
+Film = Annotated[
+    str | None, typer.Option("--film", help="That film as this new .gif, .png (animated) or .mp4.")
+]
+Stages = Annotated[bool, typer.Option("--stages", help="Also write a picture of the samples at a few times.")]
+ShareFrom = Annotated[
+    list[float] | None,
+    typer.Option("--share-from", help="Instead, n samples that are one until this t; may be repeated."),
+]
+States = Annotated[int, typer.Option("--states", help="With --share-from: how many shared states.")]
+Slices = Annotated[
+    bool,
+    typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
+]
+
+
 def command(
     run: RunFolder,
-    n: Annotated[int, typer.Option("-n", help="How many samples.")] = 64,
+    n: Number = 64,
     seed: Seed = 0,
-    first: Annotated[
-        int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
-    ] = 0,
+    first: First = 0,
     steps: Steps = None,
     sampler: SamplerName = None,
-    eta: Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1. Default: 0.")] = None,
+    eta: Eta = None,
     label: Label = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            "--guidance", help="How typical of its --class: 1 is the model, above is more so. Default: 1."
-        ),
-    ] = None,
-    clip: Annotated[
-        bool | None,
-        typer.Option(
-            "--clip/--no-clip", help="Clip predictions to the levels' range. Default: the recipe's."
-        ),
-    ] = None,
+    guidance: Guidance = None,
+    clip: Clip = None,
     stop: Stop = None,
-    out: Annotated[
-        str | None,
-        typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples."),
-    ] = None,
-    animate: Annotated[
-        bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")
-    ] = False,
-    film: Annotated[
-        str | None, typer.Option("--film", help="That film as this new .gif, .png (animated) or .mp4.")
-    ] = None,
-    stages: Annotated[
-        bool, typer.Option("--stages", help="Also write a picture of the samples at a few times.")
-    ] = False,
-    share_from: Annotated[
-        list[float] | None,
-        typer.Option("--share-from", help="Instead, n samples that are one until this t; may be repeated."),
-    ] = None,
-    states: Annotated[int, typer.Option("--states", help="With --share-from: how many shared states.")] = 1,
-    slices: Annotated[
-        bool,
-        typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
-    ] = False,
+    out: Out = None,
+    animate: Animate = False,
+    film: Film = None,
+    stages: Stages = False,
+    share_from: ShareFrom = None,
+    states: States = 1,
+    slices: Slices = False,
     data_dir: DataDir = None,
     processes: Count = None,
     device: Device = "auto",
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
-
     with sharing(processes, device, LONG) as (where, group):
         from undiffuse.diffusion import check_range
         from undiffuse.processes import ALONE
@@ -107,11 +114,7 @@ def command(
             Path(film) if film else stem.with_name(f"{stem.name}.gif") if animate else None,
             stem.with_name(f"{stem.name}-stages.png") if stages else None,
         )
-        _check(trained, target, film, animate, stages, slices)
-        if share_from and (figures.paths or slices):
-            raise ValueError(
-                "--share-from: its samples are not animated, staged or sliced; ask for one of them"
-            )
+        _check(trained, target, film, animate, stages, slices, bool(share_from))
         (walk or trained.sampler).check(trained.model)
         check_range(n, first)
         if share_from or figures.paths or slices:  # what one process draws
@@ -152,12 +155,20 @@ def _words(
 
 
 def _check(
-    trained: "Run", target: Path | None, film: str | None, animate: bool, stages: bool, slices: bool
+    trained: "Run",
+    target: Path | None,
+    film: str | None,
+    animate: bool,
+    stages: bool,
+    slices: bool,
+    shared: bool,
 ) -> None:
     """Raise ValueError for a picture of samples that have none, before they are drawn."""
     from undiffuse.diffusion import has_picture
     from undiffuse.plots import check_film
 
+    if shared and (film or animate or stages or slices):
+        raise ValueError("--share-from: its samples are not animated, staged or sliced; ask for one of them")
     if slices and trained.shape != (2,):
         raise ValueError(f"--slices: drawn for points in the plane, this run has shape {trained.shape}")
     if stages and trained.shape == (2,):

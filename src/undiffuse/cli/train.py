@@ -33,53 +33,61 @@ undiffuse train cifar10 --processes 8  (or: torchrun --nproc-per-node 8 -m undif
 """
 
 
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PATH|RECIPE",
+        help="Your data: a folder of pictures, an .npy, .npz, .csv or .parquet file; or a recipe, "
+        "shipped (see: undiffuse recipes; your folder of the same name is ./NAME) or in a .yaml file.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as train.steps=500."),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", help="Folder of the run, new or begun with the same recipe. Default: a new runs/RECIPE."
+    ),
+]
+Resume = Annotated[
+    str | None, typer.Option("--resume", metavar="RUN", help="Continue the run in this folder.")
+]
+DataDir = Annotated[
+    str | None, typer.Option("--data-dir", help="Where the data are (short for data.path=...).")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", help="The time there is: steps are chosen to fit, from a measurement."),
+]
+Replay = Annotated[
+    int | None,
+    typer.Option(
+        "--replay",
+        metavar="STEP",
+        help="With --resume: only repeat this step (from 0), in memory, and say what is not finite.",
+    ),
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Refuse to go on where this machine rounds otherwise.")]
+AllowDataChange = Annotated[
+    bool,
+    typer.Option("--allow-data-change", help="Go on although files or values of the data have changed."),
+]
+
+
 def command(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="PATH|RECIPE",
-            help="Your data: a folder of pictures, an .npy, .npz, .csv or .parquet file; or a recipe, "
-            "shipped (see: undiffuse recipes; your folder of the same name is ./NAME) or in a .yaml file.",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as train.steps=500."),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out", help="Folder of the run, new or begun with the same recipe. Default: a new runs/RECIPE."
-        ),
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Continue the run in this folder.")
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option("--data-dir", help="Where the data are (short for data.path=...).")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", help="The time there is: steps are chosen to fit, from a measurement."),
-    ] = None,
-    replay: Annotated[
-        int | None,
-        typer.Option(
-            "--replay",
-            metavar="STEP",
-            help="With --resume: only repeat this step (from 0), in memory, and say what is not finite.",
-        ),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Refuse to go on where this machine rounds otherwise.")
-    ] = False,
-    allow_data_change: Annotated[
-        bool,
-        typer.Option("--allow-data-change", help="Go on although files or values of the data have changed."),
-    ] = False,
+    recipe: Recipe = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = None,
+    data_dir: DataDir = None,
+    seed: Seed = None,
+    minutes: Minutes = None,
+    replay: Replay = None,
+    exact: Exact = False,
+    allow_data_change: AllowDataChange = False,
     processes: Count = None,
     device: Device = "auto",
 ) -> None:

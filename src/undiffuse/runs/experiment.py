@@ -84,13 +84,11 @@ class Experiment(TrainingRun):
         changes: Sequence[str] = (),
         processes: Processes = ALONE,
     ) -> "Experiment":
-        """A run that was begun, from its newest whole checkpoint on if it has one, with as many threads as
-        then.
+        """A run that was begun, from its newest whole checkpoint on, with as many threads as then.
 
-        A recipe of the user's own `network` is given that.
-        `changes`, such as "train.steps=3000", are written into its recipe, if they are free.
-        `until`: checkpoints after that step are left alone. Of several `processes` the first has the lock,
-        chooses the checkpoint and writes; all call this.
+        A recipe of the user's own `network` is given that. `changes`, such as "train.steps=3000", are written
+        into its recipe, if they are free. `until`: checkpoints after that step are left alone. Of several
+        `processes` the first has the lock, chooses the checkpoint and writes; all call this.
 
         Raises BusyError if another process trains it, ValueError for other data (unless `other_data`), for
         another recipe than the checkpoint's, if no checkpoint is whole, and with `exact` if this machine
