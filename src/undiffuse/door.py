@@ -24,7 +24,14 @@ from torch import nn
 
 from undiffuse.cli.following import follow, say
 from undiffuse.data.npy import npz_names, read_npy, read_npz
-from undiffuse.diffusion.containers import KINDS, Container, columns_named, container_of, tensor_of
+from undiffuse.diffusion.containers import (
+    KINDS,
+    Container,
+    check_types,
+    columns_named,
+    container_of,
+    tensor_of,
+)
 from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.processors import Moment, available, busy
@@ -77,6 +84,7 @@ def fit(
         TypeError: for what is no data.
         ValueError: naming what cannot be, and what to do.
     """
+    check_types({"steps": steps, "minutes": minutes, "seed": seed})
     if steps is not None and minutes is not None:
         raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
     kept = None if out is not None else _Kept()

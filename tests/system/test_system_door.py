@@ -61,6 +61,29 @@ def test_python_and_the_command_line_make_the_same_bits(fitted: ud.Run):
     assert (same.folder / "samples.npy").exists() and (fitted.folder / "samples.npy").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.sample(4.0), "n=4.0: give a whole number, this is a float"),
+        (lambda run: run.sample(4, "a"), "seed='a': give a whole number"),
+        (lambda run: run.sample(4, steps=True), "steps=True: give a whole number, this is a bool"),
+        (lambda run: run.sample(4, sampler="ddim"), "sampler='ddim': give a sampler, such as"),
+        (lambda run: run.trajectory(2, steps="4"), "steps='4': give a whole number"),
+        (lambda run: run.interpolate(POINTS[:1], POINTS[1:2], "a"), "t='a': give a number, this is a str"),
+        (lambda run: run.bits(None), "raw: NoneType is no data"),
+        (lambda run: run.bits(POINTS, terms=2.0), "terms=2.0: give a whole number"),
+        (lambda run: run.noisy(POINTS[0], "a"), "std='a': give a number"),
+        (lambda run: run.impute(POINTS, n="2"), "n='2': give a whole number"),
+        (lambda run: run.given("a"), "label='a': give a whole number"),
+        (lambda run: ud.fit(POINTS, minutes="a"), "minutes='a': give a number"),
+        (lambda run: ud.fit(POINTS, steps=2.5), "steps=2.5: give a whole number"),
+    ],
+)
+def test_a_wrong_type_is_named(fitted: ud.Run, call: object, message: str):
+    with pytest.raises(TypeError, match=message):
+        call(fitted)
+
+
 def test_holes_are_filled_in_data_of_any_kind(fitted: ud.Run):
     raw = POINTS[:3].copy()
     raw[:, 1] = np.nan

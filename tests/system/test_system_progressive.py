@@ -120,6 +120,7 @@ def test_two_bounds_side_by_side(copy: Callable[[str], Path], kind: str, words: 
     before = tree(run)
     out = good("optimal-variance", run, "--terms", 0, "--examples", 30, *words)
     name = "optimal-variance-test-30-examples" + ("-5-steps" if kind == "digits" else "")
+    name += "-seed-3" if 3 in words else ""
     assert tree(run) - before == {f"{name}.csv", f"{name}.json"}
     loaded, told = library.load(run), summary(run, name)
     data, steps, seed = load_data(loaded.recipe), 5 if kind == "digits" else None, 3 if 3 in words else 0

@@ -83,7 +83,7 @@ def command(
         )
         facts = {"seed": seed, "steps": chain, "first": trained.first, "sampler": type(walk).__name__}
         facts |= {"overlapping": trained.overlapping}
-        drawn = drawn_of(trained, n, steps, sampler)
+        drawn = drawn_of(trained, n, steps, sampler, seed)
         results.write(lambda folder: [save_distances(found, folder, drawn, **facts)])
 
 

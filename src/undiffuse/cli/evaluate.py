@@ -90,7 +90,7 @@ def command(
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
         terms = terms_of(trained, terms)
         data, labels = split_of(trained, split, examples)
-        name, trained = part_of(trained, split, len(data), steps, terms), trained.with_labels(labels)
+        name, trained = part_of(trained, split, len(data), steps, terms, seed), trained.with_labels(labels)
         key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
             with tracked("evaluate") as track:

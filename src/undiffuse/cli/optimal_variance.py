@@ -58,7 +58,7 @@ def command(
     results, terms = Results.of(trained, out), terms_of(trained, terms)
     check_variance(trained, steps)
     data, labels = split_of(trained, split, examples)
-    name, given = part_of(trained, split, len(data), steps, terms), trained.with_labels(labels)
+    name, given = part_of(trained, split, len(data), steps, terms, seed), trained.with_labels(labels)
     splits, count = load_data(trained.recipe), examples or FITTED
     fit, labels = splits.train[:count], splits.train_labels
     fitted = trained.with_labels(labels if labels is None else labels[:count])

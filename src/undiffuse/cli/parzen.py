@@ -51,5 +51,5 @@ def command(
         show(rows)
         edge = ": an end of the list, another may be better" if found.at_edge else ""
         typer.echo(f"width {found.width:.4f}{edge}; {n:,} samples, {found.examples:,} test examples")
-        drawn = drawn_of(trained, n, steps)
+        drawn = drawn_of(trained, n, steps, seed=seed)
         results.write(lambda folder: [save_parzen(found, folder, drawn, trained.first)])

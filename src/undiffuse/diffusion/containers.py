@@ -3,7 +3,7 @@
 A DataFrame (N, D) is a batch of vectors; what is one number an example comes back as a Series with its index.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.samplers import Sampler
+
 KINDS = ("torch", "numpy", "pandas")
+WHOLE = ("n", "seed", "steps", "terms", "first", "points", "states", "block", "label")
+TYPES = (
+    dict.fromkeys(WHOLE, "whole") | dict.fromkeys(("t", "std", "minutes"), "number") | {"sampler": "sampler"}
+)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -91,6 +97,9 @@ def alike(*names: str) -> Callable[[F], F]:
         @wraps(method)
         def call(self: Any, *arguments: Any, **named: Any) -> Any:
             given = dict(zip(order, arguments, strict=False)) | named
+            check_types(given)
+            if names and names[0] in given and given[names[0]] is None:
+                tensor_of(None, names[0])
             found = [name for name in names if given.get(name) is not None]
             kinds = [container_of(given[name]) for name in found]
             known = self.container.names
@@ -103,6 +112,20 @@ def alike(*names: str) -> Callable[[F], F]:
         return cast(F, call)
 
     return around
+
+
+def check_types(given: Mapping[str, Any]) -> None:
+    """Raise TypeError, with the name and the value, unless counts are whole numbers, and times numbers."""
+    for name, value in given.items():
+        kind = TYPES.get(name)
+        if kind is None or value is None:
+            continue
+        if kind == "whole" and (isinstance(value, bool) or not hasattr(value, "__index__")):
+            raise TypeError(f"{name}={value!r}: give a whole number, this is a {type(value).__name__}")
+        if kind == "number" and (isinstance(value, bool) or not hasattr(value, "__float__")):
+            raise TypeError(f"{name}={value!r}: give a number, this is a {type(value).__name__}")
+        if kind == "sampler" and not isinstance(value, Sampler):
+            raise TypeError(f"{name}={value!r}: give a sampler, such as undiffuse.samplers.DDIM()")
 
 
 def columns_named(x: Any, names: tuple[str, ...]) -> Any:

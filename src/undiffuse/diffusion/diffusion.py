@@ -188,6 +188,7 @@ class Diffusion:
         )
         return self.space.decode(x_0.cpu())
 
+    @alike()
     def trajectory(
         self,
         n: int,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
 
+from undiffuse.diffusion.containers import check_types
 from undiffuse.model import ReverseProcess
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
@@ -23,6 +24,8 @@ def given(of: D, label: Tensor | int, guidance: float = 1.0) -> D:
     2022); sampled by `samplers.Particles` it is the geometric mixture of both (see `posteriors.Guided`).
     Raises ValueError for a run that was not trained on labels, or a label that it does not know.
     """
+    if not isinstance(label, Tensor):
+        check_types({"label": label})
     model: ReverseProcess = of.denoiser.given(label)
     if guidance != 1.0:
         model = Guided(model, of.denoiser.given(-1), guidance)

@@ -11,22 +11,24 @@ from undiffuse.runs.run import Run
 OVERLAP = "overlapping patches: errors as of independent examples, so too small"
 
 
-def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int | None) -> str:
-    """What the files of an evaluation are called: by its split, and by what it has less of than the whole.
+def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int | None, seed: int = 0) -> str:
+    """What the files of an evaluation are called: by its split, and by what is other than in the whole.
 
-    All examples of the split, on the run's chain, with the recipe's number of terms or more are the whole,
-    which no part replaces.
+    All examples of the split, on the run's chain, with the recipe's number of terms or more and seed 0 are
+    the whole, which no part replaces.
     """
     every, chain = read_facts(run.folder)["examples"][split], len(run.thinned(steps))
     usual = run.terms or chain - 1
     parts = {f"{examples}-examples": examples < every, **_shortened(run, steps)}
     parts |= {f"{terms}-terms": terms is not None and terms < min(usual, chain - 1)}
+    parts |= {f"seed-{seed}": seed != 0}
     return "-".join([split, *(name for name, less in parts.items() if less)])
 
 
-def drawn_of(run: Run, samples: int, steps: int | None, sampler: str | None = None) -> str:
+def drawn_of(run: Run, samples: int, steps: int | None, sampler: str | None = None, seed: int = 0) -> str:
     """What the files about samples are called by: their number, and what they were not drawn by as usual."""
     less = [name for name, there in _shortened(run, steps).items() if there]
+    less += [] if seed == 0 else [f"seed-{seed}"]
     return "-".join([f"{samples}-samples", *less, *(sampler or "").split()])
 
 
