@@ -4,7 +4,6 @@ run.json says what the data were, recipe.yaml what was trained, the newest check
 """
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import yaml
 
 from undiffuse import enclosure
-from undiffuse.enclosure import LinkError
 from undiffuse.files import read_bytes, reading
 from undiffuse.jsonfile import LARGEST, check, parsed, read_json
+from undiffuse.manifest import latest, verify
 
 FORMAT = 1  # of run.json
 FACTS = {  # what it must hold
@@ -27,7 +26,6 @@ FACTS = {  # what it must hold
     "files": "",
     "bases": {"kinds": {}, "model": ("", None), "sha256": ""},
 }
-STEP = re.compile("step-[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ def read_overview(folder: Path) -> Overview:
     newest = latest(folder / "checkpoints")
     state = read_json(newest / "state.json", {"step": 1, "watch": ({"best": 1}, None)})
     recipe = _recipe(folder / "recipe.yaml")
+    used = "best.safetensors" if state["watch"] else "average.safetensors"
+    verify(newest, only=(used, "state.json"))
     grid = recipe["grid"]
     return Overview(
         folder=folder,
@@ -60,7 +60,7 @@ def read_overview(folder: Path) -> Overview:
         levels=facts["levels"],
         train=facts["examples"]["train"],
         test=facts["examples"]["test"],
-        parameters=_values(newest / ("best.safetensors" if state["watch"] else "average.safetensors")),
+        parameters=_values(newest / used),
         step=state["step"],
         kept=state["watch"]["best"] if state["watch"] else state["step"],
         chain=grid.get("keep", grid["steps"]),
@@ -85,31 +85,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: damaged, {error}") from error
     assert isinstance(facts, dict)
     return facts
-
-
-def steps(root: Path) -> list[Path]:
-    """The checkpoints under `root`, by step. Raises LinkError if one of them is a link."""
-    named = [name for name in enclosure.names(root) if STEP.fullmatch(name)]
-    if not named:
-        return []
-    with enclosure.place(root) as here:
-        for name in filter(here.is_link, named):
-            raise LinkError(f"{root / name}: a link; {enclosure.REMEDY}")
-        found = [root / name for name in named if here.is_folder(name)]
-    return sorted(found, key=step_of)
-
-
-def step_of(path: Path) -> int:
-    """The step of a checkpoint's folder."""
-    return int(path.name.removeprefix("step-"))
-
-
-def latest(root: Path) -> Path:
-    """The newest checkpoint under `root`. Raises FileNotFoundError if there is none."""
-    found = steps(root)
-    if not found:
-        raise FileNotFoundError(f"no checkpoint in {root}: has this run reached its first one?")
-    return found[-1]
 
 
 def _recipe(path: Path) -> dict[str, Any]:

@@ -158,9 +158,9 @@ def test_debug_shows_the_traceback():
 
 
 def test_what_was_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("undiffuse.runs.load", lambda *_: {}["bug"])
+    monkeypatch.setattr("undiffuse.runs.load", lambda *_, **__: {}["bug"])
     with pytest.raises(KeyError):
-        undiffuse("info", "run")
+        undiffuse("doctor", "run")
 
 
 def test_control_characters_are_not_echoed(capsys: pytest.CaptureFixture[str]):

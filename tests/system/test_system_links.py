@@ -179,7 +179,7 @@ def sealed(path: Path, state: dict) -> None:
     del manifest["seal"]
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     manifest["files"]["state.json"] = {"bytes": len(text), "sha256": sha256}
-    seal = checkpoint._seal(manifest)
+    seal = checkpoint.seal(manifest)
     (path / "MANIFEST.json").write_text(json.dumps(manifest | {"seal": seal}, indent=2) + "\n")
 
 
@@ -226,14 +226,14 @@ def test_facts_that_are_forged(run: Path):
         (run / "run.json").write_text(json.dumps(facts | {key: value}))
         assert f"{run / 'run.json'}: damaged, " in refused("info", run)
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40]}))
-    assert "bases.safetensors: damaged, " in refused("info", run)
+    assert "bases.safetensors: damaged, " in refused("evaluate", run)
     none = {"kinds": {}, "model": None, "sha256": ""}
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40], "bases": none}))
-    assert "network: more than" in refused("info", run)
+    assert "network: more than" in refused("evaluate", run)
     kinds = ({"normal": 3}, {"normal": []}, {"normal": "os"}, {"independent": "mixture"}, [], 3)
     for bases in (3, {}, none | {"model": "normal"}, *(facts["bases"] | {"kinds": each} for each in kinds)):
         (run / "run.json").write_text(json.dumps(facts | {"bases": bases}))
-        assert "damaged" in refused("info", run)
+        assert "damaged" in refused("evaluate", run)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def seal(path: Path, **changes: object) -> None:
     """A manifest with changes that agrees with itself."""
     manifest = json.loads((path / "MANIFEST.json").read_text()) | changes
     del manifest["seal"]
-    text = json.dumps(manifest | {"seal": checkpoint._seal(manifest)}, indent=2)
+    text = json.dumps(manifest | {"seal": checkpoint.seal(manifest)}, indent=2)
     (path / "MANIFEST.json").write_text(text + "\n")
 
 

@@ -7,7 +7,7 @@ import pytest
 from undiffuse.training import Settings
 
 WRONG = {
-    "steps": [0, -1],
+    "steps": [-1],
     "batch": [0],
     "accumulate": [0, 3],
     "lr": [0.0, -1e-3, math.nan, math.inf],
@@ -38,9 +38,9 @@ def test_out_of_range(name: str, value: float):
 
 
 def test_the_least_that_can_be():
-    least = {"steps": 1, "batch": 1, "accumulate": 1, "warmup": 0, "weight_decay": 0.0, "clip": 0.0}
+    least = {"steps": 0, "batch": 1, "accumulate": 1, "warmup": 0, "weight_decay": 0.0, "clip": 0.0}
     least |= {"ema": 0.0, "beta2": 0.0, "log_every": 1, "evaluate_examples": 2, "checkpoint_every": 0}
-    assert Settings(**least).steps == 1
+    assert Settings(**least).steps == 0
 
 
 @pytest.mark.parametrize("rule", ["skip", "rewind"])

@@ -11,9 +11,6 @@ seal over all of that. A checkpoint is loaded only if every byte agrees. There i
 every draw is keyed by the step (`undiffuse.random`).
 """
 
-import hashlib
-import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,24 +21,19 @@ import torch
 from torch import Tensor
 
 from undiffuse import enclosure, tensorfile
-from undiffuse.enclosure import LinkError
-from undiffuse.files import atomic, folder, read_bytes, reading, remove, sweep, write_json
-from undiffuse.jsonfile import LARGEST, check, intact, parsed, read_json
-from undiffuse.overview import latest as latest
-from undiffuse.overview import step_of as step_of
-from undiffuse.overview import steps as steps
+from undiffuse.files import atomic, folder, reading, remove, sweep, write_json
+from undiffuse.jsonfile import check, intact, read_json
+from undiffuse.manifest import FILES, FORMAT, GROUPS, MANIFEST, seal
+from undiffuse.manifest import FormatError as FormatError
+from undiffuse.manifest import latest as latest
+from undiffuse.manifest import path_of as path_of
+from undiffuse.manifest import sha256 as sha256
+from undiffuse.manifest import step_of as step_of
+from undiffuse.manifest import steps as steps
+from undiffuse.manifest import verify as verify
 from undiffuse.training.gate import first_bad
 
-FORMAT = 3
-GROUPS = ("weights", "average", "optimizer", "best")
-FILES = (*(f"{group}.safetensors" for group in GROUPS), "state.json")
-MANIFEST = "MANIFEST.json"
-LIKE = {"step": 1, "files": {name: {"bytes": 1, "sha256": ""} for name in FILES}}  # a manifest
 Tensors = dict[str, Tensor]
-
-
-class FormatError(ValueError):
-    """A checkpoint of another version: whole, but not for this one."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +76,10 @@ def _write(path: Path, checkpoint: Checkpoint, groups: Mapping[str, Tensors]) ->
     for name, tensors in groups.items():
         hashes[f"{name}.safetensors"] = tensorfile.write(path / f"{name}.safetensors", tensors)
     write_json(path / "state.json", {"step": checkpoint.step, **checkpoint.state})
-    hashes["state.json"] = _sha256(path / "state.json")
+    hashes["state.json"] = sha256(path / "state.json")
     files = {name: {"bytes": (path / name).stat().st_size, "sha256": h} for name, h in hashes.items()}
     manifest = {"format": FORMAT, "step": checkpoint.step, "files": files, **checkpoint.origin}
-    write_json(path / MANIFEST, manifest | {"seal": _seal(manifest)})
+    write_json(path / MANIFEST, manifest | {"seal": seal(manifest)})
 
 
 def pin(path: Path, root: Path) -> Path:
@@ -110,11 +102,6 @@ def pin(path: Path, root: Path) -> Path:
                 with reading(path / name) as old, atomic(temporary / name) as new:
                     shutil.copyfileobj(old, new)
     return pinned
-
-
-def path_of(root: Path, step: int) -> Path:
-    """The folder of that step's checkpoint."""
-    return root / f"step-{step:08d}"
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -143,68 +130,5 @@ def load_best(path: Path, device: torch.device | str = "cpu") -> tuple[Tensors, 
         return _load(path, "best", device), watch["best"]
 
 
-def verify(path: Path, only: tuple[str, ...] = FILES) -> dict[str, Any]:
-    """The manifest. Raises ValueError naming the first file that is not what it says."""
-    manifest = _manifest(path)
-    if manifest["step"] != step_of(path):
-        raise ValueError(f"{path / MANIFEST}: of step {manifest['step']:,}, its folder has another name")
-    for name in only:
-        _verify_file(path / name, manifest["files"][name])
-    if only is FILES:
-        more = {*enclosure.names(path)} - {*FILES, MANIFEST}
-        if more:
-            raise ValueError(f"{path / min(more)}: not a file of a checkpoint")
-    return manifest
-
-
-def _verify_file(file: Path, said: Mapping[str, Any]) -> None:
-    try:
-        with reading(file) as handle:
-            size = os.fstat(handle.fileno()).st_size
-        found = _sha256(file)
-    except OSError as error:
-        raise ValueError(f"{file}: damaged or missing: {error.strerror}") from error
-    if size != said["bytes"]:
-        raise ValueError(f"{file}: damaged or missing, it should have {said['bytes']:,} bytes")
-    if found != said["sha256"]:
-        raise ValueError(f"{file}: damaged, its SHA-256 is {found[:12]}.., not {said['sha256'][:12]}..")
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    """MANIFEST.json, every byte as it was written. Raises FormatError for another version's."""
-    file = path / MANIFEST
-    try:
-        text = read_bytes(file, LARGEST)
-        manifest = parsed(text, {}, str(file))
-    except LinkError:
-        raise
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: damaged or missing, it cannot be read") from error
-    seal = manifest.pop("seal", None)
-    whole = text == (json.dumps(manifest | {"seal": seal}, indent=2) + "\n").encode()
-    if set(manifest) != {"sha256"} and not (whole and seal == _seal(manifest)):  # what version 1 wrote
-        raise ValueError(f"{file}: damaged, its seal does not fit")
-    if manifest.get("format") != FORMAT:
-        found = manifest.get("format", 1)
-        raise FormatError(f"{path}: checkpoint format {found!r}, this version reads {FORMAT}")
-    files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != set(FILES):
-        raise ValueError(f"{file}: lists other files than a checkpoint has")
-    try:
-        check(manifest, LIKE)
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged, {error}") from error
-    return dict(manifest)
-
-
-def _seal(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-
-
 def _load(path: Path, name: str, device: torch.device | str) -> Tensors:
     return tensorfile.read(path / f"{name}.safetensors", device)
-
-
-def _sha256(file: Path) -> str:
-    with reading(file) as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
