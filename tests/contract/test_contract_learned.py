@@ -128,6 +128,7 @@ def test_nothing_of_an_objective_stays_on_the_schedule():
         assert torch.equal(dict(model.kernel.named_parameters())[name].grad, parameter.grad)
 
 
+@pytest.mark.slow
 def test_a_learned_schedule_lowers_the_spread_and_keeps_the_bound():
     """Training nothing but what lies between the ends: the mean stays, the variance falls."""
     kernel = Gaussian(Learned(6.0, -6.0, 16))

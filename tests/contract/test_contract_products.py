@@ -108,6 +108,7 @@ CASES = [("numbers", *case) for case in EVERYWHERE] + [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "schedule", "n"), CASES, ids=["-".join(map(str, case)) for case in CASES])
 def test_every_product_walks_and_predicts_or_is_refused(kind: str, schedule: str, n: int):
     model = built(kind, SCHEDULES[schedule], n, GRID, exact=False)
@@ -157,6 +158,7 @@ def shared(log_z: Tensor) -> tuple[float, float]:
     return found, float((log_z - found).exp().std()) / len(log_z) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in MADE if kind != "levels"])
 def test_rows_at_times_of_their_own_are_rows_alone(kind: str):
     """Times (B,) are those of the rows: r_t and its power, too."""

@@ -148,6 +148,7 @@ def test_a_sample_is_the_same_in_any_company(make, sampler):
     assert draw(0).shape == (0, *shape)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(n=st.integers(1, 40), first=st.integers(0, 3000))
 def test_default_blocks_keep_their_samples_too(n, first):

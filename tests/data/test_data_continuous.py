@@ -69,6 +69,7 @@ def test_float32_far_from_zero_is_refused_when_it_is_loaded_or_not_at_all(tmp_pa
             Affine.fit(train).encode(train)
 
 
+@pytest.mark.slow
 def test_small_sets_are_not_refused_by_chance(tmp_path):
     for seed in range(150):
         r = np.random.default_rng(seed)

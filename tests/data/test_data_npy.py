@@ -208,6 +208,7 @@ def test_missing(tmp_path):
         read_npz(tmp_path / "a.npz", "c")
 
 
+@pytest.mark.slow
 def test_little_memory_is_enough_to_refuse(tmp_path):
     """The same bombs with 64 MiB to spare above what the imports take."""
     (tmp_path / "huge.npy").write_bytes(npy(plain("(34359738368,)")).ljust(128))

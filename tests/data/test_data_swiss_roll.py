@@ -59,6 +59,7 @@ def test_same_distribution_as_scikit_learn(roll, points):
         assert max(map(abs, gap)) < 1.95 * math.sqrt(2 / 20_000)  # Kolmogorov-Smirnov, p = 0.001
 
 
+@pytest.mark.slow
 def test_density_integrates_to_one(roll):
     h = 0.035  # half a standard deviation: the trapezoid rule is then accurate to 1e-8
     axis = torch.arange(-3, 3, h, dtype=torch.float64)
@@ -82,6 +83,7 @@ def test_density_is_the_convolution(roll):
         assert float(log_p) == pytest.approx(math.log(value), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_entropy_has_converged_in_the_number_of_components(roll, points):
     x = points.test[:3000]
     coarse, fine = (-roll.log_density(x, n).mean() for n in (4096, 16384))

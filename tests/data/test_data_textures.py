@@ -18,6 +18,7 @@ def found(picture, patch):
     return np.unique((lines == patch).all((2, 3)).nonzero()[0])
 
 
+@pytest.mark.slow
 def test_patches_come_from_the_pictures_and_from_their_part(data):
     for name in NAMES:
         splits = Textures(size=9, train=4, test=4, names=(name,)).load()

@@ -71,6 +71,7 @@ INEXACT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INEXACT)
 def test_weights_make_any_rule_right(name: str):
     """Evidence within 3 standard errors, and the posterior's mean and covariance."""

@@ -151,6 +151,7 @@ def test_a_learned_variance_is_drawn_with():
     torch.testing.assert_close(drawn[0], torch.stack([c.beta, c.var]))
 
 
+@pytest.mark.slow
 def test_float32_follows_float64():
     """The whole chain of 1000 steps in single precision, with the same noise."""
     grid, model = grids.uniform(1000), exact_denoiser(Linear(), decoder=NormalDecoder(0.01))

@@ -86,6 +86,7 @@ def test_inception_has_the_names_and_shapes_of_the_port():
     assert weights["fc.weight"] == (1008, 2048)
 
 
+@pytest.mark.slow
 def test_inception_from_its_weights(tmp_path):
     torch.manual_seed(0)
     network = InceptionV3().eval()
