@@ -8,7 +8,7 @@ EXTRAS = {  # as in pyproject.toml
     "wandb": "wandb>=0.22",
     "trackio": "trackio>=0.20",
     "textures": "scikit-image>=0.25",
-    "tables": "pandas>=2.2",
+    "tables": "pandas>=2.2.2",
     "parquet": "pyarrow>=17",
 }
 
