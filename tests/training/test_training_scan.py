@@ -47,7 +47,7 @@ def test_none_at_all_is_a_start(tmp_path: Path):
 
 def test_another_version_is_not_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     saved(tmp_path, 5)
-    monkeypatch.setattr(checkpoint, "FORMAT", 4)
+    monkeypatch.setattr("undiffuse.manifest.FORMAT", 4)
     with pytest.raises(checkpoint.FormatError, match="format 3, this version reads 4"):
         recover(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000005"]
