@@ -75,7 +75,7 @@ def fit(
         settings: other keys of the recipe, such as {"train.batch": 64, "kernel.schedule.first": 10}.
         seed: keys everything random.
         device: where to train.
-        quiet: print nothing.
+        quiet: print nothing; what is doubtful still goes to the logger `undiffuse`.
 
     Returns:
         The trained run: a `Diffusion`.

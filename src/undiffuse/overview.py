@@ -30,7 +30,10 @@ FACTS = {  # what it must hold
 
 @dataclass(frozen=True)
 class Overview:
-    """What a run is. `kept` is the step whose weights are used, `step` the last; `chain` latent times."""
+    """What a run is. `kept` is the step whose weights are used, `step` the last.
+
+    `chain` is the number of latent times, None if the recipe leaves it open.
+    """
 
     folder: Path
     recipe: dict[str, Any]
@@ -41,7 +44,7 @@ class Overview:
     parameters: int
     step: int
     kept: int
-    chain: int
+    chain: int | None
 
 
 def read_overview(folder: Path) -> Overview:
@@ -52,7 +55,6 @@ def read_overview(folder: Path) -> Overview:
     recipe = _recipe(folder / "recipe.yaml")
     used = "best.safetensors" if state["watch"] else "average.safetensors"
     verify(newest, only=(used, "state.json"))
-    grid = recipe["grid"]
     return Overview(
         folder=folder,
         recipe=recipe,
@@ -63,7 +65,7 @@ def read_overview(folder: Path) -> Overview:
         parameters=_values(newest / used),
         step=state["step"],
         kept=state["watch"]["best"] if state["watch"] else state["step"],
-        chain=grid.get("keep", grid["steps"]),
+        chain=_chain(recipe.get("grid")),
     )
 
 
@@ -90,11 +92,16 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _recipe(path: Path) -> dict[str, Any]:
     try:
         node = yaml.safe_load(read_bytes(path, LARGEST))
-        check(node, {"grid": {"steps": 1}})
+        check(node, {})
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: damaged, {' '.join(str(error).split())}") from error
     assert isinstance(node, dict)
     return node
+
+
+def _chain(grid: Any) -> int | None:
+    steps = grid.get("keep", grid.get("steps")) if isinstance(grid, dict) else None
+    return steps if isinstance(steps, int) else None
 
 
 def _values(path: Path) -> int:

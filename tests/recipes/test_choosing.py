@@ -60,6 +60,8 @@ def test_folders_of_pictures_are_classes(tmp_path: Path):
         (tmp_path / name).mkdir()
         for i in range(3):
             Image.fromarray(R.integers(0, 256, (8, 8)).astype("u1")).save(tmp_path / name / f"{i}.png")
+    with pytest.raises(RecipeError, match=r"labels=kind: .* whose classes are its folders"):
+        choose(tmp_path, labels="kind")
     found = choose(tmp_path, labels="folders")
     recipe = chosen(found)
     assert recipe["conditional"] and "0 a, 1 b" in found.reasons[-1]

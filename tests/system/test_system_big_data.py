@@ -57,7 +57,7 @@ def test_a_bad_picture_ends_a_run_or_is_listed(pictures: Path, tmp_path: Path):
     assert "7.png cannot be read" in refused("train", *words, "--out", "stopped")
     result = undiffuse("train", *words, "data.skip_bad=true", "train.steps=3", "--out", "run")
     assert result.code == 0, result.err
-    assert "1 files could not be read and were skipped" in result.out
+    assert "warning: 1 files could not be read and were skipped" in result.err
     (line,) = Path("run/skipped.txt").read_text().splitlines()
     assert "7.png cannot be read" in line
 

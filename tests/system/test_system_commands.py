@@ -93,6 +93,16 @@ def test_info_needs_no_torch(runs: Path):
     assert done.returncode == 0, done.stderr
 
 
+def test_info_of_a_recipe_that_leaves_things_open(copy: Callable[[str], Path]):
+    run = copy("points")
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("grid:\n  kind: uniform\n  steps: 12\n", "grid: uniform\n"))
+    out = good("info", run)
+    assert "6 steps" in out and "chain" not in out.partition("about:")[0]
+    (run / "recipe.yaml").write_text("- 1\n")
+    assert "recipe.yaml: damaged" in refused("info", run)
+
+
 def test_info(runs: Path):
     out = " ".join(good("info", runs / "digits").split())
     for part in ("1,497 train, 300 test", "1x8x8, 17 levels", "6 steps", "12 steps", "kind: unet"):
@@ -151,12 +161,22 @@ def test_a_failure_in_a_real_process():
     assert done.stderr == "undiffuse: none: no run here (it has no run.json)\n"
 
 
-def test_interrupted_and_resumed():
+@pytest.mark.parametrize("switches", [[], ["-q"]])
+def test_interrupted_and_resumed(switches: list[str]):
     words = [*POINTS, *CHAIN, "train.steps=1000000", "train.checkpoint_every=10", "train.log_every=1"]
     code = (
         "import signal as s, undiffuse.cli; s.signal(s.SIGINT, s.default_int_handler); undiffuse.cli.main()"
     )
-    command = [sys.executable, "-c", code, "train", *words, "--out", "run"]  # background jobs ignore Ctrl-C
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *switches,
+        "train",
+        *words,
+        "--out",
+        "run",
+    ]  # background jobs ignore Ctrl-C
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         while running.poll() is None and not list(Path("run").glob("checkpoints/step-*")):
@@ -167,6 +187,7 @@ def test_interrupted_and_resumed():
         running.kill()
     assert running.returncode == 130
     assert re.search(r"undiffuse: SIGINT after step \d+: saved; go on with: .* --resume run\n$", error)
+    assert not switches or error.count("\n") == 1
     assert "Traceback" not in error
     recipe = Path("run/recipe.yaml")
     step = int(max(Path("run/checkpoints").iterdir()).name[5:])

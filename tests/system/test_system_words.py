@@ -21,6 +21,13 @@ def test_quiet_is_the_result_alone():
     assert undiffuse("sample", "run", "-n", 2, "--steps", 2, "--out", "y.npy").err != ""  # not for good
 
 
+def test_quiet_keeps_what_is_doubtful(copy: Callable[[str], Path]):
+    run = copy("points")
+    result = undiffuse("train", "-q", "--resume", run, "train.steps=7")
+    assert (result.code, result.out) == (0, f"{run}\n")
+    assert result.err.startswith("warning: train.steps=7, was 6") and result.err.count("\n") == 1
+
+
 def test_verbose_says_what_is_read(runs: Path):
     run = runs / "points"
     result = undiffuse("evaluate", run, "--examples", 9, "--terms", 2, "--out", "kept", "-v")
@@ -55,8 +62,9 @@ def test_moved_data_are_named_to_any_verb(copy: Callable[[str], Path], made: Pat
     (run / "recipe.yaml").write_text(recipe.replace(str(made / "vectors.npy"), "gone.npy"))
     np.save("one.npy", np.load(moved)[:1])
     for verb, *words in VERBS:
-        if verb != "score":  # which goes without percentiles
-            assert "gone.npy" in undiffuse(verb, run, *words).err
+        without = undiffuse(verb, run, *words)
+        assert "gone.npy" in without.err
+        assert (without.code == 0) == (verb == "score")  # which goes without percentiles, and says so
         said = good(verb, run, *words, "--data-dir", moved)
         assert verb != "score" or "nan" not in said
     assert (run / "recipe.yaml").read_text() == recipe.replace(str(made / "vectors.npy"), "gone.npy")

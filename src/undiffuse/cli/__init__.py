@@ -83,7 +83,7 @@ def main() -> None:
         print(f"undiffuse {__version__}")
         return
     debug, words = "--debug" in arguments, {*arguments}
-    listen(bool({"-q", "--quiet"} & words), bool({"-v", "--verbose"} & words))
+    listen(bool({"-q", "--quiet"} & words), bool({"-v", "--verbose"} & words) and not follows())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         attend()
     if follows():

@@ -99,7 +99,7 @@ class Lines(Progress):
 
 
 def _count(task: Task) -> str:
-    if task.total == 1:
+    if task.fields.get("percent"):
         return f"{task.completed:4.0%}"
     total = "" if task.total is None else f" of {task.total:,.0f}"
     return f"{task.completed:,.0f}{total}"

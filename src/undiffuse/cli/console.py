@@ -96,11 +96,11 @@ def device_of(name: str) -> "torch.device":
     return device
 
 
-def progress(*columns: str) -> "Progress":
+def progress(*columns: str, silent: bool = False) -> "Progress":
     """A progress bar with the given extra fields, elapsed time and the time left; plain lines in a file."""
     from undiffuse.cli.bars import bar_of
 
-    return bar_of(*columns, quiet=follows() or quiet())
+    return bar_of(*columns, quiet=silent or follows() or quiet())
 
 
 def answered(bar: "Progress", patience: float = 0.0) -> Signals:
@@ -122,7 +122,7 @@ def tracked(description: str) -> "Iterator[Track]":
 
         def show_share(stage: str, share: float) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage or description, total=1.0)
+                tasks[stage] = bar.add_task(stage or description, total=1.0, percent=True)
             bar.update(tasks[stage], completed=share)
 
         yield Track(show_share)

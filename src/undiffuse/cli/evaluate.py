@@ -73,7 +73,8 @@ def command(
 ) -> None:
     """Negative log-likelihood of held-out data (bits/dim): the bound, its standard error, every step's part.
 
-    Files of a part, with fewer examples, steps or terms, say so in their names and leave those of the whole.
+    Files of a part, with fewer examples, steps or terms, and those of another seed, say so in their names and
+    leave those of the whole.
     """
     from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, split_of, terms_of, warn
 

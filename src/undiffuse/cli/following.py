@@ -19,13 +19,16 @@ TOGETHER = 5.0  # seconds in which a launcher and a cluster may send one signal 
 
 
 def follow(experiment: "Experiment", quiet: bool = False) -> None:
-    """Train to the end."""
-    if quiet:
-        for _ in experiment.train():
-            pass
-        return
-    _announce(experiment)
-    _follow(experiment)
+    """Train to the end, and say how it goes; if `quiet`, only what is doubtful. Signals are answered."""
+    for warning in experiment.warnings if experiment.processes.leads else ():
+        LOG.warning(warning)
+    if not quiet:
+        _announce(experiment)
+    _train(experiment, quiet)
+    if experiment.listed and experiment.processes.leads:
+        LOG.warning("%d files could not be read and were skipped: skipped.txt lists them", experiment.listed)
+    if not quiet:
+        _finished(experiment)
 
 
 def say(reasons: Iterable[str]) -> None:
@@ -50,8 +53,6 @@ def _announce(experiment: "Experiment") -> None:
     beside = ", ".join(f"{NAMED[name]} {bits:.3f}" for name, bits in experiment.beside().items())
     if beside:
         typer.echo(f"bits/dim of the examples that are watched, by models in closed form: {beside}")
-    for warning in experiment.warnings if experiment.processes.leads else ():
-        LOG.warning(warning)
     if not experiment.settings.steps:
         typer.echo("train.steps=0: saved as it begins")
     elif experiment.ended:
@@ -80,14 +81,14 @@ def _fewer() -> str:
     return f"; {threads} of {cores} cores, as others are busy, or as OMP_NUM_THREADS or the run says"
 
 
-def _follow(experiment: "Experiment") -> None:
-    """Train with a bar."""
+def _train(experiment: "Experiment", quiet: bool) -> None:
+    """With a bar, and lines about whatever is not as usual."""
     total, done = experiment.settings.steps, experiment.run.step
     fields: dict[str, Any] = {"loss": "", "test": ""}
     average = None
     patience = TOGETHER if experiment.processes.size > 1 else 0
     times: list[float] = []
-    with progress("loss", "test") as bar, answered(bar, patience) as signals:
+    with progress("loss", "test", silent=quiet) as bar, answered(bar, patience) as signals:
         task = bar.add_task("train", total=total, completed=done, **fields)
         for event in experiment.train(signals):
             if event.progress.parts:
@@ -116,10 +117,6 @@ def _follow(experiment: "Experiment") -> None:
                 line = f"step {event.progress.step:,}: {event.test}"
                 bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
             bar.update(task, completed=event.progress.step, loss=f"loss {average:.4f}")
-    skipped = experiment.listed
-    if skipped:
-        typer.echo(f"{skipped:,} files could not be read and were skipped: skipped.txt lists them")
-    _finished(experiment)
 
 
 def _finished(experiment: "Experiment") -> None:

@@ -28,7 +28,8 @@ def command(run: RunFolder) -> None:
     rows.add_row("parameters", f"{found.parameters:,}")
     best = f", its best after {found.kept:,}" if found.kept != found.step else ""
     rows.add_row("trained", f"{found.step:,} steps{best}")
-    rows.add_row("chain", f"{found.chain:,} steps")
+    if found.chain is not None:
+        rows.add_row("chain", f"{found.chain:,} steps")
     show(rows)
     typer.echo(printable_lines(yaml.safe_dump(found.recipe, sort_keys=False)))
 

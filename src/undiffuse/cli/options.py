@@ -24,7 +24,8 @@ DataDir = Annotated[
 Device = Annotated[str, typer.Option("--device", help=f"Where to compute: {DEVICES}.")]
 Seed = Annotated[int, typer.Option("--seed", callback=_seed, help="Random seed: keys every random draw.")]
 Steps = Annotated[
-    int | None, typer.Option("--steps", help="Sampling steps: thin the chain to so many. Default: all.")
+    int | None,
+    typer.Option("--steps", help="Steps of the chain: thin it to so many (sampling steps). Default: all."),
 ]
 Stop = Annotated[
     float | None,

@@ -57,7 +57,9 @@ Resume = Annotated[
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Where the data are (short for data.path=...).")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Keys every random draw (short for seed=...).")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Random seed: keys every random draw (short for seed=...).")
+]
 Minutes = Annotated[
     float | None,
     typer.Option("--minutes", help="The time there is: steps are chosen to fit, from a measurement."),

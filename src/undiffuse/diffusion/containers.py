@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.samplers import Sampler
-
 KINDS = ("torch", "numpy", "pandas")
 WHOLE = ("n", "seed", "steps", "terms", "first", "points", "states", "block", "label")
-TYPES = (
-    dict.fromkeys(WHOLE, "whole") | dict.fromkeys(("t", "std", "minutes"), "number") | {"sampler": "sampler"}
-)
+TYPES = dict.fromkeys(WHOLE, ("__index__", "a whole number"))  # what a value has, by the argument's name
+TYPES |= dict.fromkeys(("t", "std", "minutes"), ("__float__", "a number"))
+TYPES |= {"sampler": ("finish", "a sampler, such as undiffuse.samplers.DDIM()")}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -117,15 +115,9 @@ def alike(*names: str) -> Callable[[F], F]:
 def check_types(given: Mapping[str, Any]) -> None:
     """Raise TypeError, with the name and the value, unless counts are whole numbers, and times numbers."""
     for name, value in given.items():
-        kind = TYPES.get(name)
-        if kind is None or value is None:
-            continue
-        if kind == "whole" and (isinstance(value, bool) or not hasattr(value, "__index__")):
-            raise TypeError(f"{name}={value!r}: give a whole number, this is a {type(value).__name__}")
-        if kind == "number" and (isinstance(value, bool) or not hasattr(value, "__float__")):
-            raise TypeError(f"{name}={value!r}: give a number, this is a {type(value).__name__}")
-        if kind == "sampler" and not isinstance(value, Sampler):
-            raise TypeError(f"{name}={value!r}: give a sampler, such as undiffuse.samplers.DDIM()")
+        has, what = TYPES.get(name, ("", ""))
+        if has and value is not None and (isinstance(value, bool) or not hasattr(value, has)):
+            raise TypeError(f"{name}={value!r}: give {what}, this is a {type(value).__name__}")
 
 
 def columns_named(x: Any, names: tuple[str, ...]) -> Any:

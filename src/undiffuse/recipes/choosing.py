@@ -111,7 +111,11 @@ def _of_pictures(path: Path, decode: Callable[[Path], object] | None, labels: st
     if len(channels) > 1:
         most = channels.most_common(1)[0][0]
         chosen.set("data.channels", most, f"{channels[1]} pictures are grey and {channels[3]} in colour")
-    if labels == FOLDERS:
+    if labels is not None:
+        if labels != FOLDERS:
+            raise RecipeError(
+                f"labels={labels}: {path} is a folder of pictures, whose classes are its {FOLDERS}"
+            )
         names, _ = classes_of(path, files, count is not None)
         chosen.node["data"]["labels"] = labels
         shown = ", ".join(f"{number} {name}" for number, name in enumerate(names[:SHOWN]))

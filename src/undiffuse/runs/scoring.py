@@ -108,7 +108,8 @@ def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
         pass
     try:
         splits = load_data(run.recipe)
-    except (OSError, ValueError, ImportError):
+    except (OSError, ValueError, ImportError) as error:
+        LOG.warning("no percentiles, as the run's data are not at hand: %s", error)
         return torch.zeros(0, dtype=torch.float64)
     labelled = run.with_labels(None if splits.test_labels is None else splits.test_labels[:HELD])
     found_now, _ = estimates(labelled, splits.test[:HELD], 0, track=track.stage("held-out examples, once"))

@@ -23,7 +23,7 @@ from torch import Tensor
 from undiffuse import enclosure, tensorfile
 from undiffuse.files import atomic, folder, reading, remove, sweep, write_json
 from undiffuse.jsonfile import check, intact, read_json
-from undiffuse.manifest import FILES, FORMAT, GROUPS, MANIFEST, seal
+from undiffuse.manifest import FILES, FORMAT, GROUPS, MANIFEST, seal  # and, for who deals with checkpoints:
 from undiffuse.manifest import FormatError as FormatError
 from undiffuse.manifest import latest as latest
 from undiffuse.manifest import path_of as path_of
