@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from oracles import GaussianDenoiser, f64
 from undiffuse import networks
+from undiffuse.conditions import Conditions
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian, Kernel, Universal
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import (
@@ -91,11 +92,11 @@ def pictures(*shape: int, levels: int = 256, seed: int = 0) -> Tensor:
     return found.to(torch.uint8 if levels <= 256 else torch.int32)
 
 
-def unet(classes: int = 0) -> Denoiser:
+def unet(conditions: Conditions | None = None) -> Denoiser:
     """A convolutional network with seeded weights, none of them zero."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = networks.UNet((1, 8, 8), channels=4, multipliers=(1, 2), classes=classes)
+        network = networks.UNet((1, 8, 8), channels=4, multipliers=(1, 2), conditions=conditions)
         for weight in network.parameters():
             nn.init.normal_(weight, std=0.1)
     return Denoiser(network, Gaussian(Linear(1e-3, 0.3, steps=20)), V(), Forward(), DiscretizedDecoder(256))

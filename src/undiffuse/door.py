@@ -36,7 +36,7 @@ from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.processors import Moment, available, busy
 from undiffuse.recipes import override
-from undiffuse.recipes.choosing import Choice, choose, columns_of
+from undiffuse.recipes.choosing import GIVEN, Choice, choose, columns_of
 from undiffuse.runs import Experiment, Run
 from undiffuse.runs import load as load_run
 from undiffuse.runs.budget import fitted
@@ -50,6 +50,7 @@ def fit(
     *,
     test: Any = None,
     labels: Any = None,
+    condition: Any = None,
     network: nn.Module | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -67,7 +68,10 @@ def fit(
         test: examples that are held out for reports; by default a tenth of the data, at most 10,000.
         labels: the class 0, 1, .. of every example, which makes the model one of each class. Of data in files
             where they are: a column, an array of an .npz, or "folders" of pictures.
-        network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape.
+        condition: what every example is given, the first axis counts them: whole numbers (N,) are classes,
+            numbers (N, D) vectors, (N, L, D) sequences, (N, C, H, W) images; or several by name.
+        network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape;
+            with a condition `network(x, t, condition)`.
         steps: how many to train, by default what the recipe that is chosen says; 0 saves the model as it
             begins: at its base, or with the weights that your network has.
         minutes: the time there is; steps are chosen to fit, from a measurement.
@@ -89,7 +93,7 @@ def fit(
         raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
     kept = None if out is not None else _Kept()
     folder = kept.folder if kept is not None else Path(out or "")
-    chosen, container = _chosen(data, test, labels, folder)
+    chosen, container = _chosen(data, test, labels, _conditions(condition), folder)
     changes = [f"{name}={json.dumps(value)}" for name, value in dict(settings or {}).items()]
     changes += [f"seed={seed}"] + ([] if steps is None else [f"train.steps={steps}"])
     node = override(chosen.node, changes)
@@ -159,38 +163,68 @@ class _Kept:
         weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
 
 
-def _chosen(data: Any, test: Any, labels: Any, folder: Path) -> tuple[Choice, Container | None]:
+def _conditions(condition: Any) -> dict[str, Any]:
+    """What is given, by name."""
+    if condition is None:
+        return {}
+    return dict(condition) if isinstance(condition, Mapping) else {"condition": condition}
+
+
+def _chosen(
+    data: Any, test: Any, labels: Any, given: dict[str, Any], folder: Path
+) -> tuple[Choice, Container | None]:
     """What to train, and of which kind the data are; those in memory are written into the run's folder."""
     if isinstance(data, (str, Path)):
-        if test is not None or not isinstance(labels, (str, type(None))):
-            raise ValueError("test, labels: of data in files these are there too; labels says where")
+        if test is not None or given or not isinstance(labels, (str, type(None))):
+            raise ValueError(
+                "test, labels, condition: of data in files these are there too; labels says where, and "
+                'settings={"condition": ..} what else is given'
+            )
         return choose(data, labels=labels), None
     container, left = container_of(data) or Container("numpy"), list[str]()
+    if labels is not None:
+        given = {"labels": labels} | given
     if container.names:
-        data, labels, left = _numbers(data, labels)
+        data, given, left = _numbers(data, given)
         container = replace(container, names=tuple(map(str, data.columns)))
     arrays = {"train": _array(data, "data")}
-    if labels is not None:
+    if given:
         if test is not None:
-            raise ValueError("test, labels: with labels the held-out part is chosen; leave test out")
-        arrays = {"x": arrays["train"], "y": _array(labels, "labels")}
+            raise ValueError("test: with a condition the held-out part is chosen; leave test out")
+        arrays = {"x": arrays["train"]} | {GIVEN + name: _array(v, name) for name, v in given.items()}
+        _check_counts(arrays)
     if test is not None:
         arrays["test"] = _array(test, "test")
     path = folder / DATA[len(arrays) > 1]
     _store(path, arrays)
-    chosen = choose(path, labels=None if labels is None else "y")
+    chosen = choose(path)
+    if given:
+        chosen.node["condition"] = {name: {"kind": "array", "key": GIVEN + name} for name in given}
+        chosen.reasons.append(f"examples are given {', '.join(given)}")
     chosen.reasons += left
     return chosen, container
 
 
-def _numbers(frame: Any, labels: Any) -> tuple[Any, Any, list[str]]:
-    """The columns that can be learned, whole rows of them, their labels, and what was left out."""
+def _check_counts(arrays: dict[str, Any]) -> None:
+    """Raise ValueError unless there is a condition for every example."""
+    for name, array in arrays.items():
+        if array.ndim < 1 or len(array) != len(arrays["x"]):
+            what, rows = name.removeprefix(GIVEN), len(array) if array.ndim else 0
+            raise ValueError(f"{what}: {rows:,} of them for {len(arrays['x']):,} examples")
+
+
+def _numbers(frame: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any], list[str]]:
+    """The columns that can be learned, whole rows of them, what they are given, and what was left out."""
     columns = columns_of(frame, None, "data")
     kept = columns_named(frame, tuple(columns.names))
     whole = kept.notna().all(axis=1).to_numpy()
     reasons = [f"columns: {columns.reason}"] if columns.left else []
     reasons += [] if whole.all() else [f"{(~whole).sum():,} rows with a missing value are left out"]
-    return kept[whole], labels if labels is None else _array(labels, "labels")[whole], reasons
+    told = {name: _array(each, name) for name, each in given.items()}
+    for name, each in told.items():
+        if each.ndim < 1 or len(each) != len(whole):
+            raise ValueError(f"{name}: {each.shape} for {len(whole):,} examples")
+    return kept[whole], {name: each[whole] for name, each in told.items()}, reasons
 
 
 def _store(path: Path, arrays: dict[str, Any]) -> None:
@@ -217,6 +251,8 @@ def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
 def _own(node: dict[str, Any], network: nn.Module) -> dict[str, Any]:
     """The recipe for a module of the user's own: of numbers on no base, whose output is x's shape."""
     changed = node | {"network": {"kind": "own", "name": type(network).__name__}}
+    if "condition" in node:
+        changed["train"] = {"condition_dropout": 0.0} | node.get("train", {})
     if node["kernel"]["kind"] == "gaussian" and "parameterization" not in node:
         changed |= {"base": "none", "parameterization": "v", "objective": {"kind": "simple"}}
     return changed

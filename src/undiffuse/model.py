@@ -7,13 +7,17 @@ Bounds, objectives and samplers see nothing but `prior`, `predict`, `step`, `dec
 A model times a factor is a model again; see `undiffuse.product`.
 """
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from undiffuse.bases import Base, NumberBase
+from undiffuse.conditions import Conditions, Given, given_of
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel
 from undiffuse.parameterizations import (
@@ -79,8 +83,10 @@ class Denoiser(ReverseProcess):
     `network(x, t)` takes the kernel's features of x_t and t as (B,) in [0, 1], both in x_t's dtype, and
     returns a tensor of the features' shape; twice as many channels (dimension 1) if the variance is learned.
     A step is the kernel's bridge at the prediction, with the variance's width (Ho et al. 2020, eq. 7). For
-    Gaussian kernels the network predicts v unless told otherwise; for symbols it gives logits of x_0. A
-    network that has `labels` is given the model's `condition` as a third argument.
+    Gaussian kernels the network predicts v unless told otherwise; for symbols it gives logits of x_0.
+    `conditions` are what it can be given, by name, those of the network unless told: it takes the value of
+    one as a third argument, (B, ...), or a dictionary of several. A network of three arguments that says
+    nothing of conditions is given any tensor.
 
     Raises ValueError for parts that do not go together.
     """
@@ -92,11 +98,14 @@ class Denoiser(ReverseProcess):
         parameterization: Parameterization | None = None,
         variance: Variance | None = None,
         decoder: Decoder | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         super().__init__()
         symbols = kernel.symbols is not None
         self.network = network
-        self.condition: Tensor | None = None
+        self.condition: Given | None = None
+        said = getattr(network, "conditions", {}) if conditions is None else conditions
+        self.conditions: Conditions = dict(said)
         self.kernel = kernel
         self.parameterization = parameterization or (Logit() if symbols else V())
         self.base = self.parameterization.base  # here too: it is saved and moved with the model
@@ -125,27 +134,31 @@ class Denoiser(ReverseProcess):
         """The kernel's pi; of a model on a base what the base says of x_1, where something of x_0 is left."""
         return self.kernel.prior(like) if self.base is None else self.base.prior(like, self.kernel)
 
-    def given(self, condition: Tensor | int) -> "Denoiser":
-        """The model of examples with these labels: one for all, or int64 (B,), one a row; -1 for none.
+    def given(self, condition: Any) -> "Denoiser":
+        """The model of examples with this condition: one for all, or (B, ...), one a row; None tells nothing.
 
-        It shares its weights with this one. Raises ValueError for a network without labels, or labels
-        that it has not.
+        Of several conditions a dictionary, by name; what is missing is not told, nor is -1 of a class and NaN
+        of numbers. It shares its weights with this one. Raises ValueError for a network that takes none, and
+        for what is none of its conditions.
         """
-        known, condition = getattr(self.network, "labels", None), torch.as_tensor(condition)
-        if known is None:
-            raise ValueError("this model knows no classes: train one with conditional=true")
-        if not bool(((condition >= -1) & (condition < known.classes)).all()):
-            bad = int(condition.min() if condition.min() < -1 else condition.max())
-            raise ValueError(f"label {bad}: this model knows 0 to {known.classes - 1} (and -1 for none)")
+        if self.conditions:
+            return self.told(given_of(self.conditions, condition))
+        if condition is not None and not takes_condition(self.network):
+            raise ValueError("this model takes no condition: train one with condition=labels, or another")
+        free = condition if isinstance(condition, Mapping) else {"condition": condition}
+        return self.told(None if condition is None else Given({k: _rowed(v) for k, v in free.items()}))
+
+    def told(self, given: Given | None) -> "Denoiser":
+        """The same of a condition that was checked."""
         model = copy(self)
-        model.condition = condition
+        model.condition = given
         return model
 
     def rows(self, index: Tensor) -> "Denoiser":
-        """The model of these rows' labels."""
-        if self.condition is None or self.condition.ndim == 0:
+        """The model of these rows' conditions."""
+        if self.condition is None or self.condition.count == 1:
             return self
-        return self.given(self.condition[index.to(self.condition.device)])
+        return self.told(self.condition.rows(index))
 
     def under(self, kernel: Kernel) -> "Denoiser":
         """The same network, shared, as the model of another kernel; what its parts refuse is the caller's."""
@@ -156,7 +169,7 @@ class Denoiser(ReverseProcess):
     def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
         x = self.parameterization.features(x_t, t, self.kernel)
-        given = () if self.condition is None else (self.condition.to(x.device).expand(len(x)),)
+        given = () if self.condition is None else (self.condition.batch(x),)
         out = self.network(x, t.to(x.device, x.dtype).expand(len(x)), *given).to(x.dtype)
         if not self.variance.learned:
             return _checked(out, x, 1), None
@@ -197,6 +210,21 @@ class Denoiser(ReverseProcess):
         x_0 = self.predict_from(out.double(), x_t, t)
         last = self.variance.last_step(self.kernel, x_0, raw, x_t, t) if self.decoder.learned else None
         return self.decoder(x_0, x_t, t, self.kernel, last)
+
+
+def takes_condition(network: nn.Module) -> bool:
+    """Whether it has a third argument."""
+    known = getattr(network, "conditions", None)
+    if known is not None:
+        return bool(known)
+    found = inspect.signature(network.forward).parameters.values()
+    return len([p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) > 2
+
+
+def _rowed(value: Any) -> Tensor:
+    """A condition that nobody has described, (B, ...)."""
+    found = torch.as_tensor(value)
+    return found.reshape(1) if found.ndim == 0 else found
 
 
 def _checked(out: Tensor, x_t: Tensor, halves: int) -> Tensor:

@@ -19,7 +19,7 @@ FORMAT = 1  # of run.json
 FACTS = {  # what it must hold
     "shape": [1],
     "levels": (1, None),
-    "classes": 1,
+    "conditions": {},
     "examples": {"train": 1, "test": 1},
     "space": {"kind": ""},
     "shades": [0.0],

@@ -11,7 +11,9 @@ from torch import Tensor
 from compressors import SYMBOLS, gaussian, pictures, symbols, unet, universal
 from oracles import Constant, f64
 from undiffuse import codec
+from undiffuse.codec.chain import Chain
 from undiffuse.codec.container import EXTRA
+from undiffuse.conditions import Classes
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.networks import MLP
@@ -145,13 +147,31 @@ def test_there_and_back_the_same_steps_are_reported():
 
 
 def test_a_model_of_one_label():
-    model, x = unet(classes=3), pictures(2, 1, 8, 8)
+    model, x = unet(conditions={"kind": Classes(3)}), pictures(2, 1, 8, 8)
     data = there_and_back(model.given(1), x, **FAST)
     for other in (model.given(2), model):
         with pytest.raises(ValueError, match="another model"):
             codec.decompress(other, data, grid=FAST["grid"])
-    with pytest.raises(ValueError, match="several labels"):
-        codec.compress(model.given(torch.tensor([0, 1])), x)
+    with pytest.raises(ValueError, match="3 conditions for 2 examples"):
+        codec.compress(model.given(torch.tensor([0, 1, 1])), x)
+
+
+@pytest.mark.parametrize("method", sorted(codec.METHODS))
+def test_a_condition_for_each_example(method):
+    """Every example is coded given its own, in groups of any size; another's does not read it."""
+    model = unet(conditions={"kind": Classes(3)})
+    x, labels = pictures(20, 1, 8, 8), torch.arange(20) % 3
+    there_and_back(model.given(labels), x, method, **FAST)
+    data = codec.compress(model.given(labels), x, method=method, **FAST)
+    with pytest.raises(ValueError, match="another model"):
+        codec.decompress(model.given(labels.flip(0)), data, grid=FAST["grid"])
+    alone = Chain(model.given(labels), (1, 8, 8), codec.Plan(2, (0, 1)), grids.uniform(2))
+    values = alone.tensor(np.zeros((3, 64)))
+    for rows in (slice(0, 3), slice(4, 7)):
+        own = alone.rows(rows).back(2, values).mean
+        for number, label in enumerate(labels[rows]):
+            one = Chain(model.given(int(label)), (1, 8, 8), codec.Plan(2, (0, 1)), grids.uniform(2))
+            torch.testing.assert_close(one.back(2, values).mean[number], own[number])
 
 
 @pytest.mark.parametrize("method", ["universal", "channel"])

@@ -152,8 +152,8 @@ def test_bad_ready_made_splits(tmp_path):
         npz(tmp_path, {"train": train, "test": np.zeros((2, 5))})
     with pytest.raises(ValueError, match="one label an example"):
         npz(tmp_path, {"train": train, "test": train, "y_train": np.zeros(5, int)})
-    for labels in (np.zeros(6), np.zeros((6, 10), int)):
-        with pytest.raises(ValueError, match="labels must be whole numbers"):
+    for labels in (np.zeros((6, 2, 2)), np.zeros((6, 10), int)):
+        with pytest.raises(ValueError, match="labels are whole numbers"):
             npz(tmp_path, {"train": train, "test": train, "y_train": labels})
 
 

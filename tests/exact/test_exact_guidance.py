@@ -9,6 +9,7 @@ from torch import nn
 
 from enumeration import built, cube, independent
 from oracles import GaussianReverse, f64, law_of, normals, trapezoid
+from undiffuse.conditions import Classes
 from undiffuse.distributions import Bernoulli, Normal
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
@@ -199,7 +200,7 @@ def test_classifiers_refuse_what_they_do_not_know():
 
 def conditional() -> Denoiser:
     torch.manual_seed(0)
-    network = UNet((1, 4, 4), channels=8, multipliers=(1,), classes=3).double()
+    network = UNet((1, 4, 4), channels=8, multipliers=(1,), conditions={"kind": Classes(3)}).double()
     for weight in network.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -224,10 +225,10 @@ def test_a_model_given_labels_is_a_model():
 def test_labels_that_are_none_are_refused():
     model = conditional()
     for label in (3, -2, torch.tensor([0, 7])):
-        with pytest.raises(ValueError, match=r"label (3|-2|7): this model knows 0 to 2"):
+        with pytest.raises(ValueError, match=r"kind: class (3|-2|7); this model knows 0 to 2"):
             model.given(label)
     plain = Denoiser(nn.Identity(), KERNEL)
-    with pytest.raises(ValueError, match="knows no classes"):
+    with pytest.raises(ValueError, match="takes no condition"):
         plain.given(0)
 
 

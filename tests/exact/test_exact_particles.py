@@ -1,12 +1,14 @@
 """Weighted paths: unbiased redrawing, evidence against closed forms, groups on their own."""
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from oracles import CorrelatedReverse, GaussianReverse, conditioned, f64, law_of, normals
+from undiffuse.conditions import Classes
 from undiffuse.distributions import Normal
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
@@ -231,10 +233,7 @@ def test_nothing_and_everything_known(model: ReverseProcess, rule: type[Product]
 class Labelled(torch.nn.Module):
     """Logits, or numbers, that depend on a label."""
 
-    class Labels:
-        classes = 3
-
-    labels = Labels()
+    conditions: ClassVar = {"label": Classes(3)}
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
         return 0.3 * x_t + torch.sin(t)[:, None] + label[:, None]

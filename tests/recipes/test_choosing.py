@@ -64,9 +64,9 @@ def test_folders_of_pictures_are_classes(tmp_path: Path):
         choose(tmp_path, labels="kind")
     found = choose(tmp_path, labels="folders")
     recipe = chosen(found)
-    assert recipe["conditional"] and "0 a, 1 b" in found.reasons[-1]
+    assert set(recipe["condition"]) == {"labels"} and "0 a, 1 b" in found.reasons[-1]
     assert recipe["data"].build().load().classes == 2
-    assert not chosen(choose(tmp_path))["conditional"]
+    assert chosen(choose(tmp_path))["condition"] is None
 
 
 def test_an_npz_names_its_examples(tmp_path: Path):
@@ -74,7 +74,7 @@ def test_an_npz_names_its_examples(tmp_path: Path):
     np.savez(tmp_path / "a.npz", x=x, y=y)
     assert choose(tmp_path / "a.npz").node["data"]["key"] == "x"
     labelled = chosen(choose(tmp_path / "a.npz", labels="y"))
-    assert labelled["conditional"] and labelled["data"].build().load().classes == 3
+    assert set(labelled["condition"]) == {"labels"} and labelled["data"].build().load().classes == 3
     np.savez(tmp_path / "b.npz", train=x[:30], test=x[30:])
     assert "key" not in choose(tmp_path / "b.npz").node["data"]
     with pytest.raises(ValueError, match=r"is split; name them y_train, y_test"):

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from undiffuse.bases import Base, fit
+from undiffuse.conditions import Classes, Image, Vector
 from undiffuse.posteriors import Known
 from undiffuse.random import keyed
 from undiffuse.recipes import Recipe, override, read, shipped
@@ -18,7 +19,11 @@ from undiffuse.tensors import ONE
 DATA = {
     "demo": ((1, 8, 8), 17),
     "digits": ((1, 8, 8), 17),
+    "digits-super-resolution": ((1, 8, 8), 17),
+    "digits-rotated": ((1, 8, 8), 17),
     "fashion-mnist": ((1, 28, 28), 256),
+    "fashion-mnist-super-resolution": ((1, 28, 28), 256),
+    "colourisation": ((3, 16, 16), 256),
     "mnist": ((1, 28, 28), 256),
     "fashion-mnist-annotated": ((1, 28, 28), 256),
     "fashion-mnist-best": ((1, 28, 28), 256),
@@ -46,6 +51,13 @@ DATA = {
 }
 
 
+GIVEN = {
+    "cifar10-conditional": {"labels": Classes(10)},
+    "digits-rotated": {"labels": Vector((1,), (0.0,), (52.0,))},
+    "digits-super-resolution": {"smaller": Image((1, 4, 4), (5.0,), (4.0,))},
+    "fashion-mnist-super-resolution": {"smaller": Image((1, 7, 7), (70.0,), (80.0,))},
+    "colourisation": {"grey": Image((1, 16, 16), (100.0,), (60.0,))},
+}
 LARGE = ("cifar10", "cifar10-conditional", "lsun")  # built with fewer channels
 
 
@@ -69,7 +81,7 @@ def test_every_recipe_is_here():
 @pytest.mark.parametrize("name", DATA)
 def test_it_builds_a_model_that_runs(name: str):
     plan, (shape, levels) = plan_of(name), DATA[name]
-    model = plan.denoiser(shape, levels, classes=10, base=base_of(plan, shape))
+    model = plan.denoiser(shape, levels, GIVEN.get(name), base=base_of(plan, shape))
     x_t, t = torch.zeros(2, *shape), torch.tensor(0.5)
     assert model.predict(x_t, t).shape[: x_t.ndim] == x_t.shape  # of symbols, probabilities
     assert model.decode(x_t, t).mean.shape == x_t.shape
@@ -90,7 +102,7 @@ def test_building_and_training_one_loads_no_compiler():
     code = (
         "import sys; from undiffuse.recipes import read; from undiffuse.recipes.recipe import Recipe\n"
         f"for name, (shape, levels) in {built}.items():\n"
-        "    Recipe(read(name)).denoiser(shape, levels, classes=10)\n"
+        "    Recipe(read(name)).denoiser(shape, levels)\n"
         "    assert 'torch._dynamo' not in sys.modules, name\n"
         "from torch import nn; from undiffuse.training import Precision, Settings\n"
         "from undiffuse.training.optimizer import optimizer_of\n"
@@ -134,7 +146,7 @@ def test_the_description_builds_the_same_model(name: str):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             base = base_of(plan, DATA[name][0])
-            models.append(plan.denoiser(*DATA[name], classes=10, base=base))
+            models.append(plan.denoiser(*DATA[name], GIVEN.get(name), base=base))
     assert str(models[0]) == str(models[1])
     a, b = (model.state_dict() for model in models)
     assert all(torch.equal(a[key], b[key]) for key in a | b)

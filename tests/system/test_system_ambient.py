@@ -75,7 +75,7 @@ def test_calls(all_runs: dict[str, Path], kind: str):
 @pytest.mark.parametrize(
     "words",
     [
-        ["digits", *UNET, "conditional=true", "train.flips=true", "train.precision=fp32"],
+        ["digits", *UNET, "condition=labels", "train.flips=true", "train.precision=fp32"],
         [*ROLL, "objective=continuous", "kernel.schedule.kind=learned", "train.optimizer=muon"],
     ],
     ids=["labels", "learned"],

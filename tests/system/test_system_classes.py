@@ -20,7 +20,7 @@ DDPM += ["train.evaluate_every=0", "train.sample_every=0"]
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A run on labelled digits."""
-    words = ["digits", *UNET, "conditional=true", "train.label_dropout=0.2", "train.sample_every=0"]
+    words = ["digits", *UNET, "condition=labels", "train.condition_dropout=0.2", "train.sample_every=0"]
     return train(
         tmp_path_factory.mktemp("classes") / "run", words, "train.evaluate_every=3", "train.steps=30"
     )
@@ -28,7 +28,8 @@ def digits(tmp_path_factory):
 
 def test_a_class_is_sampled_and_guided(digits):
     run = undiffuse.load(digits)
-    assert json.loads((digits / "run.json").read_text())["classes"] == 10
+    said = json.loads((digits / "run.json").read_text())["conditions"]
+    assert said == {"labels": {"kind": "class", "count": 10, "names": []}}
     for words in (["--class", 3], ["--class", 3, "--guidance", 2], ["--class", -1]):
         good("sample", digits, "-n", 2, *words)
     three, guided, none = (
@@ -57,15 +58,15 @@ def test_the_bound_is_that_of_the_labels(digits):
 
 
 def test_what_is_no_class_is_refused(digits, runs):
-    assert "label 10: this model knows 0 to 9" in refused("sample", digits, "--class", 10)
-    assert "label -2" in refused("sample", digits, "--class", -2)
-    assert "give --class too" in refused("sample", digits, "--guidance", 2)
-    assert "conditional=true" in refused("sample", runs / "digits", "--class", 1)
+    assert "class 10; this model knows 0 to 9" in refused("sample", digits, "--class", 10)
+    assert "class -2" in refused("sample", digits, "--class", -2)
+    assert "give --class or --given too" in refused("sample", digits, "--guidance", 2)
+    assert "takes no condition" in refused("sample", runs / "digits", "--class", 1)
     assert "scale=inf" in refused("sample", digits, "--class", 1, "--guidance", "inf")
-    words = ["train", "swiss-roll", "conditional=true", "--out", "x"]
+    words = ["train", "swiss-roll", "condition=labels", "--out", "x"]
     assert "the data have no labels" in refused(*words)
-    words = ["train", "digits", "conditional=true", "network={kind: mlp}", "--out", "x"]
-    assert "takes no labels; use unet" in refused(*words)
+    words = ["train", "digits", "condition=labels", "network={kind: annotated}", "--out", "x"]
+    assert "takes none; use unet or mlp" in refused(*words)
 
 
 def test_predictions_are_clipped_or_not(runs):

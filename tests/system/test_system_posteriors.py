@@ -254,7 +254,7 @@ def test_without_a_name_it_goes_to_the_run(bits: Path, runs: Path):
 def test_of_a_class(tmp_path: Path):
     words = ["digits", "network.channels=4", "network.multipliers=[1, 2]", "network.blocks=1"]
     run = train(
-        tmp_path / "ten", [*words, "network.attention=[]", "conditional=true"], "train.evaluate_every=0"
+        tmp_path / "ten", [*words, "network.attention=[]", "condition=labels"], "train.evaluate_every=0"
     )
     asked = ("inpaint", run, "--index", 0, "--mask", "left", "-n", 2, "--steps", 2)
     assert not np.array_equal(drawn(*asked, "--class", 3)[0], drawn(*asked, "--class", 4)[0])

@@ -8,11 +8,13 @@ import pytest
 import torch
 from toy import new_state, settings, steps, tensors
 
+from undiffuse.conditions import Classes
+from undiffuse.data import Values
 from undiffuse.objectives import Continuous, Importance, Independent, Simple, Stratified, Variational
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Batch, normal, uniform
 from undiffuse.schedules import Learned, LearnedBetas, grids
-from undiffuse.training import Batches, LabelBatches
+from undiffuse.training import Batches
 from undiffuse.training.parallel import check_shard, placed, whole
 
 GRID = grids.uniform(20)
@@ -97,15 +99,15 @@ def test_parts_make_the_step_of_the_whole(objective, schedule):
 
 def test_parts_of_a_batch_are_its_rows():
     how = {"size": 8, "seed": 3}
-    images, labels = torch.rand(40, 1, 2, 3, generator=torch.Generator()), torch.arange(40)
+    images = torch.rand(40, 1, 2, 3, generator=torch.Generator())
+    how |= {"data": images, "encode": lambda x: x, "flips": True, "dropout": 0.5}
+    how["conditions"] = {"label": Values(Classes(40), {"train": torch.arange(40)})}
     for step in (0, 4, 5):  # 5 spans two epochs
-        for data, maker, more in (
-            (images, Batches, {"encode": lambda x: x, "flips": True}),
-            (labels, LabelBatches, {"dropout": 0.5}),
-        ):
-            every = maker(data, **how, **more)(step)
-            parts = [maker(data, **how, **more, part=range(*ends))(step) for ends in ((0, 3), (3, 4), (4, 8))]
-            assert torch.equal(torch.cat(parts), every)
+        every = Batches(**how)
+        parts = [Batches(**how, part=range(*ends)) for ends in ((0, 3), (3, 4), (4, 8))]
+        assert torch.equal(torch.cat([each(step) for each in parts]), every(step))
+        given = [each.given(step).values["label"] for each in (every, *parts)]
+        assert torch.equal(torch.cat(given[1:]), given[0]) and 0 < (given[0] < 0).sum() < 8
 
 
 def test_one_process_has_everything():

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from undiffuse.data import Splits, set_aside
+from undiffuse.conditions import Classes
+from undiffuse.data import Splits, Values, set_aside
 from undiffuse.data.rows import Rows
 from undiffuse.training import Watch
 
@@ -83,12 +84,26 @@ class Numbered(Rows):
 @pytest.mark.parametrize("lazy", [False, True])
 def test_what_is_set_aside_is_not_trained_on(lazy):
     train = Numbered((200, 1), torch.int64) if lazy else torch.arange(200).view(-1, 1)
+    parts = {"train": torch.arange(200), "test": torch.arange(9)}
+    conditions = {"same": Values(Classes(200), parts), "made": Values(Classes(9), function=lambda x: -x)}
     splits = set_aside(
-        Splits(train, torch.arange(9).view(-1, 1), 256, torch.arange(200), torch.arange(9)), 0.1
+        Splits(
+            train,
+            torch.arange(9).view(-1, 1),
+            256,
+            torch.arange(200),
+            torch.arange(9),
+            conditions=conditions,
+        ),
+        0.1,
     )
     seen, watched = splits.train[:].flatten().tolist(), splits.watched.flatten().tolist()
     assert len(watched) == 20 and sorted(seen + watched) == list(range(200))
-    assert splits.watched_labels.tolist() == watched and splits.train_labels.tolist() == seen
+    assert splits.train_labels.tolist() == seen
+    for part, numbers in (("watched", watched), ("train", seen), ("test", list(range(9)))):
+        given = splits.given(part, slice(2, 5), getattr(splits, part)[2:5]).values
+        assert given["same"].tolist() == numbers[2:5]
+        assert given["made"].flatten().tolist() == [-each for each in numbers[2:5]]
     if lazy:
         order = splits.train.order()
         assert sorted(order.tolist()) == list(range(180))

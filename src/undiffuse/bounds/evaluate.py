@@ -29,7 +29,8 @@ class Report:
     log2 p, with its fixed last step; `k_gain` = k + null is its K - L_null. `k_entropies` is k by the paper's
     eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1];
     `terms` of these steps were computed for each example. `beside` has what other densities make of the same
-    examples, by name, and how far `total` lies above it, example by example.
+    examples, by name, and how far `total` lies above it, example by example. `untold` is the total of the
+    same model on the same noise where nothing is told, and `worth` how far it lies above `total`.
     """
 
     examples: int
@@ -49,6 +50,8 @@ class Report:
     per_step: Tensor  # (T - 1,)
     per_step_se: Tensor  # (T - 1,)
     beside: dict[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
+    untold: Estimate | None = None
+    worth: Estimate | None = None
 
 
 class Beside(Protocol):
@@ -106,26 +109,34 @@ def evaluate(
     kept: Callable[[Partial], object] = lambda partial: None,
     processes: Processes = ALONE,
     beside: Beside | None = None,
+    untold: ReverseProcess | None = None,
 ) -> Report:
     """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples.
 
     `kept` is called with what is gathered so far after every block; handed in as `partial`, it is gone on
-    from. The blocks are divided among the `processes`, all of which return the same report.
+    from. The blocks are divided among the `processes`, all of which return the same report. `untold` is the
+    model of which `worth` is a difference, if that is asked for.
     """
     check_examples(data)
     scale, now = 1 / (dims(tuple(data.shape[1:])) * math.log(2)), partial or Partial()
     parts = Streamed(model, data, seed, "nelbo", encode, block, now.done)
+    plain = None if untold is None else Streamed(untold, data, seed, "nelbo", encode, block, now.done)
     tracks = track.part(now.done, len(data), len(data)).split(*[1] * len(parts))
 
     def work(number: int) -> Tensor:
         given, x_0, _, streams = parts[number]
-        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=tracks[number])
+        looks = tracks[number].split(*[1] * (1 if plain is None else 2))
+        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=looks[0])
         others = part.total.new_zeros(len(x_0), 0) if beside is None else beside(x_0, streams)
         columns = [*_columns(model, x_0, part), *others.T, *(part.total - each for each in others.T)]
+        if plain is not None:
+            other, same, _, again = plain[number]
+            total = nelbo(other, same, grid=grid, generator=again, terms=terms, track=looks[1]).total
+            columns += [total, total - part.total]
         return torch.cat([torch.stack(columns, 1), part.steps], 1) * scale
 
     names = [] if beside is None else beside.names
-    columns = len(COLUMNS) + 2 * len(names)
+    columns = len(COLUMNS) + 2 * len(names) + (0 if untold is None else 2)
     for number, rows in enumerate(processes.spread(work, len(parts))):
         rows = rows[: parts.counted(number)]
         now.scalars.add(rows[:, :columns])
@@ -140,6 +151,8 @@ def evaluate(
         per_step=steps.mean,
         per_step_se=steps.se,
         beside={name: (others[i], others[len(names) + i]) for i, name in enumerate(names)},
+        untold=None if untold is None else others[-2],
+        worth=None if untold is None else others[-1],
         **named,
     )
 

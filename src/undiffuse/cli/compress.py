@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from undiffuse.cli.console import LOG, device_of, printable, show, table, tracked
-from undiffuse.cli.options import DataDir, Device, RunFolder
+from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder
 
 if TYPE_CHECKING:
     from undiffuse.runs import Chosen, Packed, Run
@@ -57,21 +57,25 @@ def command(
     bound: Annotated[
         bool, typer.Option("--bound/--no-bound", help="Evaluate the model's bound, to compare.")
     ] = True,
+    label: Label = None,
+    given: GivenFiles = None,
     data_dir: DataDir = None,
     device: Device = "cpu",
 ) -> None:
     """Compress examples to about as many bits as the model's bound says, and say where every bit goes.
 
     The file needs this run at its present step; that checkpoint is kept in RUN/pinned as training goes on.
+    What the run is given, if anything, is not in the file: `decompress` needs it again.
     """
     from undiffuse import codec
     from undiffuse.files import atomic
-    from undiffuse.runs import archive, load, pack, ways
+    from undiffuse.runs import archive, given_from, load, pack, ways
 
     codec.ready()  # before any work
     if (test is None) == (not files):
         raise ValueError("name files to compress, or --test N for the run's own test examples (not both)")
     target, trained = archive.check_file(out), load(run, device_of(device), data=data_dir)
+    trained = trained.told(given_from(trained, label, given or ()))
     methods = ways(trained, method, lossy, steps)  # what cannot be is refused at once
     found = archive.gather(trained, files or []) if test is None else archive.test_examples(trained, test)
     kept = _pin(trained)

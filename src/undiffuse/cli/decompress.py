@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli.console import device_of, printable, tracked
-from undiffuse.cli.options import Device, RunFolder
+from undiffuse.cli.options import Device, GivenFiles, Label, RunFolder
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -29,6 +29,8 @@ def command(
         int | None,
         typer.Option("--max-values", help="Refuse files of more data values. Default: 67,108,864."),
     ] = None,
+    label: Label = None,
+    given: GivenFiles = None,
     device: Device = "cpu",
 ) -> None:
     """Decompress a .und file with the run it was made with: the same pictures or arrays, bit for bit.
@@ -36,7 +38,7 @@ def command(
     If the run has been trained on since, with the checkpoint that `compress` kept.
     """
     from undiffuse import codec
-    from undiffuse.runs import archive, load, maker
+    from undiffuse.runs import archive, given_from, load, maker
 
     codec.ready()
     target, where = archive.check_target(out), device_of(device)
@@ -44,7 +46,7 @@ def command(
     with archive.naming(file):
         data = archive.read_file(file)
         header, parts = codec.unpack(data, most or codec.VALUES, bits)
-        trained = maker(trained, header, where)
+        trained = maker(trained.told(given_from(trained, label, given or ())), header, where)
         codec.check_model(trained.model, header, trained.shape)
         archive.sizes_of(header)  # what cannot be is refused at once
         with tracked("decompress") as track:

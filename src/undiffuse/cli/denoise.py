@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
+from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -36,6 +36,7 @@ def command(
     seed: Seed = 0,
     steps: Steps = None,
     label: Label = None,
+    given: GivenFiles = None,
     method: shared.Method = None,
     particles: shared.Weighed = None,
     evidence: shared.WithEvidence = False,
@@ -54,8 +55,8 @@ def command(
     from undiffuse.runs import pick_example, read_seen
 
     name = shared.one_of(file, index)
-    options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out)
-    trained = shared.open_run(run, device, options, data_dir)
+    options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out)
+    trained = shared.open_run(run, device, options, data_dir, index)
     truth = None if index is None else pick_example(trained, index)
     if truth is None:
         seen = read_seen(trained, file or "")

@@ -9,6 +9,7 @@ from undiffuse.cli.console import tracked
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from undiffuse.conditions import Given
     from undiffuse.runs import Run
 
 
@@ -26,21 +27,30 @@ class Figures:
 
 
 def conditioned(
-    trained: "Run", label: int | None, guidance: float | None, clip: bool | None, stop: float | None = None
+    trained: "Run",
+    given: "Given | None",
+    guidance: float | None,
+    clip: bool | None,
+    stop: float | None = None,
 ) -> "Run":
-    """The run of a class, with guidance, its predictions clipped or not, stopped early, as asked for."""
-    if guidance is not None and label is None:
-        raise ValueError(f"--guidance {guidance:g}: towards which class? give --class too")
+    """The run given this, with guidance, its predictions clipped or not, stopped early, as asked for."""
+    if guidance is not None and given is None:
+        raise ValueError(f"--guidance {guidance:g}: towards what? give --class or --given too")
     trained = trained if clip is None else trained.clipped(clip)
     trained = trained if stop is None else trained.stopped(stop)
-    return trained if label is None else trained.given(label, 1.0 if guidance is None else guidance)
+    return trained.told(given).guided(1.0 if guidance is None else guidance)
 
 
 def named(
-    label: int | None, guidance: float | None, clip: bool | None, stop: float | None = None
+    label: str | None,
+    files: list[str] | None,
+    guidance: float | None,
+    clip: bool | None,
+    stop: float | None = None,
 ) -> list[str]:
     """Words of a file's name for these."""
     words = [] if label is None else [f"class{label}"]
+    words += [f"given{Path(each).stem}" for each in files or ()]
     words += [] if guidance is None else [f"guidance{guidance:g}"]
     words += [] if stop is None else [f"stop{stop:g}"]
     return words + ([] if clip is None else ["clip" if clip else "noclip"])

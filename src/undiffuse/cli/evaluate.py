@@ -1,7 +1,7 @@
 """undiffuse evaluate."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,7 +76,15 @@ def command(
     Files of a part, with fewer examples, steps or terms, and those of another seed, say so in their names and
     leave those of the whole.
     """
-    from undiffuse.cli.evaluating import Results, report_entropy, report_progressive, split_of, terms_of, warn
+    from undiffuse.cli.evaluating import (
+        Results,
+        knows_none,
+        report_entropy,
+        report_progressive,
+        split_of,
+        terms_of,
+        warn,
+    )
 
     if as_json and (entropy or progressive):
         raise ValueError("--json prints the bound alone: leave out what prints more")
@@ -90,12 +98,14 @@ def command(
         if entropy and len(trained.thinned(steps)) < 2:
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
         terms = terms_of(trained, terms)
-        data, labels = split_of(trained, split, examples)
-        name, trained = part_of(trained, split, len(data), steps, terms, seed), trained.with_labels(labels)
-        key = (split, len(data), hash_of(data, labels), seed, str(steps), str(terms), str(stop))
+        data, given = split_of(trained, split, examples)
+        name, trained = part_of(trained, split, len(data), steps, terms, seed), trained.told(given)
+        hashed = hash_of(data, *(given.values.values() if given is not None else ()))
+        key = (split, len(data), hashed, seed, str(steps), str(terms), str(stop))
         with resumed(trained, *key) as resume:
             with tracked("evaluate") as track:
-                result = evaluate(trained, data, seed, steps=steps, terms=terms, track=track, **resume)
+                how: dict[str, Any] = {"steps": steps, "terms": terms, "worth": knows_none(trained, given)}
+                result = evaluate(trained, data, seed, track=track, **how, **resume)
             if not group.leads:
                 return
             if as_json:

@@ -12,6 +12,7 @@ from undiffuse.cli.console import LOG, printable, show, table, tracked
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from undiffuse.conditions import Given
     from undiffuse.runs import Run
 
 ROWS = 10  # of a table
@@ -105,8 +106,8 @@ def report_progressive(
     results.write(lambda folder: save_progressive(trained, found, data, folder, split, seed))
 
 
-def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Tensor | None]":
-    """The examples that are evaluated, and their labels if they have any. Raises ValueError for none."""
+def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Given | None]":
+    """The examples that are evaluated, and what they are given, if anything. Raises ValueError for none."""
     from undiffuse.recipes import load_data
 
     if split not in ("test", "train"):
@@ -114,9 +115,14 @@ def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Te
     if examples is not None and examples < 2:
         raise ValueError(f"--examples {examples}: a standard error needs at least two")
     splits = load_data(trained.recipe)
-    labels, data = getattr(splits, f"{split}_labels"), getattr(splits, split)[:examples]
+    data = getattr(splits, split)[:examples]
     trained.check(data)
-    return data, labels if labels is None else labels[:examples]
+    return data, splits.given(split, slice(0, len(data)), data)
+
+
+def knows_none(trained: "Run", given: "Given | None") -> bool:
+    """Whether the run has learned to do without what it is given."""
+    return given is not None and trained.recipe["train"].build().condition_dropout > 0
 
 
 def terms_of(trained: "Run", terms: int | None) -> int | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
+from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -31,6 +31,7 @@ def command(
     seed: Seed = 0,
     steps: Steps = None,
     label: Label = None,
+    given: GivenFiles = None,
     method: shared.MethodOfKnown = None,
     times: shared.Times = None,
     particles: shared.Weighed = None,
@@ -47,7 +48,7 @@ def command(
     from undiffuse.diffusion import impute, known
     from undiffuse.runs import read_table
 
-    options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
+    options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out, times)
     trained = shared.open_run(run, device, options, data_dir)
     raw = read_table(trained, file).view(-1, *trained.shape)
     factor = known(trained, raw, ~raw.isnan())

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli import posterior as shared
-from undiffuse.cli.options import DataDir, Device, Label, RunFolder, Seed, Steps
+from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder, Seed, Steps
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -38,6 +38,7 @@ def command(
     seed: Seed = 0,
     steps: Steps = None,
     label: Label = None,
+    given: GivenFiles = None,
     method: shared.MethodOfKnown = None,
     times: shared.Times = None,
     particles: shared.Weighed = None,
@@ -55,8 +56,8 @@ def command(
     from undiffuse.runs import pick_example, read_example, read_mask
 
     name = shared.one_of(file, index)
-    options = shared.asked(n, seed, steps, label, method, particles, evidence, groups, out, times)
-    trained = shared.open_run(run, device, options, data_dir)
+    options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out, times)
+    trained = shared.open_run(run, device, options, data_dir, index)
     raw = read_example(trained, file) if file is not None else pick_example(trained, index or 0)
     mine = read_mask(trained, mask)[None]
     draw = partial(impute, trained, raw, mine)

@@ -57,15 +57,15 @@ def command(
     trained = load(run, device_of(device), data=data_dir).stopped(stop or 0.0)
     results, terms = Results.of(trained, out), terms_of(trained, terms)
     check_variance(trained, steps)
-    data, labels = split_of(trained, split, examples)
-    name, given = part_of(trained, split, len(data), steps, terms, seed), trained.with_labels(labels)
+    data, given = split_of(trained, split, examples)
+    name, told = part_of(trained, split, len(data), steps, terms, seed), trained.told(given)
     splits, count = load_data(trained.recipe), examples or FITTED
-    fit, labels = splits.train[:count], splits.train_labels
-    fitted = trained.with_labels(labels if labels is None else labels[:count])
+    fit = splits.train[:count]
+    fitted = trained.told(splits.given("train", slice(0, len(fit)), fit))
     with tracked("variance") as track:
         best = fit_variance(fitted, fit, seed, steps=steps, track=track)
     with tracked("evaluate") as track:
-        found = compare_variance(given, best, len(fit), data, seed, terms=terms, track=track)
+        found = compare_variance(told, best, len(fit), data, seed, terms=terms, track=track)
     rows = table("bound on -log2 p", ">mean", ">s.e.", "unit", title=note_of(trained))
     for row in found.rows(variance_name(trained)):
         rows.add_row(row.name, f"{row.mean:.4f}", f"{row.se:.4f}", row.unit)

@@ -51,7 +51,19 @@ Terms = Annotated[
         help="Steps computed for each example, drawn at random (unbiased); 0 for all. Default: the recipe's.",
     ),
 ]
-Label = Annotated[int | None, typer.Option("--class", help="Class label, for runs trained on labels.")]
+Label = Annotated[
+    str | None,
+    typer.Option("--class", help="Class by number or name, for runs that are given one; -1 is none."),
+]
+GivenFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given",
+        metavar="[NAME=]FILE",
+        help="What the run is given: a picture, an .npy, a .csv; one for all, or one for each example. "
+        "Of several conditions each by its name.",
+    ),
+]
 ResultsFolder = Annotated[
     str | None,
     typer.Option("--out", help="New folder for the files. Default: the run's, which may be read-only."),

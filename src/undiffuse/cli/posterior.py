@@ -69,7 +69,8 @@ class Asked:
 
     n: int
     seed: int
-    label: int | None
+    label: str | None
+    given: tuple[str, ...]
     way: "Way"
     out: str | None
 
@@ -80,6 +81,7 @@ class Asked:
         named = {"steps": way.steps, "times": way.times, "class": self.label}
         named |= {"particles": way.group, "groups": way.groups}
         words = [f"seed{self.seed}", f"n{self.n}"] + ([] if way.method is None else [way.method])
+        words += [f"given{Path(each).stem}" for each in self.given]
         return words + [f"{name}{value}" for name, value in named.items() if value is not None]
 
 
@@ -87,7 +89,8 @@ def asked(
     n: int | None,
     seed: int,
     steps: int | None,
-    label: int | None,
+    label: str | None,
+    given: list[str] | None,
     method: str | None,
     particles: int | None,
     evidence: bool,
@@ -104,17 +107,22 @@ def asked(
     way = Way(method, times, particles, (8 if groups is None else groups) if evidence else None, steps)
     n = n if n is not None else 16 if particles is None else particles
     check_range(n, 0)
-    return Asked(n, seed, label, way, out)
+    return Asked(n, seed, label, tuple(given or ()), way, out)
 
 
-def open_run(folder: str, device: str, options: Asked, data_dir: str | None) -> "Run":
-    """The run, of the class that was asked for."""
+def open_run(
+    folder: str, device: str, options: Asked, data_dir: str | None, index: int | None = None
+) -> "Run":
+    """The run, given what was asked for, or what the test example of this index is given."""
     from undiffuse.cli.console import device_of
-    from undiffuse.runs import load
+    from undiffuse.runs import given_from, given_test, load
 
     trained = load(folder, device_of(device), data=data_dir)
     trained.thinned(options.way.steps)
-    return trained if options.label is None else trained.given(options.label)
+    given = given_from(trained, options.label, options.given)
+    if given is None and index is not None and trained.denoiser.conditions:
+        given = given_test(trained, index)
+    return trained.told(given)
 
 
 def one_of(file: str | None, index: int | None) -> str:

@@ -7,7 +7,17 @@ import typer
 
 from undiffuse.cli.console import printable, tracked
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
-from undiffuse.cli.options import DataDir, Device, Label, RunFolder, SamplerName, Seed, Steps, Stop
+from undiffuse.cli.options import (
+    DataDir,
+    Device,
+    GivenFiles,
+    Label,
+    RunFolder,
+    SamplerName,
+    Seed,
+    Steps,
+    Stop,
+)
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
@@ -31,6 +41,8 @@ undiffuse sample runs/first -n 16 --animate --stages
 
 undiffuse sample runs/digits-of-classes -n 16 --class 3 --guidance 2
 
+undiffuse sample runs/super-resolution -n 16 --given small.png
+
 undiffuse sample runs/first -n 16 --film forming.mp4
 
 undiffuse sample runs/first -n 8 --share-from 0.75 --share-from 0.5
@@ -39,7 +51,10 @@ undiffuse sample runs/swiss-roll -n 2000 --slices
 """
 
 
-Number = Annotated[int, typer.Option("-n", help="How many samples.")]
+Number = Annotated[
+    int | None,
+    typer.Option("-n", help="How many samples. Default: 64, or as many as --given is for."),
+]
 First = Annotated[
     int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
 ]
@@ -47,7 +62,7 @@ Eta = Annotated[float | None, typer.Option("--eta", help="Noise of ddim, 0 to 1.
 Guidance = Annotated[
     float | None,
     typer.Option(
-        "--guidance", help="How typical of its --class: 1 is the model, above is more so. Default: 1."
+        "--guidance", help="How typical of what it is given: 1 is the model, above is more so. Default: 1."
     ),
 ]
 Clip = Annotated[
@@ -76,13 +91,14 @@ Slices = Annotated[
 
 def command(
     run: RunFolder,
-    n: Number = 64,
+    n: Number = None,
     seed: Seed = 0,
     first: First = 0,
     steps: Steps = None,
     sampler: SamplerName = None,
     eta: Eta = None,
     label: Label = None,
+    given: GivenFiles = None,
     guidance: Guidance = None,
     clip: Clip = None,
     stop: Stop = None,
@@ -101,13 +117,14 @@ def command(
     with sharing(processes, device, LONG) as (where, group):
         from undiffuse.diffusion import check_range
         from undiffuse.processes import ALONE
-        from undiffuse.runs import LARGE, load
+        from undiffuse.runs import LARGE, given_from, load
 
-        trained = conditioned(
-            load(run, where, data=data_dir).replace(processes=group), label, guidance, clip, stop
-        )
+        opened = load(run, where, data=data_dir).replace(processes=group)
+        told = given_from(opened, label, given or ())
+        trained = conditioned(opened, told, guidance, clip, stop)
+        n = (64 if told is None or told.count == 1 else told.count - first) if n is None else n
         walk = _sampler(sampler, eta)
-        words = _words(n, seed, first, steps, sampler, eta) + named(label, guidance, clip, stop)
+        words = _words(n, seed, first, steps, sampler, eta) + named(label, given, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
         target = target_of(out)
         figures = Figures(

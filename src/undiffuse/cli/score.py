@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from undiffuse.cli.console import device_of, printable, show, table, tracked
-from undiffuse.cli.options import DataDir, Device, RunFolder, Seed
+from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder, Seed
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -33,6 +33,8 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print every score as JSON, and nothing else.")
     ] = False,
+    label: Label = None,
+    given: GivenFiles = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -42,13 +44,14 @@ def command(
     The percentile is the share of held-out examples that take no more bits: near 100 means unlike them.
     """
     from undiffuse.files import write_text
-    from undiffuse.runs import archive, load
+    from undiffuse.runs import archive, load, told_for
     from undiffuse.runs.incoming import read_examples
     from undiffuse.runs.scoring import COLUMNS, SHOWN, score
 
     target = None if csv_file is None else archive.check_file(csv_file)  # before any work
     trained = load(run, device_of(device), data=data_dir)
     found = read_examples(trained, path)
+    trained = told_for(trained, found.raw, label, given or ())
     with tracked("score") as track:
         scores = score(trained, found.raw, seed, track=track)
     rows = scores.rows(found.names)

@@ -69,6 +69,15 @@ class Chain:
     def __len__(self) -> int:
         return len(self.grid)
 
+    def rows(self, rows: slice) -> "Chain":
+        """The chain for these rows of the examples that its model is given something for."""
+        given = self.model.condition
+        if given is None or given.count == 1:
+            return self
+        own = copy(self)
+        own.model = self.model.rows(torch.arange(given.count)[rows])
+        return own
+
     def forward(self, i: int, lower: np.ndarray, rounding: Rounding, call: int) -> Law:
         """q(state i | state i - 1), whose values are given in any shape."""
         x, kernel = self.tensor(lower), self.model.kernel

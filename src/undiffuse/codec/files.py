@@ -54,6 +54,8 @@ def compress(
     if not len(x):
         raise ValueError("there are no examples to compress")
     space(known).encode(x)
+    if known.condition is not None and known.condition.count not in (1, len(x)):
+        raise ValueError(f"{known.condition.count} conditions for {len(x)} examples: give one, or one each")
     if plan is None:
         looking = track.stage("choose steps")
         plan = choose(model, x, method=method, grid=base, steps=steps, track=looking).best(len(x), steps).plan
@@ -138,7 +140,9 @@ def choose(
     several; by default by those of `KNOTS` for which there are `WORTH` values each.
     """
     known, how, shape = prepared(model, method), _method(method), tuple(x.shape[1:])
-    few, fresh = _spread(x), None if new is None else _spread(new)
+    index = _spread(x)
+    few, fresh = x[index], None if new is None else new[_spread(new)]
+    known = known.rows(index)
     if knots is None:
         knots = [each for each in KNOTS if each == 1 or few.numel() >= WORTH * each]
     for each in knots:
@@ -166,9 +170,9 @@ def choose(
 
 
 def _spread(x: Examples) -> Tensor:
-    """Examples of about `PLANNED` values, evenly spread."""
+    """Numbers of examples of about `PLANNED` values, evenly spread."""
     count = min(len(x), max(LEAST, PLANNED // dims(tuple(x.shape[1:]))))
-    return x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()]
+    return torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long()
 
 
 def prepared(model: ReverseProcess, method: str) -> Denoiser:
@@ -186,8 +190,6 @@ def coded(model: ReverseProcess) -> Denoiser:
     """The model, if there are probabilities of whole numbers in it. ValueError if not."""
     if not isinstance(model, Denoiser):
         raise ValueError("only a model of one network can be coded with: no product, and no guidance")
-    if model.condition is not None and model.condition.ndim:
-        raise ValueError("examples of several labels cannot share a file: condition the model on one")
     if not isinstance(model.kernel, Discrete) and not isinstance(model.decoder, DiscretizedDecoder):
         raise ValueError(
             "this model is of continuous data, which no number of bits gives back exactly: train on data "

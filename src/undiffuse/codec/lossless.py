@@ -14,6 +14,7 @@ backwards.
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise, starmap
 
 import numpy as np
 import torch
@@ -60,11 +61,13 @@ class Lossless(Method):
     def encode(self, chain: Chain, numbers: np.ndarray, track: Track) -> list[Chunk]:
         """One stack after another, each of up to `STACKED` values."""
         stacks = track.over(_stacks(len(numbers), chain.shape))
-        return [_encode(chain, numbers[rows], part) for rows, part in stacks]
+        return [_encode(chain.rows(rows), numbers[rows], part) for rows, part in stacks]
 
     def decode(self, chain: Chain, chunks: list[Chunk], count: int, track: Track) -> np.ndarray:
         """Stack by stack."""
-        return np.concatenate([_decode(chain, chunk, part) for chunk, part in track.over(chunks)])
+        ends = np.cumsum([0, *(chunk.count for chunk in chunks)]).tolist()
+        stacks = track.over(list(zip(chunks, starmap(slice, pairwise(ends)), strict=True)))
+        return np.concatenate([_decode(chain.rows(rows), chunk, part) for (chunk, rows), part in stacks])
 
 
 def _normal_bits(var: Tensor) -> Tensor:
@@ -87,7 +90,7 @@ def _encode(chain: Chain, numbers: np.ndarray, track: Track) -> Chunk:
     rounding = Recorder()
     groups = list(enumerate(_groups(len(numbers), chain.shape)))
     for (group, rows), part in track.over(groups):
-        _push(chain, stack, numbers[rows].ravel(), rounding, _first_call(chain, group), part)
+        _push(chain.rows(rows), stack, numbers[rows].ravel(), rounding, _first_call(chain, group), part)
     words, spare = stack.words()
     return Chunk(len(numbers), words, spare, rounding.sides)
 
@@ -109,7 +112,7 @@ def _decode(chain: Chain, chunk: Chunk, track: Track) -> np.ndarray:
     groups = list(enumerate(_groups(chunk.count, chain.shape)))[::-1]
     for (group, rows), part in track.over(groups):
         count = rows.stop - rows.start
-        popped = _pop(chain, stack, count, rounding, _first_call(chain, group), part)
+        popped = _pop(chain.rows(rows), stack, count, rounding, _first_call(chain, group), part)
         found.append(popped.reshape(count, -1))
     if not stack.restored():
         raise ValueError("damaged: the data do not end where they should")

@@ -64,10 +64,11 @@ class Progressive(Method):
         for i, part in track.over(range(len(chain), 0, -1)):
             out, rounding = QueueWriter(), Recorder()
             for call, rows in part.each(list(enumerate(batches(chain.shape, len(x))))):
+                own = chain.rows(rows)
                 if i == 1:
-                    out.push(chain.reverse(1, _array(x[rows]), rounding, call), numbers[rows].ravel())
+                    out.push(own.reverse(1, _array(x[rows]), rounding, call), numbers[rows].ravel())
                 else:
-                    x[rows] = self.send(chain, i, x[rows], x_0[rows], out, rounding, call)
+                    x[rows] = self.send(own, i, x[rows], x_0[rows], out, rounding, call)
             chunks.append(Chunk(len(x), out.words(), 0, rounding.sides))
         return chunks
 
@@ -78,13 +79,15 @@ class Progressive(Method):
         for (i, chunk), part in track.over(arrived):
             read, rounding = QueueReader(chunk.words), Follower(chunk.sides)
             for call, rows in part.each(list(enumerate(batches(chain.shape, count)))):
+                own = chain.rows(rows)
                 if i == 1:
-                    numbers.append(read.pop(chain.reverse(1, _array(x[rows]), rounding, call)))
+                    numbers.append(read.pop(own.reverse(1, _array(x[rows]), rounding, call)))
                 else:
-                    x[rows] = self.receive(chain, i, x[rows], read, rounding, call)
+                    x[rows] = self.receive(own, i, x[rows], read, rounding, call)
             read.end()
         if not numbers:
-            numbers = [predicted(chain, len(chunks), x[rows]) for rows in batches(chain.shape, count)]
+            all_rows = batches(chain.shape, count)
+            numbers = [predicted(chain.rows(rows), len(chunks), x[rows]) for rows in all_rows]
         return np.concatenate(numbers).reshape(count, -1)
 
 

@@ -1,12 +1,15 @@
 """Data sets: where examples come from, under which licence, and how they become tensors.
 
 A `Source` loads `Splits` of raw values, in memory or as `Rows` that are read when asked for; a `Space` maps
-raw values to x_0 and back. To add a data set, write one file with one `Source` and put its name in
+raw values to x_0 and back. What examples are given is found by a `Given`, of `CONDITIONS`. To add a data set,
+write one file with one `Source` and put its name in
 `SOURCES`: recipes and the command line find it there.
 """
 
 from undiffuse.data.arrays import Array
 from undiffuse.data.cifar10 import CIFAR10
+from undiffuse.data.conditioned import Values
+from undiffuse.data.conditions import CONDITIONS, Given, conditioned
 from undiffuse.data.continuous import noise_of
 from undiffuse.data.dead_leaves import DeadLeaves
 from undiffuse.data.dequantize import UniformNoise, check_width, dequantized
@@ -19,7 +22,9 @@ from undiffuse.data.images import Images
 from undiffuse.data.mnist import MNIST, FashionMNIST
 from undiffuse.data.npy import read_npy, read_npz
 from undiffuse.data.patches import Patches
+from undiffuse.data.photographs import Photographs
 from undiffuse.data.pictures import read_image
+from undiffuse.data.rotated_digits import RotatedDigits
 from undiffuse.data.rows import Examples, Rows, chunks, ends, sample_of
 from undiffuse.data.shards import Shards
 from undiffuse.data.source import Source, Splits
@@ -34,8 +39,10 @@ SOURCES: dict[str, type[Source]] = {
     "heartbeat": Heartbeat,
     "dead-leaves": DeadLeaves,
     "textures": Textures,
+    "photographs": Photographs,
     "patches": Patches,
     "digits": Digits,
+    "rotated-digits": RotatedDigits,
     "mnist": MNIST,
     "fashion-mnist": FashionMNIST,
     "cifar10": CIFAR10,
@@ -49,6 +56,7 @@ SOURCES: dict[str, type[Source]] = {
 
 __all__ = [
     "CIFAR10",
+    "CONDITIONS",
     "IDX",
     "MNIST",
     "SOURCES",
@@ -59,11 +67,14 @@ __all__ = [
     "Examples",
     "FashionMNIST",
     "Fingerprint",
+    "Given",
     "Heartbeat",
     "Hub",
     "Images",
     "Levels",
     "Patches",
+    "Photographs",
+    "RotatedDigits",
     "Rows",
     "Shards",
     "Source",
@@ -74,9 +85,11 @@ __all__ = [
     "Table",
     "Textures",
     "UniformNoise",
+    "Values",
     "changes",
     "check_width",
     "chunks",
+    "conditioned",
     "dequantized",
     "ends",
     "fingerprint_of",

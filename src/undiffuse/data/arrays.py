@@ -51,7 +51,8 @@ class Array(Source):
         test: share of examples kept for testing, if the file is not split already.
         memory: an .npy file of up to so many GB is kept in memory; of a larger one, only what is used is
             read.
-        labels: which array of an .npz file has the class 0, 1, .. of every example, or an .npy file of them.
+        labels: which array of an .npz file has the class 0, 1, .. of every example, or numbers (N, D), or an
+            .npy file of them.
 
     Raises:
         ValueError: if `levels`, `spacing`, `test` or `memory` are out of range, or the path has another
@@ -123,20 +124,22 @@ class Array(Source):
         if levels is None:
             dtype = torch.promote_types(train.dtype, test.dtype)
             train, test = train.to(dtype), test.to(dtype)
-        return Splits(train, test, levels, labels[0], labels[1])
+        rows = torch.arange(len(train) + len(test))
+        divided = rows[: len(train)], rows[len(train) :]
+        return Splits(train, test, levels, labels[0], labels[1], rows=divided)
 
     def _mapped(self) -> Splits:
         convert, levels = self._checked(lambda: read_npy(self.path), str(self.path))
         parts = split(len(read_npy(self.path)), self.test)
         train, test = (Mapped(self.path, numbers, convert) for numbers in parts)
-        return Splits(train, test, levels, *self._classes(parts))
+        return Splits(train, test, levels, *self._classes(parts), rows=parts)
 
     def _divided(self, name: str) -> Splits:
         array, where = read_npz(self.path, name), f"{self.path}: {name!r}"
         convert, levels = self._checked(lambda: array, where)
         parts = split(len(array), self.test)
         train, test = (torch.from_numpy(convert(array[numbers.numpy()])) for numbers in parts)
-        return Splits(train, test, levels, *self._classes(parts))
+        return Splits(train, test, levels, *self._classes(parts), rows=parts)
 
     def _classes(self, parts: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """The labels of these examples, if there are any."""
@@ -213,6 +216,20 @@ def _advice(train: Examples, levels: int, where: str) -> tuple[str, ...]:
 
 
 def _labels(array: NDArray[Any], where: str) -> Tensor:
+    """Whole numbers (N,) are classes, others (N,) or (N, D) are what they are."""
+    if array.dtype.kind == "f" and array.ndim in (1, 2):
+        return torch.from_numpy(array.reshape(len(array), -1).astype(np.float32))
     if array.dtype.kind not in "biu" or array.size != len(array):
-        raise ValueError(f"{where} is {array.dtype} {array.shape}; labels must be whole numbers (N,)")
-    return torch.from_numpy(array.reshape(-1).astype(np.int64))
+        raise ValueError(
+            f"{where} is {array.dtype} {array.shape}; labels are whole numbers (N,), which are classes, or "
+            "numbers (N, D)"
+        )
+    return found_labels(torch.from_numpy(array.reshape(-1).astype(np.int64)))
+
+
+def found_labels(labels: Tensor) -> Tensor:
+    """Classes (N,) of whole numbers. Raises ValueError for other values, or below 0."""
+    whole = labels.long()
+    if labels.ndim != 1 or bool((whole != labels).any()) or int(whole.min()) < 0:
+        raise ValueError(f"{labels.dtype} {tuple(labels.shape)}: classes are whole numbers (N,) from 0 on")
+    return whole

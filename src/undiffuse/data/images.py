@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, ClassVar, final
 
@@ -56,8 +57,10 @@ class Images(Own):
         root = existing(self.path, "a folder of PNG and JPEG files")
         files, count = in_folders(root, find_images)
         train, test = numbers_of(len(files), count, self.test)
-        labels = None if self.labels is None else classes_of(root, files, count is not None)[1]
-        return self.loading.splits(Files(root, files), train, test, labels)
+        names, labels = ((), None) if self.labels is None else classes_of(root, files, count is not None)
+        splits = self.loading.splits(Files(root, files), train, test, labels)
+        known = tuple(file.relative_to(root).as_posix() for file in files)
+        return replace(splits, rows=(train, test), files=known, class_names=tuple(names))
 
     def files(self) -> list[Path]:
         """The images themselves."""

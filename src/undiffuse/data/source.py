@@ -1,7 +1,7 @@
 """What every data set is: a `Source` whose constructor is its schema, and the `Splits` it loads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from undiffuse.conditions import MAX_CLASSES, Given
+from undiffuse.data.conditioned import Values
 from undiffuse.data.files import files_below
 from undiffuse.data.rows import Examples
 from undiffuse.random import keyed
-
-MAX_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,17 @@ class Splits:
             read when they are asked for.
         test: the same for the examples that are never trained on.
         levels: K, the number of levels of a value; None for continuous data.
-        train_labels: int64 ``(N,)``, where the data set has classes.
+        train_labels: int64 ``(N,)``, where the data set has classes, or numbers ``(N, D)``, NaN where there
+            are none.
         test_labels: the same for the test examples.
         skipped: pictures that could not be read and were skipped, and why; it grows as they are met.
         advice: what would make a better model of these data, a sentence each.
         watched: training examples that were set aside to be watched while training (`set_aside`).
-        watched_labels: their labels.
         names: those of the columns of a table.
+        class_names: those of the classes, where they have any.
+        rows: numbers of the training and of the test examples in the order of the data's file or folder.
+        files: what the pictures of a folder are called, relative to it, by number.
+        conditions: what the examples are given, by name (`data.conditions`).
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
@@ -46,8 +50,11 @@ class Splits:
     skipped: dict[str, str] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
     watched: Tensor | None = None
-    watched_labels: Tensor | None = None
     names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    rows: tuple[Tensor, Tensor] | None = None
+    files: tuple[str, ...] = ()
+    conditions: Mapping[str, Values] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):
@@ -69,10 +76,16 @@ class Splits:
 
     @property
     def classes(self) -> int:
-        """Number of classes, whose labels are 0 .. classes - 1; 0 if there are no labels."""
-        if self.train_labels is None or self.test_labels is None:
+        """Number of classes, whose labels are 0 .. classes - 1; 0 if there are none."""
+        if self.train_labels is None or self.test_labels is None or self.train_labels.is_floating_point():
             return 0
         return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
+
+    def given(self, part: str, rows: slice | Tensor, raw: Tensor) -> Given | None:
+        """What these rows of a part are given, whose examples are `raw`; None of data without conditions."""
+        if not self.conditions:
+            return None
+        return Given({name: each.of(part, rows, raw) for name, each in self.conditions.items()})
 
 
 class Source(ABC):
@@ -132,12 +145,16 @@ def split(n: int, test_fraction: float) -> tuple[Tensor, Tensor]:
 
 
 def _check_labels(labels: Tensor | None, examples: Examples, name: str) -> None:
-    if labels is not None and labels.shape != (len(examples),):
+    if labels is None:
+        return
+    if labels.is_floating_point() and labels.ndim == 2 and len(labels) == len(examples):
+        return
+    if labels.shape != (len(examples),):
         raise ValueError(
             f"{len(examples)} {name} examples have labels of shape {tuple(labels.shape)}; give one "
             f"label an example"
         )
-    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
+    if not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
         raise ValueError(
             f"{name} labels go from {int(labels.min())} to {int(labels.max())}; number the classes from 0 "
             f"to at most {MAX_CLASSES - 1}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from undiffuse.data.continuous import check_continuous
 from undiffuse.data.dequantize import check_width, dithered
@@ -15,7 +16,7 @@ from undiffuse.data.source import Source, Splits, check_fraction, split
 from undiffuse.extras import install
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 SUFFIXES = (".csv", ".parquet")
 NAMED = 5  # columns that a message names
@@ -33,7 +34,8 @@ class Table(Source):
         columns: names of the columns to learn; None means all of them.
         spacing: how far apart neighbouring values are, one number or one a column, 0 where they are
             continuous: uniform noise of this width is added, so that they have a density.
-        labels: name of a column of whole numbers 0, 1, .. that are the classes of the rows.
+        labels: name of a column that is not learned but given: words, or whole numbers 0, 1, .., are the
+            classes of the rows, other numbers are what they are.
         test: share of rows kept for testing.
 
     Raises:
@@ -76,9 +78,11 @@ class Table(Source):
         splits = Splits(
             values[train], values[test], None, advice=advice, names=tuple(map(str, chosen.columns))
         )
+        kept = torch.from_numpy(whole.to_numpy().nonzero()[0].copy())
+        splits = replace(splits, rows=(kept[train], kept[test]))
         if self.labels is not None:
-            classes = torch.from_numpy(frame.loc[whole, self.labels].to_numpy(np.int64, copy=True))
-            splits = replace(splits, train_labels=classes[train], test_labels=classes[test])
+            labels, names = labels_of(frame.loc[whole, self.labels], f"{self.path}: {self.labels}")
+            splits = replace(splits, train_labels=labels[train], test_labels=labels[test], class_names=names)
         noisy = splits if self.width is None else dithered(splits, self.width)
         check_continuous(splits.train, str(self.path), self.width)
         return noisy
@@ -105,6 +109,26 @@ def read_table(path: Path) -> "DataFrame":
         raise ValueError(f"{path}: no table: {len(frame)} rows of {len(frame.columns)} columns")
     found: DataFrame = frame
     return found
+
+
+def labels_of(column: "Series[Any]", where: str) -> tuple[Tensor, tuple[str, ...]]:
+    """Classes (N,) of whole numbers, or of words with their names; other numbers as (N, 1).
+
+    Raises ValueError for whole numbers below 0.
+    """
+    if column.dtype.kind == "f" and bool((column == column.round()).all()):
+        column = column.astype(np.int64)
+    if column.dtype.kind in "biu":
+        labels = torch.from_numpy(column.to_numpy(np.int64, copy=True))
+        if int(labels.min()) < 0:
+            raise ValueError(f"{where}: whole numbers from {int(labels.min())} on; classes are from 0 on")
+        return labels, ()
+    if column.dtype.kind == "f":
+        return torch.from_numpy(column.to_numpy(np.float32, copy=True)).unsqueeze(1), ()
+    words = column.astype(str)
+    names = sorted(set(words))
+    number = {name: i for i, name in enumerate(names)}
+    return torch.tensor([number[word] for word in words]), tuple(names)
 
 
 def numbers_of(frame: "DataFrame", columns: list[str] | None, labels: str | None, where: str) -> "DataFrame":

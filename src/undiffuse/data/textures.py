@@ -54,7 +54,7 @@ class Textures(Source):
             ImportError: if scikit-image is not installed.
             ValueError: if the patches do not fit.
         """
-        data = _pictures()
+        data = pictures("textures")
 
         def read(name: str) -> Picture:
             return np.asarray(getattr(data, name)(), np.uint8)[None]
@@ -62,9 +62,10 @@ class Textures(Source):
         return cut(self.names, read, (1, self.size), self.train, self.test, self.seed)
 
 
-def _pictures() -> Any:
+def pictures(kind: str) -> Any:
+    """The pictures of scikit-image, for the data of this kind. Raises ImportError without it."""
     try:
         from skimage import data  # an extra: imported only by who asks for it
     except ImportError as error:
-        raise ImportError(f"data.kind=textures needs: {install('textures')}") from error
+        raise ImportError(f"data.kind={kind} needs: {install('textures')}") from error
     return data

@@ -50,7 +50,10 @@ def set_aside(splits: Splits, share: float) -> Splits:
         train=_chosen(splits.train, train),
         watched=_chosen(splits.train, watched)[:],
         train_labels=None if labels is None else labels[train],
-        watched_labels=None if labels is None else labels[watched],
+        conditions={
+            name: each.divided(_chosen, watched=watched, train=train)
+            for name, each in splits.conditions.items()
+        },
     )
 
 

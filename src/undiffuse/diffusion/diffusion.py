@@ -270,7 +270,7 @@ class Diffusion:
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(states, n, *self.shape)
 
-    given, with_labels = variants.given, variants.with_labels  # the same model, of other examples
+    given, told, guided = variants.given, variants.told, variants.guided  # the same, of other examples
     clipped, stopped = variants.clipped, variants.stopped  # and on another walk
     known = alike("raw", "mask")(observed.known)  # observations, as factors
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
@@ -320,12 +320,14 @@ class Diffusion:
         *,
         steps: int | None = None,
         terms: int | None = None,
+        worth: bool = False,
         track: Track = SILENT,
         **resume: Any,
     ) -> bounds.Report:
         """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
 
-        `resume` are `partial` and `kept` of `bounds.evaluate`.
+        `worth`: also what the model's condition is worth, beside the same model if nothing is told, which
+        takes as long again. `resume` are `partial` and `kept` of `bounds.evaluate`.
         """
         self.check_density(raw)
         return bounds.evaluate(
@@ -338,6 +340,7 @@ class Diffusion:
             track=track,
             processes=self.processes,
             beside=self.simple,
+            untold=self.denoiser.told(None) if worth else None,
             **resume,
         )
 

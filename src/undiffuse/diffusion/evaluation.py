@@ -70,6 +70,11 @@ class Evaluation:
             named |= {"distortion (decode)": self.decode}
         for name, each in named.items():
             yield Row(name, each.mean, each.se, "bits/dim")
+        if report.untold is not None and report.worth is not None:
+            yield Row("if nothing is told", report.untold.mean - self.shift, report.untold.se, "bits/dim")
+            yield Row("worth of the condition", report.worth.mean, report.worth.se, "bits/dim")
+            each, count = report.worth, dims(self.shape)
+            yield Row("worth of the condition", each.mean * count, each.se * count, "bits/example")
         (count, unit), named = self.group, {}
         if self.has_k:
             named = {"gain over the prior": report.gain, "K, with a fixed last step": report.k + self.shift}
@@ -141,11 +146,12 @@ def evaluate(
     *,
     steps: int | None = None,
     terms: int | None = None,
+    worth: bool = False,
     track: Track = SILENT,
     **resume: Any,
 ) -> Evaluation:
-    """The bound of the run on raw examples (N, *shape); `resume` as in `Diffusion.evaluate`."""
-    report = run.evaluate(raw, seed, steps=steps, terms=terms, track=track, **resume)
+    """The bound of the run on raw examples (N, *shape); the rest as in `Diffusion.evaluate`."""
+    report = run.evaluate(raw, seed, steps=steps, terms=terms, worth=worth, track=track, **resume)
     symbols = run.model.kernel.symbols is not None
     return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step, run.overlapping)
 

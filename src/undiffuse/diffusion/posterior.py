@@ -134,13 +134,15 @@ def draw(
     """n draws of each example's posterior. Raises ValueError for what does not go together."""
     _check(examples, n, way)
     size, together = _sizes(examples, shape, way)
-    name = _name(way.product(model, factors(range(1), 1)), way)
+    alone = model.rows(torch.zeros(1, dtype=torch.long))
+    name = _name(way.product(alone, factors(range(1), 1)), way)
     if way.groups is not None:
-        return _weighed(model, factors(range(1), 1), n, shape, seed, grid, way, name, track)
+        return _weighed(alone, factors(range(1), 1), n, shape, seed, grid, way, name, track)
     key, done, shares = root(torch.Generator().manual_seed(seed)), [], []
     for begin, outer in track.over(range(0, examples, together)):
         several = range(begin, min(begin + together, examples))
-        product = way.product(model, factors(several, size))
+        own = model.rows(torch.tensor(several).repeat_interleave(size))
+        product = way.product(own, factors(several, size))
         blocks = []
         for first, inner in outer.over(range(0, n, size)):
             rows = [APART * e + first + i for e in several for i in range(size)]

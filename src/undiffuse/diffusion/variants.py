@@ -1,12 +1,9 @@
 """A diffusion with one thing changed: its condition, the range of its predictions, where its chain ends."""
 
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from torch import Tensor
-
-from undiffuse.diffusion.containers import check_types
-from undiffuse.model import ReverseProcess
+from undiffuse.conditions import Given
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 
@@ -16,26 +13,30 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound="Diffusion")
 
 
-def given(of: D, label: Tensor | int, guidance: float = 1.0) -> D:
-    """The run of examples with this label (-1: with none), to sample and evaluate like any other.
+def given(of: D, condition: Any, guidance: float = 1.0) -> D:
+    """The model of examples with this condition, to sample, evaluate and compress with like any other.
 
-    Labels int64 (N,) are those of N examples that the run evaluates next.
-    `guidance` above 1 leads away from what examples without a label are like, step by step (Ho & Salimans
-    2022); sampled by `samplers.Particles` it is the geometric mixture of both (see `posteriors.Guided`).
-    Raises ValueError for a run that was not trained on labels, or a label that it does not know.
+    A class by number or name, numbers, an image, a sequence: one for all examples, or (N, ...) one each, in
+    their order; of several a dictionary, by name. None tells nothing, nor does -1 of a class and NaN of
+    numbers.
+    `guidance` above 1 leads away from what examples are like of which nothing is told, step by step (Ho &
+    Salimans 2022); sampled by `samplers.Particles` it is the geometric mixture of both (see
+    `posteriors.Guided`).
+    Raises ValueError for a model that takes no condition, and for what is none of its own.
     """
-    if not isinstance(label, Tensor):
-        check_types({"label": label})
-    model: ReverseProcess = of.denoiser.given(label)
-    if guidance != 1.0:
-        model = Guided(model, of.denoiser.given(-1), guidance)
-    return of.replace(model=model)
+    return guided(of.replace(model=of.denoiser.given(condition)), guidance)
 
 
-def with_labels(of: D, labels: Tensor | None) -> D:
-    """The model of examples with these labels, if it was trained on labels; else itself."""
-    knows = getattr(of.denoiser.network, "labels", None) is not None
-    return of if labels is None or not knows else of.given(labels)
+def guided(of: D, guidance: float) -> D:
+    """The model led away, for a guidance above 1, from itself if nothing is told; itself for 1."""
+    if guidance == 1.0:
+        return of
+    return of.replace(model=Guided(of.denoiser, of.denoiser.told(None), guidance))
+
+
+def told(of: D, given: Given | None) -> D:
+    """The model of examples that are given this, checked before; itself if there is nothing."""
+    return of if given is None else of.replace(model=of.denoiser.told(given))
 
 
 def clipped(of: D, on: bool) -> D:

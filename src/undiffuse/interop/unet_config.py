@@ -70,8 +70,8 @@ def _check(net: UNet, shape: tuple[int, ...], steps: int) -> None:
     """What a UNet can be and theirs cannot."""
     if net.patch != 1:
         raise _no(f"patch={net.patch}", "train with network.patch=1")
-    if net.labels is not None:
-        raise _no("conditional=true", "only networks without labels go there")
+    if net.conditions:
+        raise _no("condition", "only networks without go there")
     if any(side % net.factor for side in shape[1:]):
         raise _no(
             f"images of {shape[1]}x{shape[2]}", f"sizes must be multiples of {net.factor}, the net pads them"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-NONE = -1  # the label of an example whose class is not told
+from undiffuse.conditions import NONE
 
 
 class Labels(nn.Module):

@@ -1,7 +1,10 @@
 """A time-conditioned multilayer perceptron, for vectors and anything small enough to be flattened."""
 
+import torch
 from torch import Tensor, nn
 
+from undiffuse.conditions import Conditions
+from undiffuse.networks.conditioning import Conditioning, CrossAttention, Value
 from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.networks.fitting import fitting_dropout, fitting_width
 from undiffuse.networks.layers import zeroed
@@ -11,6 +14,8 @@ from undiffuse.tensors import dims
 class MLP(nn.Module):
     """(B, *shape), (B,) -> (B, outputs * shape[0], *shape[1:]): residual SiLU layers, shifted by time.
 
+    Of its `conditions` classes and vectors shift them too, images stand beside x_t, and sequences are looked
+    at before the first layer.
     `hidden` and `dropout` that are None are chosen by the number of training `examples` and of their values
     (`undiffuse.networks.fitting`). The last layer starts at zero. Raises ValueError unless hidden and layers
     are at least 1, and dropout a share.
@@ -24,6 +29,7 @@ class MLP(nn.Module):
         dropout: float | None = 0.0,
         outputs: int = 1,
         examples: int = 1000,
+        conditions: Conditions | None = None,
     ) -> None:
         super().__init__()
         hidden = fitting_width(examples, dims(shape)) if hidden is None else hidden
@@ -35,17 +41,25 @@ class MLP(nn.Module):
         size = dims(shape)
         self.shape = (outputs * shape[0], *shape[1:])
         self.embed = TimeEmbedding(max(4, min(hidden, 128) // 2 * 2))
-        self.first = nn.Linear(size, hidden)
         width = self.embed.frequencies.numel() * 2
+        self.conditions = dict(conditions or {})
+        self.given = Conditioning(self.conditions, width)
+        self.first = nn.Linear(size + self.given.values, hidden)
+        self.looks = CrossAttention(hidden, width) if self.given.sequences else None
         self.times = nn.Linear(width, hidden * layers)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         self.drop = nn.Dropout(dropout)
         self.last = zeroed(nn.Linear(hidden, size * outputs))
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """The network's output at x_t and t."""
-        h = self.first(x_t.flatten(1))
-        shifts = self.times(nn.functional.silu(self.embed(t))).chunk(len(self.layers), 1)
+    def forward(self, x_t: Tensor, t: Tensor, condition: Value = None) -> Tensor:
+        """The network's output at x_t and t, given what it is told."""
+        flat = [part.flatten(1) for part in (x_t, *self.given.pixels(condition, x_t))]
+        h = self.first(torch.cat(flat, 1) if len(flat) > 1 else flat[0])
+        tokens = self.given.tokens(condition, x_t)
+        if self.looks is not None and tokens is not None:
+            h = self.looks(h.unsqueeze(1), *tokens).squeeze(1)
+        embedding = self.given.shift(condition, self.embed(t))
+        shifts = self.times(nn.functional.silu(embedding)).chunk(len(self.layers), 1)
         for layer, shift in zip(self.layers, shifts, strict=True):
             h = h + layer(self.drop(nn.functional.silu(h + shift)))
         out: Tensor = self.last(nn.functional.silu(h))

@@ -11,24 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 
+from undiffuse.conditions import Conditions
 from undiffuse.networks.attention import Attend, Full
 from undiffuse.networks.blocks import Block, ResNet
+from undiffuse.networks.conditioning import Conditioning, CrossPixels, Value
 from undiffuse.networks.embed import Clock, TimeEmbedding
 from undiffuse.networks.fitting import fitting_channels, fitting_dropout, fitting_multipliers
-from undiffuse.networks.labels import Labels
 from undiffuse.networks.layers import group_norm, zeroed
 from undiffuse.networks.resample import Down, Up, halved
 from undiffuse.tensors import dims
 
 
 class UNet(nn.Module):
-    """(B, C, H, W), (B,) -> (B, outputs C, H, W); and labels (B,) if there are `classes`.
+    """(B, C, H, W), (B,) -> (B, outputs C, H, W); and values of the `conditions`, if there are any.
 
     `channels` at full resolution, times `multipliers[i]` after i halvings; `blocks` blocks a level (one more
     on the way up); the attention `attend` on the levels named in `attention` (0 is full resolution), and
-    full attention in the middle if `middle_attention`. `channels`, `multipliers` and `dropout` that are None
-    are chosen by the size of the images and the number of training `examples` (`undiffuse.networks.fitting`).
-    Raises ValueError for data that are no images, or too small.
+    full attention in the middle if `middle_attention`; there sequences are looked at too. `channels`,
+    `multipliers` and `dropout` that are None are chosen by the size of the images and the number of training
+    `examples` (`undiffuse.networks.fitting`). Raises ValueError for data that are no images, or too small.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class UNet(nn.Module):
         groups: int = 8,
         eps: float = 1e-5,
         clock: Clock | None = None,
-        classes: int = 0,
         outputs: int = 1,
         examples: int = 1000,
+        conditions: Conditions | None = None,
     ) -> None:
         super().__init__()
         if channels is None:
@@ -63,13 +64,18 @@ class UNet(nn.Module):
         norm, attend, width = partial(group_norm, groups=groups, eps=eps), attend or Full(), 4 * channels
         made = partial(block or ResNet(), embedding=width, dropout=dropout, norm=norm)
         self.embed = TimeEmbedding(width, channels if channels >= 4 else width, clock)
-        self.labels = Labels(classes, width) if classes else None
+        self.conditions = dict(conditions or {})
+        self.given = Conditioning(self.conditions, width)
         widths = [channels * m for m in multipliers]
-        self.first = nn.Conv2d(shape[0] * patch**2, widths[0], 3, padding=1)
+        self.first = nn.Conv2d((shape[0] + self.given.channels) * patch**2, widths[0], 3, padding=1)
+
+        def looking(channels: int) -> CrossPixels | None:
+            return CrossPixels(channels, width) if self.given.sequences else None
 
         def stage(channels_in: int, level: int) -> "Stage":
             attends = attend(widths[level], norm) if level in attention else None
-            return Stage(made(channels_in, widths[level]), attends)
+            looks = looking(widths[level]) if level in attention else None
+            return Stage(made(channels_in, widths[level]), attends, looks)
 
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         skips = [widths[0]]
@@ -82,7 +88,9 @@ class UNet(nn.Module):
                 skips.append(wide)
         full = attend if isinstance(attend, Full) else Full()
         middle = full(wide, norm) if middle_attention else None
-        self.middle = nn.ModuleList([Stage(made(wide, wide), middle), Stage(made(wide, wide), None)])
+        self.middle = nn.ModuleList(
+            [Stage(made(wide, wide), middle, looking(wide)), Stage(made(wide, wide), None)]
+        )
         for level in reversed(range(len(widths))):
             for _ in range(blocks + 1):
                 self.up.append(stage(wide + skips.pop(), level))
@@ -92,41 +100,42 @@ class UNet(nn.Module):
         self.norm = norm(wide)
         self.last = zeroed(nn.Conv2d(wide, outputs * shape[0] * patch**2, 3, padding=1))
 
-    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The network's output at x_t and t, of these labels if it knows classes."""
+    def forward(self, x_t: Tensor, t: Tensor, condition: Value = None) -> Tensor:
+        """The network's output at x_t and t, given what it is told."""
         height, width = x_t.shape[-2:]
-        embedding = self.embed(t)
-        if self.labels is not None:
-            embedding = embedding + self.labels(condition, x_t)
-        h = self._through(self.first(pixel_unshuffle(padded(x_t, self.factor), self.patch)), silu(embedding))
+        embedding = self.given.shift(condition, self.embed(t))
+        seen = torch.cat([x_t, *self.given.maps(condition, x_t)], 1) if self.given.images else x_t
+        h = self.first(pixel_unshuffle(padded(seen, self.factor), self.patch))
+        h = self._through(h, silu(embedding), self.given.tokens(condition, x_t))
         out = pixel_shuffle(self.last(silu(self.norm(h))), self.patch)
         return out[..., :height, :width]
 
-    def _through(self, h: Tensor, embedding: Tensor) -> Tensor:
+    def _through(self, h: Tensor, embedding: Tensor, tokens: tuple[Tensor, Tensor] | None) -> Tensor:
         """Down, through the middle, and up."""
         skips = [h]
         for part in self.down:
-            h = part(h, embedding) if isinstance(part, Stage) else part(h)
+            h = part(h, embedding, tokens) if isinstance(part, Stage) else part(h)
             skips.append(h)
         for part in self.middle:
-            h = part(h, embedding)
+            h = part(h, embedding, tokens)
         for part in self.up:
             stage = isinstance(part, Stage)
-            h = part(torch.cat([h, skips.pop()], 1), embedding) if stage else part(h)
+            h = part(torch.cat([h, skips.pop()], 1), embedding, tokens) if stage else part(h)
         return h
 
 
 class Stage(nn.Module):
-    """A block, then attention where there is any."""
+    """A block, then attention where there is any, to itself and to what it is given."""
 
-    def __init__(self, block: nn.Module, attention: nn.Module | None) -> None:
+    def __init__(self, block: nn.Module, attention: nn.Module | None, looks: nn.Module | None = None) -> None:
         super().__init__()
-        self.block, self.attention = block, attention
+        self.block, self.attention, self.looks = block, attention, looks
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, tokens: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The block's output, attended."""
         out: Tensor = self.block(x, embedding)
-        return out if self.attention is None else self.attention(out)
+        out = out if self.attention is None else self.attention(out)
+        return out if self.looks is None or tokens is None else self.looks(out, *tokens)
 
 
 def padded(x: Tensor, factor: int) -> Tensor:

@@ -32,6 +32,7 @@ from undiffuse.diffusion.examples import first_logsnr
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import override, read
 
+GIVEN = "given_"  # begins the names of arrays of an .npz that are conditions
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
 LOOKED = 2**22  # values of an array that are looked at
@@ -120,7 +121,7 @@ def _of_pictures(path: Path, decode: Callable[[Path], object] | None, labels: st
         chosen.node["data"]["labels"] = labels
         shown = ", ".join(f"{number} {name}" for number, name in enumerate(names[:SHOWN]))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        chosen.set("conditional", True, f"the classes are {shown}{more}")
+        chosen.set("condition", "labels", f"the classes are {shown}{more}")
     _hold_out(chosen, len(headers))
     return chosen
 
@@ -143,6 +144,7 @@ def _of_table(path: Path, labels: str | None) -> Choice:
     columns = columns_of(read_table(path), labels, str(path))
     if labels is not None:
         chosen.node["data"]["labels"] = labels
+        chosen.set("condition", "labels", f"rows are given the column {labels}")
     chosen.set("data.columns", columns.names, columns.reason)
     _spaced(chosen, columns.widths)
     _hold_out(chosen, columns.rows)
@@ -220,9 +222,8 @@ def _of_array(path: Path, labels: str | None) -> Choice:
             )
     if array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
         chosen.set("data.channels_last", True, f"shape {array.shape[1:]} ends with the channels")
-    if labels is not None and chosen.node["network"]["kind"] == "unet":
-        chosen.node["conditional"] = True
-        chosen.reasons.append(f"conditional=true: of the classes in {labels}")
+    if labels is not None:
+        chosen.set("condition", "labels", f"examples are given what {labels} says")
     _hold_out(chosen, len(array))
     return chosen
 
@@ -237,7 +238,7 @@ def _read(path: Path, labels: str | None) -> tuple[Found, dict[str, Any]]:
     for name in ("train", "x_train"):
         if name in names:
             return read_npz(path, name), data
-    examples = [name for name in names if name != labels and not name.startswith("y")]
+    examples = [name for name in names if name != labels and not name.startswith(("y", GIVEN))]
     if len(examples) != 1:
         raise RecipeError(f"{path}: holds arrays {', '.join(names)}; choose one: data.key=NAME with a recipe")
     return read_npz(path, examples[0]), data | {"key": examples[0]}

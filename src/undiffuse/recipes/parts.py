@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from undiffuse.data import SOURCES, Source
+from undiffuse.data import CONDITIONS, SOURCES, Given, Source
 from undiffuse.kernels import KERNELS, Kernel
 from undiffuse.networks import ATTENTIONS, BLOCKS, NETWORKS, Attend, Block
 from undiffuse.objectives import OBJECTIVES, TIMES, WEIGHTS, Objective, Times, Weight
@@ -34,6 +34,7 @@ from undiffuse.schedules import GRIDS, SCHEDULES, Schedule, grids
 
 GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Source: SOURCES,
+    Given: CONDITIONS,
     Schedule: SCHEDULES,
     grids.Grid: GRIDS,
     Kernel: KERNELS,
@@ -49,7 +50,7 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Sampler: SAMPLERS,
 }
 CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
-    nn.Module: ("shape", "outputs", "steps", "classes", "examples"),
+    nn.Module: ("shape", "outputs", "steps", "examples", "conditions"),
     Parameterization: ("steps", "base"),
     Variance: ("base",),
     Decoder: ("levels",),
@@ -98,6 +99,8 @@ def parse(hint: Any, node: Any, path: str) -> Any:
     for h in hints:
         if h in GROUPS:
             return _parse_kind(h, node, path)
+        if typing.get_origin(h) is dict and typing.get_args(h)[1] in GROUPS:
+            return _parse_named(typing.get_args(h)[1], node, path)
         if isinstance(h, type) and is_dataclass(h):
             example = f"{path}.{next(iter(inspect.signature(h).parameters))}=VALUE"
             return _parse_arguments(h, None, (), _mapping(node, path, example), path)
@@ -113,6 +116,15 @@ def _parse_kind(hint: Any, node: Any, path: str) -> Part:
     if not isinstance(kind, str) or kind not in group:
         raise RecipeError(f"{path}.kind={kind!r}: {nearest(str(kind), list(group))}")
     return _parse_arguments(group[kind], kind, CONTEXT.get(hint, ()), node, path)
+
+
+def _parse_named(hint: Any, node: Any, path: str) -> dict[str, Part]:
+    """Parts by name; one that comes alone, without a name, has that of its kind."""
+    alone = node if isinstance(node, str) else node.get("kind") if isinstance(node, Mapping) else None
+    if isinstance(alone, str):
+        return {alone: _parse_kind(hint, node, path)}
+    named = _mapping(node, path, f"{path}=NAME")
+    return {str(name): _parse_kind(hint, each, f"{path}.{name}") for name, each in named.items()}
 
 
 def _parse_arguments(
@@ -193,4 +205,6 @@ def _plain(value: Any) -> Any:
         return value.describe()
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

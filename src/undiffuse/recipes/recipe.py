@@ -11,9 +11,21 @@ from torch import Tensor, nn
 
 from undiffuse.ambient import single
 from undiffuse.bases import Base, NumberBase
-from undiffuse.data import Source, Space, Splits, UniformNoise, check_width, dequantized, set_aside, space_of
+from undiffuse.conditions import Conditions
+from undiffuse.data import (
+    Given,
+    Source,
+    Space,
+    Splits,
+    UniformNoise,
+    check_width,
+    conditioned,
+    dequantized,
+    set_aside,
+    space_of,
+)
 from undiffuse.kernels import Kernel, Universal
-from undiffuse.model import Denoiser
+from undiffuse.model import Denoiser, takes_condition
 from undiffuse.objectives import Objective
 from undiffuse.parameterizations import (
     Decoder,
@@ -48,9 +60,9 @@ class Schema:
     logits of symbols. Without a `variance` a step is as wide as the base says, or the bridge. Without a
     `decoder` the data decide: discretised for levels, a density for continuous values, probabilities for
     symbols.
-    `data` is null in runs that were imported without any. `conditional` trains the network on the data's
-    labels, for networks that know classes. `dequantize` adds uniform noise as wide as a level to the
-    data, which makes them continuous.
+    `data` is null in runs that were imported without any. `condition` is what every example is given, for
+    networks that take it: one, such as labels, or several by name. `dequantize` adds uniform
+    noise as wide as a level to the data, which makes them continuous.
     `evaluate_terms` steps of the chain are evaluated for each test example by default (null: all).
     """
 
@@ -65,7 +77,7 @@ class Schema:
     parameterization: Parameterization | None = None
     variance: Variance | None = None
     decoder: Decoder | None = None
-    conditional: bool = False
+    condition: dict[str, Given] | None = None
     dequantize: bool = False
     about: str = ""
     evaluate_terms: int | None = None
@@ -93,12 +105,12 @@ class Recipe:
         self,
         shape: tuple[int, ...],
         levels: int | None,
-        classes: int = 0,
+        conditions: Conditions | None = None,
         base: Base | None = None,
         examples: int = 1000,
         own: nn.Module | None = None,
     ) -> Denoiser:
-        """The model for data of this shape and number of levels (None: continuous) and of classes.
+        """The model for data of this shape and number of levels (None: continuous), given these conditions.
 
         `base` is that which `base_kind` asks for, if any, fitted to the data. Of how many `examples` there
         are to learn from networks take their size, unless it is named. A recipe of a network of the user's
@@ -109,7 +121,7 @@ class Recipe:
         if base is None and self.base_kind(shape) != "none":
             raise ValueError("base: this recipe's model begins at one, fitted to the data, and none is given")
         parameterization, variance, decoder = self._around(kernel, levels, base)
-        context = {
+        context: dict[str, Any] = {
             "shape": (kernel.channels * shape[0], *shape[1:]),
             "outputs": 2 if variance.learned else 1,
             "steps": len(self.grid(kernel)),
@@ -118,10 +130,13 @@ class Recipe:
         if (self["network"].kind == "own") != (own is not None) and own is not None:
             raise ValueError(f"network: this recipe's is {self['network'].kind}, which it makes itself")
         if own is not None:
-            return Denoiser(own, kernel, parameterization, variance, decoder)
-        check_size(self["network"], **context | self._classes(classes))
+            if conditions and not takes_condition(own):
+                raise RecipeError("condition: your network takes none; give it a third argument")
+            return Denoiser(own, kernel, parameterization, variance, decoder, conditions)
+        context |= self._given(conditions)
+        check_size(self["network"], **context)
         with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
-            network = self["network"].build(**context | self._classes(classes))
+            network = self["network"].build(**context)
         return Denoiser(network, kernel, parameterization, variance, decoder)
 
     def base_kind(self, shape: tuple[int, ...]) -> str:
@@ -179,16 +194,14 @@ class Recipe:
             self._decoder(kernel, levels, isinstance(variance, ResidualVariance)),
         )
 
-    def _classes(self, classes: int) -> dict[str, int]:
-        """What the network is told of labels."""
-        if not self["conditional"]:
+    def _given(self, conditions: Conditions | None) -> dict[str, Conditions]:
+        """What the network is told of conditions."""
+        if not conditions:
             return {}
-        if classes < 1:
-            raise RecipeError("conditional=true: the data have no labels; use another data.kind")
-        if "classes" not in inspect.signature(self["network"].make).parameters:
+        if "conditions" not in inspect.signature(self["network"].make).parameters:
             kind = self["network"].kind
-            raise RecipeError(f"conditional=true: network.kind={kind} takes no labels; use unet")
-        return {"classes": classes}
+            raise RecipeError(f"condition: network.kind={kind} takes none; use unet or mlp")
+        return {"conditions": conditions}
 
     @property
     def noise(self) -> UniformNoise | None:
@@ -263,6 +276,25 @@ def load_data(plan: Recipe) -> Splits:
         len(splits.test),
         time.perf_counter() - begin,
     )
+    splits = _conditioned(plan, splits)
     splits = dequantized(splits) if plan["dequantize"] else splits
     share: float = plan["train"].build().watch
     return set_aside(splits, share) if share else splits
+
+
+def _conditioned(plan: Recipe, splits: Splits) -> Splits:
+    """With what the examples are given. Raises RecipeError for what the data have not."""
+    parts: dict[str, Part] = plan["condition"] or {}
+    try:
+        found = conditioned(splits, {name: each.build() for name, each in parts.items()}, source_of(plan))
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    made = [name for name, each in found.conditions.items() if each.function is not None]
+    if plan["dequantize"] and made:
+        raise RecipeError(f"condition.{made[0]}: is worked out from levels; leave dequantize out")
+    return found
+
+
+def kinds_of(splits: Splits) -> Conditions:
+    """What the examples are given, without the values."""
+    return {name: each.kind for name, each in splits.conditions.items()}

@@ -114,7 +114,11 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
             stretches = (bound.steps[:, i:j].sum(1) for i, j in spans)
             yield unit * torch.stack([bound.prior, *stretches, bound.decode, bound.total], 1)
 
-    own, test = run.with_labels(_first(splits.test_labels)), splits.test[:EXAMPLES]
+    test, train = splits.test[:EXAMPLES], splits.train[:EXAMPLES]
+    own, seeing = (
+        run.told(splits.given(part, slice(0, len(raw)), raw))
+        for part, raw in (("test", test), ("train", train))
+    )
     check_examples(test)
     beside = Moments()
     for a, b in zip(each(own.model, test, both), each(_plain(run, base), test), strict=True):
@@ -128,15 +132,11 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
         for name, a, b, c, shift in zip(names, ours, its, more, shifts, strict=True)
     ]
     seen = Moments()
-    for a in each(run.with_labels(_first(splits.train_labels)).model, splits.train[:EXAMPLES], alone):
+    for a in each(seeing.model, train, alone):
         seen.add(a)
     unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
     kind = "gaussian" if isinstance(base, NumberBase) else "frequencies"
     return Diagnosis(parts, unseen, kind, splits.watched is not None)
-
-
-def _first(labels: Tensor | None) -> Tensor | None:
-    return None if labels is None else labels[:EXAMPLES]
 
 
 def _terms(run: Run) -> int:

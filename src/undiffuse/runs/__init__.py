@@ -5,6 +5,7 @@ from undiffuse.runs.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.runs.experiment import Experiment
 from undiffuse.runs.facts import hash_of, read_facts
 from undiffuse.runs.figures import save_schedule, save_slices
+from undiffuse.runs.giving import given_from, given_test, told_for
 from undiffuse.runs.holes import read_mask, read_table
 from undiffuse.runs.jobs import LARGE, draw_shards, resumed
 from undiffuse.runs.loading import load
@@ -29,6 +30,8 @@ __all__ = [
     "Run",
     "draw_shards",
     "export_run",
+    "given_from",
+    "given_test",
     "hash_of",
     "import_run",
     "load",
@@ -47,5 +50,6 @@ __all__ = [
     "save_schedule",
     "save_slices",
     "shipped_run",
+    "told_for",
     "ways",
 ]

@@ -21,7 +21,7 @@ from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override, read
-from undiffuse.recipes.recipe import Recipe, load_data, source_of
+from undiffuse.recipes.recipe import Recipe, kinds_of, load_data, source_of
 from undiffuse.runs.datafiles import LIST, files_of, save_files
 from undiffuse.runs.facts import facts_of
 from undiffuse.tensorfile import TENSORS
@@ -212,10 +212,18 @@ def put_back(state: State, saved: Checkpoint, objective: Objective) -> None:
 
 
 def absolute(node: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with data.path made absolute, so that the run can be continued from anywhere."""
-    data = node.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        return node | {"data": data | {"path": str(Path(data["path"]).expanduser().absolute())}}
+    """The recipe with the paths of data and conditions absolute, so that the run goes on from anywhere."""
+    found = {key: _placed(each) if key == "data" else each for key, each in node.items()}
+    given = node.get("condition")
+    if isinstance(given, dict):
+        named = _placed(given) if "kind" in given else {name: _placed(each) for name, each in given.items()}
+        found["condition"] = named
+    return found
+
+
+def _placed(node: Any) -> Any:
+    if isinstance(node, dict) and isinstance(node.get("path"), str):
+        return node | {"path": str(Path(node["path"]).expanduser().absolute())}
     return node
 
 
@@ -273,7 +281,7 @@ def _check(
             "there is 1; raise data.test, or set train.evaluate_every=0"
         )
     model = plan.denoiser(
-        splits.shape, splits.levels, splits.classes, base, len(splits.train), network
+        splits.shape, splits.levels, kinds_of(splits), base, len(splits.train), network
     ).eval()
     if 3 * len(list(model.parameters())) > TENSORS:
         raise RecipeError(f"network: more than {TENSORS // 3:,} tensors of weights, no checkpoint holds them")
@@ -283,13 +291,16 @@ def _check(
     if settings.shard and processes > 1:
         check_shard(model, objective, settings.optimizer)
     x_0 = space.encode(splits.train[:1])  # read here: no worker is started for it
+    given = splits.given("train", slice(0, 1), splits.train[:1])
     with torch.no_grad():
-        objective(model, x_0, keyed(plan["seed"], "check"))
+        objective(model.told(given), x_0, keyed(plan["seed"], "check"))
 
 
 def _binding(key: str) -> bool:
     """Whether a key, or a difference in it, is one that a run may not go on with."""
     name = key.partition("=")[0]
+    if name.startswith("condition.") and name.endswith(".path"):
+        return False
     return not any(name == free or name.startswith(f"{free}.") for free in FREE)
 
 

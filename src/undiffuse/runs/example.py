@@ -39,7 +39,7 @@ def read_example(run: Run, path: str | Path) -> Tensor:
     A picture's bytes become the run's raw values, from its black to its white: the nearest of its levels if
     it has levels. Raises FileNotFoundError if there is no file, ValueError if that is no example of the run.
     """
-    return _read(Kind(run.shape, run.levels, run.shades, **_prepared(run)), path)
+    return read_kind(Kind(run.shape, run.levels, run.shades, **_prepared(run)), path)
 
 
 def _prepared(run: Run) -> dict[str, Any]:
@@ -52,7 +52,8 @@ def _prepared(run: Run) -> dict[str, Any]:
     return {"sides": sides, "channels": source.arguments["channels"]}
 
 
-def _read(kind: Kind, path: str | Path) -> Tensor:
+def read_kind(kind: Kind, path: str | Path) -> Tensor:
+    """Raw (1, *shape) from a picture or an .npy. Raises FileNotFoundError or ValueError, naming the file."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a .png, .jpg or .npy with one example")
@@ -68,7 +69,7 @@ def read_seen(run: Run, path: str | Path, shape: tuple[int, ...] | None = None, 
     `shape` is what the operator named `by` makes of an example; by default that of an example itself.
     """
     kind = Kind(shape or run.shape, None, run.shades, f"{by} gives" if by else "this run has")
-    return _read(kind, path)
+    return read_kind(kind, path)
 
 
 def pick_example(run: Run, index: int) -> Tensor:

@@ -32,7 +32,7 @@ from undiffuse.runs.begin import (
     write_recipe,
 )
 from undiffuse.runs.datafiles import accept, load_same
-from undiffuse.runs.facts import content, read_facts
+from undiffuse.runs.facts import conditions_in, content, read_facts
 from undiffuse.runs.loading import run_of
 from undiffuse.runs.log import record
 from undiffuse.runs.rounding import same_precision, same_rounding
@@ -160,7 +160,12 @@ class Experiment(TrainingRun):
             torch.manual_seed(digest(plan["seed"], "weights") % 2**63)
             bases = read_bases(folder, facts)
             model = plan.denoiser(
-                splits.shape, splits.levels, splits.classes, bases.model, facts["examples"]["train"], network
+                splits.shape,
+                splits.levels,
+                conditions_in(facts),
+                bases.model,
+                facts["examples"]["train"],
+                network,
             )
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from undiffuse import overview
+from undiffuse.conditions import Conditions, condition_from
 from undiffuse.data import Examples, Fingerprint, Space, Splits, ends, sample_of, space_from
 from undiffuse.tensors import dims
 from undiffuse.version import __version__
@@ -27,7 +28,7 @@ def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> 
         "version": __version__,
         "shape": list(splits.shape),
         "levels": splits.levels,
-        "classes": splits.classes,
+        "conditions": {name: each.kind.state() for name, each in splits.conditions.items()},
         "examples": {"train": len(splits.train), "test": len(splits.test)},
         "space": space.state(),
         "shades": _shades(splits),
@@ -39,7 +40,9 @@ def facts_of(splits: Splits, space: Space, files: Fingerprint | None = None) -> 
 def content(splits: Splits, files: Fingerprint) -> dict[str, str]:
     """The hashes of the data's values and of their files' names, sizes and samples."""
     listed = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    parts = splits.train, splits.test, splits.train_labels, splits.test_labels
+    parts = [splits.train, splits.test, splits.train_labels, splits.test_labels]
+    for each in splits.conditions.values():
+        parts += each.parts.values()
     return {"sha256": hash_of(*parts), "files": listed}
 
 
@@ -48,9 +51,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     facts = overview.read_facts(folder)
     try:
         space_from(facts["space"])
+        conditions_in(facts)
     except ValueError as error:
         raise ValueError(f"{folder / 'run.json'}: damaged, {error}") from error
     return facts
+
+
+def conditions_in(facts: dict[str, Any]) -> Conditions:
+    """What examples are given, by name, as run.json says. Raises ValueError for what is no condition."""
+    return {name: condition_from(state) for name, state in facts["conditions"].items()}
 
 
 def hash_of(*parts: Examples | None) -> str:

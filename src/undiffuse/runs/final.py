@@ -4,8 +4,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from undiffuse import plots
+from undiffuse.conditions import Given, Image
 from undiffuse.data import Splits
 from undiffuse.diffusion.output import has_picture, save_npy, save_rows
 from undiffuse.runs.run import Run
@@ -17,20 +19,35 @@ NAME = "samples"
 def count(run: Run, splits: Splits) -> int:
     """How many samples are drawn, of as many examples."""
     most = SHOWN if len(run.shape) == 3 or (has_picture(run) and run.shape != (2,)) else POINTS
-    return min(most, len(splits.test) + len(splits.train))
+    return min(most, len(splits.test) + (0 if splits.conditions else len(splits.train)))
 
 
-def save_final(run: Run, drawn: Tensor, splits: Splits) -> list[Path]:
-    """samples.npy, and samples.png of what can be drawn: pictures, sequences of bits, points, columns."""
+def save_final(run: Run, drawn: Tensor, splits: Splits, given: Given | None = None) -> list[Path]:
+    """samples.npy, and samples.png of what can be drawn: pictures, sequences of bits, points, columns.
+
+    Samples that were given something are beside the examples that it belongs to, and pictures of it.
+    """
     stem = run.folder / NAME
     files = [save_npy(drawn, stem.with_suffix(".npy"))]
     real, path = splits.test[: len(drawn)], stem.with_suffix(".png")
     if len(real) < len(drawn):
         real = torch.cat([real, splits.train[: len(drawn) - len(real)]])
     if has_picture(run):
-        files.append(save_rows(run, [("samples", drawn), ("data", real)], path))
+        files.append(save_rows(run, [*_given(run, given), ("samples", drawn), ("data", real)], path))
     elif len(run.shape) == 1:
         names = splits.names or tuple(f"column {number}" for number in range(run.shape[0]))
         plots.save_columns(names, real, drawn, path)
         files.append(path)
     return files
+
+
+def _given(run: Run, given: Given | None) -> list[tuple[str, Tensor]]:
+    """Pictures of what samples were given, in the data's own size, colours and values."""
+    rows = []
+    for name, kind in run.denoiser.conditions.items():
+        if given is None or not isinstance(kind, Image) or kind.shape[0] not in (1, run.shape[0]):
+            continue
+        value = interpolate(given.values[name].nan_to_num(run.shades[0]), run.shape[1:], mode="nearest")
+        value = value.expand(-1, *run.shape)
+        rows.append((name, value if run.levels is None else value.round().clamp(0, run.levels - 1).byte()))
+    return rows

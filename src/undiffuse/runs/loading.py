@@ -13,7 +13,7 @@ from undiffuse.diffusion.bases import Bases, read_bases
 from undiffuse.model import Denoiser
 from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import Recipe
-from undiffuse.runs.facts import read_facts
+from undiffuse.runs.facts import conditions_in, read_facts
 from undiffuse.runs.run import Run
 from undiffuse.training import checkpoint
 
@@ -45,7 +45,7 @@ def load(
     shape, levels = tuple(facts["shape"]), facts["levels"]
     bases = read_bases(folder, facts)
     examples = facts["examples"]["train"]
-    model = plan.denoiser(shape, levels, facts["classes"], bases.model, examples, network)
+    model = plan.denoiser(shape, levels, conditions_in(facts), bases.model, examples, network)
     if saved is None:
         newest, (weights, kept) = _newest(folder / "checkpoints")
     else:

@@ -47,10 +47,10 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress, leaving
 
 
 def _evaluate(run: Run, state: State, splits: Splits, leaving: Leaving) -> Evaluation:
-    count, labels = state.settings.evaluate_examples, splits.test_labels
-    run = run.with_labels(None if labels is None else labels[:count])
+    raw = splits.test[: state.settings.evaluate_examples]
+    run = run.told(splits.given("test", slice(0, len(raw)), raw))
     with averaged(state), leaving():
-        return evaluate(run, splits.test[:count], terms=state.settings.evaluate_terms)
+        return evaluate(run, raw, terms=state.settings.evaluate_terms)
 
 
 def _sample(run: Run, state: State, leaving: Leaving) -> list[Path]:

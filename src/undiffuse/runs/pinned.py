@@ -30,7 +30,7 @@ def maker(run: Run, header: codec.Header, device: torch.device | str) -> Run:
     saved = [path for name in (PINNED, "checkpoints") for path in checkpoint.steps(run.folder / name)]
     for path in reversed(saved):
         try:
-            found = load(run.folder, device, saved=path)
+            found = load(run.folder, device, saved=path).told(run.denoiser.condition)
         except ValueError:
             continue  # damaged: another may be the one
         if codec.made_by(found.model, header):

@@ -63,7 +63,10 @@ class Planner:
         self.run, self.raw, self.steps, self.missing = run, raw, steps, ""
         self.found = {name: _stored(run, name, steps) for name in methods}
         self.data: tuple[Examples, Examples | None] | None = None
-        if not all(self.found.values()):
+        given = run.denoiser.condition
+        if given is not None and given.count > 1:  # what training examples are given is something else
+            self.data, self.missing = (raw, None), "these examples are given something each"
+        elif not all(self.found.values()):
             try:
                 splits = load_data(run.recipe)
                 run.check(splits.train[:1])

@@ -111,8 +111,9 @@ def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
     except (OSError, ValueError, ImportError) as error:
         LOG.warning("no percentiles, as the run's data are not at hand: %s", error)
         return torch.zeros(0, dtype=torch.float64)
-    labelled = run.with_labels(None if splits.test_labels is None else splits.test_labels[:HELD])
-    found_now, _ = estimates(labelled, splits.test[:HELD], 0, track=track.stage("held-out examples, once"))
+    raw = splits.test[:HELD]
+    told = run.told(splits.given("test", slice(0, len(raw)), raw))
+    found_now, _ = estimates(told, raw, 0, track=track.stage("held-out examples, once"))
     bits = found_now.sort().values
     _store(path, {"key": key, "bits": bits.tolist()})
     return bits

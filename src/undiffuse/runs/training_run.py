@@ -30,7 +30,6 @@ from undiffuse.tensors import dims
 from undiffuse.trackers import TRACKERS, Tracker
 from undiffuse.training import (
     Batches,
-    LabelBatches,
     Left,
     Lock,
     NonFiniteError,
@@ -128,11 +127,18 @@ class TrainingRun:
     def steps(self, leaving: Leaving = nullcontext) -> Iterator[Progress]:
         """The bare training steps, in memory alone; workers that read ahead end with them."""
         run, settings, seed = self.run, self.settings, self.run.recipe["seed"]
-        part = self.processes.part(settings.batch)
-        batches = Batches(self.splits.train, run.space.encode, settings.batch, seed, settings.flips, part)
-        labels, processes = self._labels(part), self.processes
-        steps = train(self.state, batches, self.objective, seed, labels, processes, leaving)
-        return batches.closing(steps)
+        batches = Batches(
+            self.splits.train,
+            run.space.encode,
+            settings.batch,
+            seed,
+            settings.flips,
+            self.processes.part(settings.batch),
+            self.splits.conditions,
+            settings.condition_dropout,
+        )
+        given, processes = batches.given, self.processes
+        return batches.closing(train(self.state, batches, self.objective, seed, given, processes, leaving))
 
     def _after(self, progress: Progress, log: Log, signals: Signals) -> Event:
         """Everything that is due after a step; the log is never behind a checkpoint."""
@@ -208,7 +214,8 @@ class TrainingRun:
 
     def watched_bits(self, examples: Tensor) -> Tensor:
         """Bits per dimension of the examples that are watched, by the averaged weights of the moment."""
-        run = self.run.with_labels(self.splits.watched_labels).replace(processes=ALONE)
+        given = self.splits.given("watched", slice(None), examples)
+        run = self.run.told(given).replace(processes=ALONE)
         with averaged(self.state):
             return run.bits(examples, terms=min(self.settings.evaluate_terms, len(run.grid)))
 
@@ -267,23 +274,18 @@ class TrainingRun:
         state = self.state
         together: Leaving = partial(signals.leaving, together=True)
         run = self.run.replace(processes=self.processes.stoppable(together))
+        count = final.count(run, self.splits)
+        given = self.splits.given("test", slice(0, count), self.splits.test[:count])
         with kept(state), together():
             steps = min(self.settings.sample_steps, len(run.grid))
-            drawn = run.sample(final.count(run, self.splits), seed=run.recipe["seed"], steps=steps)
+            drawn = run.told(given).sample(count, seed=run.recipe["seed"], steps=steps)
         if self.processes.leads:
-            final.save_final(run, drawn, self.splits)
+            final.save_final(run, drawn, self.splits, given)
 
     def _tracker(self) -> Tracker | None:
         """The tracker of the recipe, begun."""
         name, recipe = self.settings.tracker, self.run.recipe.describe()
         return None if name is None else TRACKERS[name](self.run.folder, self.state.step, recipe)
-
-    def _labels(self, part: range) -> LabelBatches | None:
-        """The labels of the batches, if the model is to know them."""
-        labels, settings, recipe = self.splits.train_labels, self.settings, self.run.recipe
-        if labels is None or not recipe["conditional"]:
-            return None
-        return LabelBatches(labels, settings.batch, recipe["seed"], settings.label_dropout, part)
 
     def _save(self, log: Log) -> list[Path]:
         """A checkpoint of the moment, in whole tensors, after the log's rows; the first process writes it."""

@@ -103,7 +103,8 @@ def sample(
 ) -> Tensor:
     """x_0 of the given shape (B, *shape), on the model's device; ancestral over 1000 steps by default.
 
-    Row i depends on the generator's state, `first + i` and the block size alone. `block` defaults to a size
+    Row i depends on the generator's state, `first + i` and the block size alone, and on condition number
+    `first + i` of a model that is given one for each. `block` defaults to a size
     that suits the data's shape. The blocks are divided among the `processes`, all of which return all rows.
     """
     walks = _blocks(model, shape, generator, sampler, grid, first, block)
@@ -146,8 +147,9 @@ def _blocks(
 
     def walk(begin: int, track: Track = SILENT) -> Iterator[tuple[float, Tensor]]:
         streams = Streams(seed, "sample", rows=range(begin, begin + size))
-        x_1 = start(model, like, streams)
-        return reverse(model, x_1, sampler=sampler, grid=grid, generator=streams, track=track)
+        own = model.rows(torch.arange(begin, begin + size).clamp(max=first + shape[0] - 1))
+        x_1 = start(own, like, streams)
+        return reverse(own, x_1, sampler=sampler, grid=grid, generator=streams, track=track)
 
     begins = range(first // size * size, first + shape[0], size)
     return [partial(walk, begin) for begin in begins]

@@ -2,7 +2,7 @@
 
 from undiffuse.signals import Left, Signals, Stopped
 from undiffuse.training import checkpoint
-from undiffuse.training.batches import Batches, LabelBatches
+from undiffuse.training.batches import Batches
 from undiffuse.training.ema import EMA
 from undiffuse.training.fingerprint import canary, fingerprint
 from undiffuse.training.gate import NonFiniteError
@@ -21,7 +21,6 @@ __all__ = [
     "EMA",
     "Batches",
     "BusyError",
-    "LabelBatches",
     "Left",
     "Lock",
     "NonFiniteError",

@@ -1,12 +1,13 @@
 """Batches by counting: which rows step n sees depends on the seed and n alone, so nothing is saved."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from undiffuse.data import Examples, Rows
+from undiffuse.conditions import Given, Image
+from undiffuse.data import Examples, Rows, Values
 from undiffuse.random import keyed
 from undiffuse.training.ahead import DEAD, Ahead, dead_worker
 
@@ -19,6 +20,9 @@ class Batches:
     Every epoch is a new permutation; a batch may span two. `flips` mirrors half of the rows left to right.
     Data with workers are read ahead by them; the batches are the same without. Of every batch only the rows
     of `part` are read, by default all.
+
+    `conditions` are what the examples are given; of a share `dropout` of them nothing, so that one network
+    learns the model with and without, and of several each of them alone, as often again.
     """
 
     def __init__(
@@ -29,6 +33,8 @@ class Batches:
         seed: int,
         flips: bool = False,
         part: range | None = None,
+        conditions: Mapping[str, Values] | None = None,
+        dropout: float = 0.0,
     ) -> None:
         if flips and len(data.shape) != 4:
             shape = tuple(data.shape[1:])
@@ -37,17 +43,42 @@ class Batches:
             )
         self.data, self.encode, self.size, self.seed, self.flips = data, encode, size, seed, flips
         self.part = part or range(size)
+        self.conditions, self.dropout = conditions or {}, dropout
         self._epoch, self._order = -1, torch.zeros(0)
+        self._last: tuple[int, Tensor] = (-1, torch.zeros(0))
         read_ahead = isinstance(data, Rows) and data.workers > 0
         self._ahead = Ahead(cast(Rows, data), self._rows_of) if read_ahead else None
 
     def __call__(self, step: int) -> Tensor:
         """The rows of this part of the batch of step number `step`, (len(part), *shape)."""
-        rows = self.data[self._rows_of(step)] if self._ahead is None else self._ahead(step)
-        if self.flips:
-            mirrored = self.own(self._uniform("flip", step) < 0.5)
-            rows = torch.where(mirrored.view(-1, 1, 1, 1), rows.flip(-1), rows)
-        return self.encode(rows)
+        return self.encode(self._raw(step))
+
+    def given(self, step: int) -> Given | None:
+        """What the same rows are given; best asked for after them, or they are read again."""
+        if not self.conditions:
+            return None
+        rows, raw = self._rows_of(step), self._raw(step)
+        left = self.own(self._uniform("label", step)) < self.dropout
+        found = {}
+        for name, each in self.conditions.items():
+            value = each.of("train", rows, raw)
+            if self.flips and each.function is None and isinstance(each.kind, Image):
+                value = self._mirrored(value, step)
+            alone = self.own(self._uniform(f"label {name}", step)) < self.dropout
+            found[name] = each.kind.hidden(value, left | alone if len(self.conditions) > 1 else left)
+        return Given(found)
+
+    def _raw(self, step: int) -> Tensor:
+        """The examples of this step, mirrored; those of the last that was asked for are held."""
+        if self._last[0] != step:
+            rows = self.data[self._rows_of(step)] if self._ahead is None else self._ahead(step)
+            self._last = step, self._mirrored(rows, step) if self.flips else rows
+        return self._last[1]
+
+    def _mirrored(self, images: Tensor, step: int) -> Tensor:
+        """The images of this step (B, C, H, W), half of them mirrored."""
+        mirrored = self.own(self._uniform("flip", step) < 0.5)
+        return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
     def _uniform(self, name: str, step: int) -> Tensor:
         """A number in [0, 1) for every row of the whole batch, float32."""
@@ -90,23 +121,3 @@ class Batches:
             self._order = torch.randperm(len(self.data), generator=keyed(self.seed, "epoch", epoch))
             self._epoch = epoch
         return self._order
-
-
-class LabelBatches(Batches):
-    """The labels (N,) of the same rows as `Batches` of the same size and seed takes.
-
-    A share `dropout` of them is -1, "none", so that one network learns the model with and without labels.
-    """
-
-    def __init__(
-        self, labels: Tensor, size: int, seed: int, dropout: float = 0.0, part: range | None = None
-    ) -> None:
-        super().__init__(labels, lambda rows: rows, size, seed, part=part)
-        self.dropout = dropout
-
-    def __call__(self, step: int) -> Tensor:
-        """The labels of the batch of step number `step`, int64 (size,)."""
-        labels = super().__call__(step)
-        share = self._uniform("label", step)
-        dropped = self.own(share) < self.dropout
-        return labels.masked_fill(dropped, -1)

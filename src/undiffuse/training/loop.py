@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
+from undiffuse.conditions import Given
 from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
@@ -117,13 +118,13 @@ def train(
     batches: Callable[[int], Tensor],
     objective: Objective,
     seed: int,
-    labels: Callable[[int], Tensor] | None = None,
+    given: Callable[[int], Given | None] = lambda step: None,
     processes: Processes = ALONE,
     leaving: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Progress]:
     """Train until `settings.steps` steps are done, yielding after each.
 
-    Step n sees the examples `batches(n)`, with `labels(n)` if there are any: this process's rows of them.
+    Step n sees the examples `batches(n)`, with what they are `given(n)`: this process's rows of them.
     Step n draws by keys of n and of the row alone, so that a state and its step number are all there is to
     save, and parts and processes make the same step, up to rounding (but for dropout). If the run has gone
     back (see `recipes.rewind`), the batches' number runs ahead of the step's by `state.detour`.
@@ -145,8 +146,7 @@ def train(
         number, parts = state.batch, state.parts
         with leaving():
             x_0 = _checked_size(batches(number), processes.part(settings.batch)).to(device)
-            given = None if labels is None else labels(number).to(device)
-            own = _gradient(parallel, x_0, given, (seed, number), state)
+            own = _gradient(parallel, x_0, given(number), (seed, number), state)
         loss, broken = processes.total([own, float(not state.finite())])
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
@@ -236,7 +236,7 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
 
 
 def _gradient(
-    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
+    parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
 ) -> float:
     """Put the gradient of the batch's mean loss in place; returns this process's share of the loss.
 
@@ -244,7 +244,7 @@ def _gradient(
     """
     while True:
         try:
-            return _backward(parallel, x_0, labels, key, state)
+            return _backward(parallel, x_0, given, key, state)
         except (RuntimeError, MemoryError) as error:
             if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) < 2 * state.parts:
                 raise
@@ -254,20 +254,20 @@ def _gradient(
 
 
 def _backward(
-    parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: tuple[int, int], state: State
+    parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
 ) -> float:
     """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
     (seed, step), to, processes = key, state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device, dtype=torch.float32)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
-        first, given = begin + int(rows[0]), None if labels is None else labels[rows.to(labels.device)]
+        first, told = begin + int(rows[0]), None if given is None else given.rows(rows)
         noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
         with (
             parallel.adding(last=number == state.parts),
             _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
         ):
             with state.precision.autocast(x_0.device):
-                mean = parallel.loss(x_0[rows], given, noise) / to.batch
+                mean = parallel.loss(x_0[rows], told, noise) / to.batch
             state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return float(loss)

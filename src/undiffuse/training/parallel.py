@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from undiffuse.conditions import Given
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective, Variational
 from undiffuse.processes import ALONE, Processes
@@ -24,10 +25,9 @@ class Loss(nn.Module):
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, x_0: Tensor, labels: Tensor | None, noise: Batch) -> Tensor:
-        """Of x_0 (B, *shape), with labels (B,) if the model knows them."""
-        model = self.model if labels is None else self.model.given(labels)
-        return self.objective(model, x_0, noise).sum()
+    def forward(self, x_0: Tensor, given: Given | None, noise: Batch) -> Tensor:
+        """Of x_0 (B, *shape), with what they are given."""
+        return self.objective(self.model.told(given), x_0, noise).sum()
 
 
 class Parallel:

@@ -15,8 +15,8 @@ class Settings:
     many whenever the memory does not suffice if `halve_on_oom`; `optimizer` adamw or muon at `lr`, warmed up
     over `warmup` steps, then constant or falling to zero by a cosine; gradients clipped at norm `clip` (0:
     not);
-    weights averaged with `ema`; `flips` mirrors half of the images; labels of a conditional run are left
-    out with probability `label_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
+    weights averaged with `ema`; `flips` mirrors half of the images; what examples are given is left
+    out with probability `condition_dropout`. Samples (on a chain thinned to `sample_steps`), evaluations (of
     `evaluate_examples` test examples at `evaluate_terms` steps each) and checkpoints come every so many
     steps (0: never; one checkpoint is always written at the end), and the newest `keep` checkpoints stay.
     `figures_every` is how often samples, inpaintings, denoisings, parameters, gradients and monitors are
@@ -46,7 +46,7 @@ class Settings:
     clip: float = 1.0
     ema: float = 0.999
     flips: bool = False
-    label_dropout: float = 0.1
+    condition_dropout: float = 0.1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool = False
     compile: bool = False
@@ -101,8 +101,9 @@ class Settings:
         for name in ("ema", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)}: must lie in [0, 1)")
-        if not 0 <= self.label_dropout <= 1:
-            raise ValueError(f"train.label_dropout={self.label_dropout}: must be a share from 0 to 1")
+        if not 0 <= self.condition_dropout <= 1:
+            said = f"train.condition_dropout={self.condition_dropout}"
+            raise ValueError(f"{said}: must be a share from 0 to 1")
         if not 0 <= self.watch < 1:
             raise ValueError(f"train.watch={self.watch}: a share of the training examples, below 1")
         if not 0 < self.lr < math.inf:

@@ -1,0 +1,121 @@
+"""What a run is given, from options and files.
+
+a class       its number or name; a .npy or one column of a .csv, one for each example
+numbers       an .npy (D,) or (N, D); the columns of a .csv or .parquet, a row for each example
+an image      a picture of its size, black to white as the condition's; an .npy (C, H, W) or (N, C, H, W)
+a sequence    an .npy (L, D) or (N, L, D)
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from undiffuse.conditions import Classes, Condition, Given, Image, described, given_of
+from undiffuse.data import read_npy
+from undiffuse.data.images import SUFFIXES as PICTURES
+from undiffuse.data.table import SUFFIXES as TABLES
+from undiffuse.data.table import labels_of, numbers_of, read_table
+from undiffuse.recipes.recipe import load_data
+from undiffuse.runs.example import Kind, read_kind
+from undiffuse.runs.run import Run
+
+LOG = logging.getLogger(__name__)
+
+
+def given_from(run: Run, label: str | int | None, files: Sequence[str] = ()) -> Given | None:
+    """What these options give the run: None if nothing. Raises ValueError for what it does not take."""
+    if label is None and not files:
+        return None
+    known = run.denoiser.conditions
+    if not known:
+        raise ValueError("this run takes no condition: train one with condition=labels, or another")
+    found: dict[str, Any] = {}
+    for each in files:
+        name, path = _named(each, known)
+        found[name] = _read(run, name, known[name], path)
+    if label is not None:
+        names = [name for name, each in known.items() if isinstance(each, Classes)]
+        if len(names) != 1:
+            raise ValueError(f"--class {label}: this run takes {described(known)}; give it with --given")
+        found[names[0]] = label
+    return given_of(known, found)
+
+
+def worked_out(run: Run, raw: Tensor) -> Given | None:
+    """What raw examples (N, *shape) say themselves of what the run is given; None if they say nothing."""
+    parts = run.recipe["condition"] or {}
+    found = {name: each.build().work_out(raw) for name, each in parts.items()}
+    told = {name: value for name, value in found.items() if value is not None}
+    return given_of(run.denoiser.conditions, told) if told else None
+
+
+def told_for(run: Run, raw: Tensor, label: str | None, files: Sequence[str] = ()) -> Run:
+    """The run given what these options say, or what the raw examples (N, *shape) say themselves.
+
+    Raises ValueError for as many conditions as there are no examples.
+    """
+    given = given_from(run, label, files) or worked_out(run, raw)
+    if given is None:
+        if run.denoiser.conditions:
+            LOG.warning("nothing is told of %s (--given)", described(run.denoiser.conditions))
+        return run
+    if given.count not in (1, len(raw)):
+        raise ValueError(f"--given: {given.count} conditions for {len(raw)} examples; give one, or one each")
+    return run.told(given)
+
+
+def given_test(run: Run, index: int) -> Given | None:
+    """What this test example is given."""
+    splits = load_data(run.recipe)
+    if not 0 <= index < len(splits.test):
+        raise ValueError(f"index={index}: the test data have examples 0 to {len(splits.test) - 1}")
+    return splits.given("test", slice(index, index + 1), splits.test[index : index + 1])
+
+
+def _named(text: str, known: Any) -> tuple[str, Path]:
+    """The condition's name and the file of an option."""
+    name, equals, path = text.partition("=")
+    if equals and name in known:
+        return name, Path(path).expanduser()
+    if len(known) != 1:
+        raise ValueError(f"--given {text}: this run takes {described(known)}; say which: NAME=FILE")
+    return next(iter(known)), Path(text).expanduser()
+
+
+def _read(run: Run, name: str, kind: Condition, path: Path) -> Tensor:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give what {name} is")
+    if suffix in PICTURES and isinstance(kind, Image):
+        return _picture(run, name, kind, path)
+    if suffix in TABLES and not isinstance(kind, Image):
+        frame = read_table(path)
+        if isinstance(kind, Classes):
+            return _classes(kind, frame, name, path)
+        return torch.from_numpy(numbers_of(frame, None, None, str(path)).to_numpy(np.float64, copy=True))
+    if suffix != ".npy":
+        raise ValueError(f"{path}: {name} is {kind.kind}, which is not read from {suffix or 'such a file'}")
+    return torch.from_numpy(np.array(read_npy(path)))
+
+
+def _classes(kind: Classes, frame: Any, name: str, path: Path) -> Tensor:
+    """Numbers or names of the one column."""
+    if len(frame.columns) != 1:
+        raise ValueError(f"{path}: {len(frame.columns)} columns; give one, the class of every example")
+    column = frame.iloc[:, 0]
+    if column.dtype.kind in "biuf":
+        return labels_of(column, str(path))[0]
+    return kind.check(column.astype(str).tolist(), name)
+
+
+def _picture(run: Run, name: str, kind: Image, path: Path) -> Tensor:
+    """In the condition's own values: those of the data, of what is worked out from them, else bytes."""
+    part = (run.recipe["condition"] or {}).get(name)
+    of_data = part is not None and part.build().of_data
+    shades = run.shades if of_data else (0.0, 255.0)
+    return read_kind(Kind(kind.shape, None, shades, f"{name} has"), path)
