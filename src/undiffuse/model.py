@@ -60,6 +60,10 @@ class ReverseProcess(nn.Module, ABC):
         """The model for these rows of the batch it is conditioned on; itself if on none."""
         return self
 
+    def rows_alike(self, count: int) -> "ReverseProcess":
+        """The model for so many rows like the first of the batch it is conditioned on."""
+        return self.rows(torch.zeros(count, dtype=torch.long))
+
     def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
         """E[x_0 | x_t] and p(x_s | x_t), or p(x_0 | x_t) if s is None; of one look where that is possible."""
         return self.predict(x_t, t), self.decode(x_t, t) if s is None else self.step(x_t, t, s)

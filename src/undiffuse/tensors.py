@@ -29,10 +29,7 @@ def dims(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def micro_batch(shape: tuple[int, ...]) -> int:
-    """Examples of this shape that are computed together: a power of two from 8 to 1024, about 4096 values.
-
-    Floating-point results depend on the batch size, so sampling and evaluation always use this one.
-    """
+def cpu_block(shape: tuple[int, ...]) -> int:
+    """Examples of this shape that a CPU computes together: a power of two, 8 to 1024, about 4096 values."""
     fitting = 4_096 // max(dims(shape), 1)
     return int(min(1024, max(8, 2 ** max(fitting, 1).bit_length() // 2)))

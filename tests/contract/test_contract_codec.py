@@ -108,7 +108,7 @@ def test_several_stacks(monkeypatch):
 
 def test_several_batches(monkeypatch):
     """More examples than go through the network at once, in every method."""
-    monkeypatch.setattr("undiffuse.codec.method.micro_batch", lambda shape: 2)
+    monkeypatch.setattr("undiffuse.codec.method.cpu_block", lambda shape: 2)
     monkeypatch.setattr("undiffuse.codec.lossless._most", lambda shape: 2)
     for method in codec.METHODS:
         there_and_back(gaussian(), pictures(21, 4), method, **FAST)

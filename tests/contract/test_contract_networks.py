@@ -5,6 +5,7 @@ import torch
 from examples import NETWORKS, each
 from torch import nn
 
+from undiffuse.conditions import Classes
 from undiffuse.networks import ATTENTIONS, BLOCKS, MLP, AnnotatedUNet, UNet, ddpm_256, ddpm_cifar10
 from undiffuse.networks.attention import Full, Linear
 from undiffuse.networks.blocks import ConvNeXT, ResNet
@@ -287,15 +288,18 @@ def test_the_papers_networks_have_the_papers_sizes():
 
 def test_labels_are_added_to_time_and_none_is_one_of_them():
     torch.manual_seed(0)
-    network, x = awake(UNet((1, 4, 4), channels=8, multipliers=(1,), classes=3)), inputs((1, 4, 4))
+    network, x = (
+        awake(UNet((1, 4, 4), channels=8, multipliers=(1,), conditions={"kind": Classes(3)})),
+        inputs((1, 4, 4)),
+    )
     outs = [network(x, TIME, torch.full((2,), label)) for label in (-1, 0, 2)]
     assert all((a - b).abs().max() > 1e-4 for a, b in ((outs[0], outs[1]), (outs[1], outs[2])))
     assert torch.equal(network(x, TIME), outs[0])
     mixed = network(x, TIME, torch.tensor([-1, 2]))
     torch.testing.assert_close(mixed, torch.stack([outs[0][0], outs[2][1]]))
     plain = UNet((1, 4, 4), channels=8, multipliers=(1,)).eval()
-    plain.load_state_dict({name: w for name, w in network.state_dict().items() if "labels" not in name})
-    for weight in network.labels.parameters():
+    plain.load_state_dict({name: w for name, w in network.state_dict().items() if "given" not in name})
+    for weight in network.given.parameters():
         weight.data.zero_()
     torch.testing.assert_close(network(x, TIME, torch.tensor([-1, 2])), plain(x, TIME))
 
@@ -323,7 +327,7 @@ def test_groups_divide_the_channels():
         (lambda: Full()(97, group_norm), "heads"),
         (lambda: UNet((1, 8, 8), patch=4), "smaller patch"),
         (lambda: UNet((1, 8, 8), patch=0), "patch=0"),
-        (lambda: UNet((1, 8, 8), classes=-1), "classes=-1"),
+        (lambda: UNet((1, 8, 8), conditions={"a.b": Classes(2)}), "condition 'a.b'"),
         (lambda: AnnotatedUNet((7,)), "mlp"),
         (lambda: AnnotatedUNet((1, 3, 8)), "too small"),
         (lambda: ConvNeXT(expansion=0), "expansion=0"),

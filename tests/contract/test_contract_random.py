@@ -10,7 +10,7 @@ from scipy import stats
 from oracles import normals
 from undiffuse.distributions import Bernoulli
 from undiffuse.random import CHUNK, Batch, Streams, digest, keyed, normal, root, uniform
-from undiffuse.tensors import dims, like, micro_batch, total
+from undiffuse.tensors import cpu_block, dims, like, total
 
 DRAW = {"normal": normal, "uniform": uniform}
 
@@ -158,8 +158,8 @@ def test_totals_are_per_example_and_in_float64():
 
 
 @given(st.lists(st.integers(1, 300), min_size=0, max_size=3))
-def test_micro_batches_are_powers_of_two_near_4096_values(shape):
-    size = micro_batch(tuple(shape))
+def test_cpu_blocks_are_powers_of_two_near_4096_values(shape):
+    size = cpu_block(tuple(shape))
     assert size & (size - 1) == 0 and 8 <= size <= 1024
     if 8 < size < 1024:
         assert 2048 < size * dims(tuple(shape)) <= 4096

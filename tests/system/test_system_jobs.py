@@ -39,7 +39,7 @@ def test_an_evaluation_goes_on_where_it_was_cut_off(
 ):
     run = copy("points")
     monkeypatch.setattr(jobs, "PAUSE", 0.0)
-    monkeypatch.setattr("undiffuse.bounds.streamed.micro_batch", lambda shape: 8)
+    monkeypatch.setattr("undiffuse.bounds.streamed.block_of", lambda *_: 8)
     whole = good("evaluate", run)
     numbers, real, seen = (run / "evaluation-test.json").read_bytes(), jobs._store, []
 

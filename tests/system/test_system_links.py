@@ -221,10 +221,14 @@ def test_json_that_is_damaged_says_where(run: Path, file: str, text: str, messag
 
 def test_facts_that_are_forged(run: Path):
     facts = json.loads((run / "run.json").read_text())
-    forgeries = {"shape": [2**70], "levels": "256", "classes": None, "examples": {"train": 1}, "shades": [0]}
+    forgeries = {"shape": [2**70], "levels": "256", "conditions": [], "examples": {"train": 1}, "shades": [0]}
     for key, value in (forgeries | {"space": {"kind": []}, "files": 3}).items():
         (run / "run.json").write_text(json.dumps(facts | {key: value}))
         assert f"{run / 'run.json'}: damaged, " in refused("info", run)
+    image = {"kind": "image", "shape": [1, 2], "mean": [0.0], "std": [1.0]}
+    for given in ({"kind": "class", "count": 10**9}, {"kind": "os"}, {}, 3, image, {"kind": [], "count": 1}):
+        (run / "run.json").write_text(json.dumps(facts | {"conditions": {"it": given}}))
+        assert f"{run / 'run.json'}: damaged, " in refused("evaluate", run)
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40]}))
     assert "bases.safetensors: damaged, " in refused("evaluate", run)
     none = {"kinds": {}, "model": None, "sha256": ""}

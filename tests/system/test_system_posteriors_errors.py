@@ -58,7 +58,7 @@ digits | inpaint --index 0 --times 4 | times=4: it is the method replaced that m
 digits | inpaint --index 0 --method replaced --times 0 | times=0: every step is made at least once
 digits | inpaint --index 0 -n 0 | n=0: draw at least one sample
 digits | inpaint --index 0 --steps 13 | steps=13: this run's chain can be thinned to 1 to 12 steps
-digits | inpaint --index 0 --class 3 | this model knows no classes
+digits | inpaint --index 0 --class 3 | this run takes no condition
 digits | inpaint --index 0 --out x.png | --out x.png: several files are written; give a folder
 digits | inpaint --index 0 --out no/x | --out no/x: the folder no does not exist
 """

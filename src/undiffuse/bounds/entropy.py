@@ -64,7 +64,7 @@ def step_entropies(
         raise ValueError("entropies of steps need a chain of at least two steps")
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     each, excess = Moments(), Moments()
-    parts = Streamed(model, data, seed, "entropy", encode, block)
+    parts = Streamed(model, data, seed, "entropy", encode, block, grid)
     for (given, x_0, count, streams), inner in track.over(parts):
         columns = []
         for s, t in inner.each(list(pairwise(grid))):

@@ -89,7 +89,7 @@ def blocks(
     track: Track = SILENT,
 ) -> Iterator[tuple[Tensor, Nelbo]]:
     """(x_0, bound) of the data (N, *shape) from row `done` on, block by block; `encode` makes x_0 of rows."""
-    parts = Streamed(model, data, seed, "nelbo", encode, block, done)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, grid, done)
     for (given, x_0, count, streams), inner in track.over(parts):
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=inner)
         yield x_0[:count], part.first(count)
@@ -119,8 +119,10 @@ def evaluate(
     """
     check_examples(data)
     scale, now = 1 / (dims(tuple(data.shape[1:])) * math.log(2)), partial or Partial()
-    parts = Streamed(model, data, seed, "nelbo", encode, block, now.done)
-    plain = None if untold is None else Streamed(untold, data, seed, "nelbo", encode, block, now.done)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, grid, now.done, processes)
+    plain = (
+        None if untold is None else Streamed(untold, data, seed, "nelbo", encode, parts.size, grid, now.done)
+    )
     tracks = track.part(now.done, len(data), len(data)).split(*[1] * len(parts))
 
     def work(number: int) -> Tensor:

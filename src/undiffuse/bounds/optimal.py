@@ -58,7 +58,7 @@ def optimal_variance(
             f"{len(grid)} latent times and {len(data)} examples", "give at least two times and one example"
         )
     sums = torch.zeros(len(grid) - 1, dtype=torch.float64)
-    parts = Streamed(model, data, seed, "nelbo", encode, block)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, grid)
     steps = list(enumerate(pairwise(grid)))[::-1]  # the order of draws in `nelbo`
     for (given, x_0, count, streams), inner in track.over(parts):
         for i, (s, t) in inner.each(steps):

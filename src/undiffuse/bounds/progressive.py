@@ -78,7 +78,7 @@ def progressive(
     t = grid[len(grid) - received]
     scale = 1 / (dims(tuple(data.shape[1:])) * math.log(2))
     bits, errors = Moments(), Moments()
-    parts = Streamed(model, data, seed, "nelbo", encode, block)
+    parts = Streamed(model, data, seed, "nelbo", encode, block, grid)
     for (given, x_0, count, streams), inner in track.over(parts):
         rates, hats = inner.split(calls(grid, terms), len(t))
         part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=rates)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from undiffuse.blocks import block_of
 from undiffuse.model import ReverseProcess
+from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Streams
-from undiffuse.tensors import micro_batch
 
 
 class Block(NamedTuple):
@@ -27,7 +28,7 @@ class Block(NamedTuple):
 class Streamed(Sequence[Block]):
     """The data (N, *shape) in blocks of one size, each encoded, with its model, and with its noise.
 
-    The first `done` rows, whole blocks, are left out.
+    The first `done` rows are left out.
     """
 
     def __init__(
@@ -38,10 +39,14 @@ class Streamed(Sequence[Block]):
         name: str,
         encode: Callable[[Tensor], Tensor],
         block: int | None,
+        grid: Tensor,
         done: int = 0,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.data, self.encode = model, data, encode
-        self.key, self.done, self.size = (seed, name), done, block or micro_batch(tuple(data.shape[1:]))
+        self.key, self.done = (seed, name), done
+        each = -(-(len(data) - done) // processes.size)  # of them
+        self.size = block or processes.share(block_of(model, tuple(data.shape[1:]), grid, each))
         self.device = next(model.parameters(), torch.zeros(())).device
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from undiffuse.codec.chunk import Chunk
 from undiffuse.codec.container import PROGRESSIVE
 from undiffuse.kernels import Gaussian, Universal
 from undiffuse.model import Denoiser
-from undiffuse.tensors import micro_batch
+from undiffuse.tensors import cpu_block
 from undiffuse.track import Track
 
 
@@ -59,5 +59,5 @@ class Method(ABC):
 
 def batches(shape: tuple[int, ...], count: int) -> list[slice]:
     """The rows that go through the network together."""
-    size = micro_batch(shape)
+    size = cpu_block(shape)
     return [slice(start, min(count, start + size)) for start in range(0, count, size)]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from undiffuse import samplers
+from undiffuse.blocks import block_of
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import RULES, Factor, Flat, Known, Matched, Product
 from undiffuse.posteriors.belief import DENSE
 from undiffuse.product import check_steps
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
-from undiffuse.tensors import dims, micro_batch
+from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 Factors = Callable[[range, int], Factor]  # of these examples, each repeated so often
@@ -133,9 +134,16 @@ def draw(
 ) -> Drawn:
     """n draws of each example's posterior. Raises ValueError for what does not go together."""
     _check(examples, n, way)
-    size, together = _sizes(examples, shape, way)
-    alone = model.rows(torch.zeros(1, dtype=torch.long))
+    alone = model.rows_alike(1)
     name = _name(way.product(alone, factors(range(1), 1)), way)
+
+    def looked(rows: int) -> Product:
+        return way.product(alone, factors(range(1), rows))
+
+    each = way.group or (n if examples == 1 else min(n, FEWEST))
+    most = block_of(model, shape, grid, examples * each, looked)
+    size = way.group or (most if examples == 1 else min(FEWEST, most))
+    together = max(1, min(examples, most // size))
     if way.groups is not None:
         return _weighed(alone, factors(range(1), 1), n, shape, seed, grid, way, name, track)
     key, done, shares = root(torch.Generator().manual_seed(seed)), [], []
@@ -211,13 +219,6 @@ def _check(examples: int, n: int, way: Way) -> None:
     if n > way.group * way.groups:
         most = f"{way.groups} groups of {way.group} particles are {way.group * way.groups} draws"
         raise ValueError(f"n={n}: {most}")
-
-
-def _sizes(examples: int, shape: tuple[int, ...], way: Way) -> tuple[int, int]:
-    """Samples of an example, and examples, that are computed together."""
-    most = micro_batch(shape)
-    size = way.group or (most if examples == 1 else min(FEWEST, most))
-    return size, max(1, min(examples, most // size))
 
 
 def _walk(

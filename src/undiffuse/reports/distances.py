@@ -22,7 +22,7 @@ from undiffuse.random import keyed
 from undiffuse.recipes.recipe import source_of
 from undiffuse.runs.run import Run
 from undiffuse.samplers import Sampler
-from undiffuse.tensors import micro_batch
+from undiffuse.tensors import cpu_block
 from undiffuse.track import SILENT, Track
 
 K = 5  # which neighbour the balls reach to
@@ -144,7 +144,7 @@ def _drawn(
     track: Track,
 ) -> Iterator[Tensor]:
     """Raw samples, batch by batch."""
-    size = max(BATCH, micro_batch(run.shape))
+    size = max(BATCH, cpu_block(run.shape))
     how: dict[str, Any] = {"steps": steps, "sampler": sampler, "block": size}
     for first, inner in track.over(range(0, count, size * run.processes.size)):
         number = min(size * run.processes.size, count - first)

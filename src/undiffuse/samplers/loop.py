@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
+from undiffuse.blocks import block_of
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator, Streams, root
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
 from undiffuse.schedules.grids import check_grid, uniform
-from undiffuse.tensors import micro_batch
 from undiffuse.track import SILENT, Track
 
+LARGEST = 2**62  # number of a row of a batch that a model may be conditioned on
 Walk = Coroutine[tuple[float, Tensor], None, Any]
 
 
@@ -104,10 +105,10 @@ def sample(
     """x_0 of the given shape (B, *shape), on the model's device; ancestral over 1000 steps by default.
 
     Row i depends on the generator's state, `first + i` and the block size alone, and on condition number
-    `first + i` of a model that is given one for each. `block` defaults to a size
-    that suits the data's shape. The blocks are divided among the `processes`, all of which return all rows.
+    `first + i` of a model that is given one for each. `block` defaults to `blocks.block_of`, whose choice
+    changes nothing. The blocks are divided among the `processes`, all of which return all rows.
     """
-    walks = _blocks(model, shape, generator, sampler, grid, first, block)
+    walks = _blocks(model, shape, generator, sampler, grid, first, block, processes)
     parts = track.split(*[1] * len(walks))
     done = list(processes.spread(lambda number: last(walks[number](track=parts[number]))[0], len(walks)))
     return _rows(done, shape, first) if done else like_of(model, (0, *shape[1:]))
@@ -139,15 +140,18 @@ def _blocks(
     grid: Tensor | None,
     first: int,
     block: int | None,
+    processes: Processes = ALONE,
 ) -> list[Callable[..., Iterator[tuple[float, Tensor]]]]:
     """What begins the walk of each block that holds a wanted row."""
-    seed, size = root(generator), block or micro_batch(shape[1:])
-    sampler, grid = sampler or Ancestral(), uniform(1000) if grid is None else grid
+    seed, sampler, grid = root(generator), sampler or Ancestral(), uniform(1000) if grid is None else grid
+    each = -(-shape[0] // processes.size)  # of them
+    size = block or processes.share(block_of(model, shape[1:], grid, each))
     like = like_of(model, (size, *shape[1:]))
 
     def walk(begin: int, track: Track = SILENT) -> Iterator[tuple[float, Tensor]]:
         streams = Streams(seed, "sample", rows=range(begin, begin + size))
-        own = model.rows(torch.arange(begin, begin + size).clamp(max=first + shape[0] - 1))
+        numbers = [min(i, first + shape[0] - 1, LARGEST) for i in range(begin, begin + size)]
+        own = model.rows(torch.tensor(numbers))
         x_1 = start(own, like, streams)
         return reverse(own, x_1, sampler=sampler, grid=grid, generator=streams, track=track)
 

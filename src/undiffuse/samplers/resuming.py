@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from undiffuse.blocks import block_of
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams
 from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.loop import last, reverse
-from undiffuse.tensors import micro_batch
 from undiffuse.track import SILENT, Track
 
 
@@ -27,10 +27,10 @@ def sample_from(
 ) -> Tensor:
     """x_0 of states x_t (N, *shape) at the time t of the grid; state i meets the noise of number rows[i].
 
-    States of one number meet the same noise. Blocks are filled up to one size (by default that of `sample`),
+    States of one number meet the same noise. Blocks are filled up to one size (by default `blocks.block_of`),
     so that no state's x_0 depends on how many others there are.
     """
-    size, done = block or micro_batch(tuple(x_t.shape[1:])), []
+    size, done = block or block_of(model, tuple(x_t.shape[1:]), grid, len(x_t)), []
     for begin, inner in track.over(range(0, len(x_t), size)):
         part, numbers = x_t[begin : begin + size], list(rows[begin : begin + size])
         missing = size - len(part)
