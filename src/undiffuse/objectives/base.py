@@ -14,6 +14,7 @@ class Objective(ABC):
 
     unit: ClassVar[str]  # what the number is
     times: Times  # how the times of a batch are drawn
+    even: ClassVar[bool] = True  # whether the network is called as often whatever the rows
 
     @abstractmethod
     def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:

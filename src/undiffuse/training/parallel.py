@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from undiffuse.conditions import Given
 from undiffuse.model import Denoiser
-from undiffuse.objectives import Objective, Variational
+from undiffuse.objectives import Objective
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Batch
 
@@ -59,9 +59,10 @@ def check_shard(model: Denoiser, objective: Objective, optimizer: str) -> None:
     """Raise ValueError for what needs whole weights, or calls the network a varying number of times."""
     if optimizer == "muon":
         raise ValueError("train.shard=true: Muon needs whole matrices; use train.optimizer=adamw")
-    if isinstance(objective, Variational):
+    if not objective.even:
         raise ValueError(
-            "train.shard=true: the variational objective calls the network as often as its terms need, "
+            f"train.shard=true: a {type(objective).__name__.lower()} objective calls the network as often as "
+            "its terms need, "
             "the processes have to call it alike; use objective.kind=simple, hybrid or continuous"
         )
     outside = {name for name, _ in model.named_parameters() if not name.startswith("network.")}
