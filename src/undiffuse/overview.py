@@ -32,13 +32,15 @@ FACTS = {  # what it must hold
 class Overview:
     """What a run is. `kept` is the step whose weights are used, `step` the last.
 
-    `chain` is the number of latent times, None if the recipe leaves it open.
+    `conditions` are what it is given, by name, and `chain` the number of latent times, None if the recipe
+    leaves it open.
     """
 
     folder: Path
     recipe: dict[str, Any]
     shape: tuple[int, ...]
     levels: int | None
+    conditions: dict[str, Any]
     train: int
     test: int
     parameters: int
@@ -60,6 +62,7 @@ def read_overview(folder: Path) -> Overview:
         recipe=recipe,
         shape=tuple(facts["shape"]),
         levels=facts["levels"],
+        conditions=facts["conditions"],
         train=facts["examples"]["train"],
         test=facts["examples"]["test"],
         parameters=_values(newest / used),

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 import undiffuse as ud
 from undiffuse import bounds
-from undiffuse.conditions import Vector
+from undiffuse.conditions import Classes, Vector
+from undiffuse.diffusion import evaluate
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import X0
@@ -74,6 +75,26 @@ def test_samples_have_what_they_were_given():
     assert torch.equal(later, found[17:20])
     with pytest.raises(ValueError, match="conditions of 40 examples: none for number 40"):
         sample(model.given(half), (41, 8), generator=keyed(1), grid=grid)
+
+
+class Lazy(Knows):
+    """One that has learned little of examples whose class is not told."""
+
+    conditions: ClassVar = {"kind": Classes(2)}
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        logits = super().forward(x_t, t)
+        return logits if condition is not None else logits + 1
+
+
+def test_a_class_that_is_worth_more_bits_than_it_can_tell_is_doubted():
+    kernel, x = Binomial(ConstantFraction()), bits(300)
+    run = ud.Diffusion(Lazy(kernel), x.byte(), levels=2, kernel=kernel, grid=grids.uniform(4))
+    found = evaluate(run.given(torch.zeros(300, dtype=torch.long)), x.byte(), worth=True)
+    (doubt,) = (text for text in found.warnings if "tells" in text)
+    assert doubt.startswith("a class tells at most 1.00 bits") and found.report.worth.mean * 8 > 1
+    honest = evaluate(run.given(1), x.byte(), worth=False)
+    assert not any("tells" in text for text in honest.warnings)
 
 
 class Deaf(nn.Module):

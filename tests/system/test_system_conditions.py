@@ -37,6 +37,7 @@ def both(tmp_path_factory):
 def test_a_run_knows_what_it_is_given(low, both):
     said = json.loads((low / "run.json").read_text())["conditions"]
     assert said["smaller"]["kind"] == "image" and said["smaller"]["shape"] == [1, 4, 4]
+    assert "digit: one of 10 classes" in good("info", both) and "low: image 1x2x2" in good("info", both)
     run = ud.load(both)
     assert list(run.denoiser.conditions) == ["digit", "low"]
     assert run.given({"digit": 3}).sample(1, steps=2).shape == (1, 1, 8, 8)

@@ -229,6 +229,7 @@ def test_facts_that_are_forged(run: Path):
     for given in ({"kind": "class", "count": 10**9}, {"kind": "os"}, {}, 3, image, {"kind": [], "count": 1}):
         (run / "run.json").write_text(json.dumps(facts | {"conditions": {"it": given}}))
         assert f"{run / 'run.json'}: damaged, " in refused("evaluate", run)
+        good("info", run)
     (run / "run.json").write_text(json.dumps(facts | {"shape": [2**40]}))
     assert "bases.safetensors: damaged, " in refused("evaluate", run)
     none = {"kinds": {}, "model": None, "sha256": ""}

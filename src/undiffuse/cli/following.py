@@ -38,6 +38,7 @@ def say(reasons: Iterable[str]) -> None:
 
 
 def _announce(experiment: "Experiment") -> None:
+    from undiffuse.conditions import described
     from undiffuse.diffusion.evaluation import NAMED
 
     run, splits = experiment.run, experiment.splits
@@ -47,6 +48,8 @@ def _announce(experiment: "Experiment") -> None:
         f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
         f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
     )
+    if run.denoiser.conditions:
+        typer.echo(printable(f"given {described(run.denoiser.conditions)}"))
     typer.echo(f"{experiment.state.precision}{_fewer()}")
     if run.processes.size > 1:
         typer.echo(f"on {run.processes.size} processes")

@@ -1,5 +1,7 @@
 """undiffuse info."""
 
+from typing import Any
+
 import typer
 
 from undiffuse.cli.console import printable, show, table
@@ -25,6 +27,8 @@ def command(run: RunFolder) -> None:
     rows.add_row("folder", printable(str(found.folder)))
     rows.add_row("data", f"{found.train:,} train, {found.test:,} test")
     rows.add_row("example", f"{'x'.join(map(str, found.shape))}, {_levels(found.levels)}")
+    for name, state in found.conditions.items():
+        rows.add_row("given", printable(f"{name}: {_condition(state)}"))
     rows.add_row("parameters", f"{found.parameters:,}")
     best = f", its best after {found.kept:,}" if found.kept != found.step else ""
     rows.add_row("trained", f"{found.step:,} steps{best}")
@@ -37,6 +41,15 @@ def command(run: RunFolder) -> None:
 def printable_lines(text: str) -> str:
     """Line by line without control characters."""
     return "\n".join(printable(line) for line in text.splitlines())
+
+
+def _condition(state: Any) -> str:
+    """What run.json says of one."""
+    known = state if isinstance(state, dict) else {}
+    lists = {key: value if isinstance(value, list) else [] for key, value in known.items()}
+    if known.get("kind") == "class":
+        return f"one of {known.get('count')} classes {', '.join(map(str, lists.get('names', [])))}".strip()
+    return f"{known.get('kind')} {'x'.join(map(str, lists.get('shape', [])))}"
 
 
 def _levels(levels: int | None) -> str:

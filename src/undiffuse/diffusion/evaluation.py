@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.bounds import Report
+from undiffuse.conditions import Classes
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.estimate import Estimate
 from undiffuse.tensors import dims
@@ -44,6 +45,7 @@ class Evaluation:
     shift: float  # bits/dim that a density in raw units has less than one in x_0
     step: int
     overlapping: bool  # whether examples share pixels
+    tells: float = math.inf  # bits of an example that what it is given can tell at most
 
     @property
     def has_k(self) -> bool:
@@ -110,7 +112,8 @@ class Evaluation:
     @property
     def warnings(self) -> list[str]:
         """What the numbers and their errors need and the data do not have."""
-        return scarce(self.report) + worse(self) + (unmet(self.report.excess) if self.has_k else [])
+        found = scarce(self.report) + worse(self) + overstated(self)
+        return found + (unmet(self.report.excess) if self.has_k else [])
 
     @property
     def group(self) -> tuple[int, str]:
@@ -152,8 +155,10 @@ def evaluate(
 ) -> Evaluation:
     """The bound of the run on raw examples (N, *shape); the rest as in `Diffusion.evaluate`."""
     report = run.evaluate(raw, seed, steps=steps, terms=terms, worth=worth, track=track, **resume)
-    symbols = run.model.kernel.symbols is not None
-    return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step, run.overlapping)
+    symbols, known = run.model.kernel.symbols is not None, run.denoiser.conditions if worth else {}
+    classes = [each.count for each in known.values() if isinstance(each, Classes)]
+    tells = math.log2(math.prod(classes)) if known and len(classes) == len(known) else math.inf
+    return Evaluation(report, run.shape, run.levels, symbols, run.shift, run.step, run.overlapping, tells)
 
 
 def scarce(report: Report) -> list[str]:
@@ -188,6 +193,21 @@ def worse(result: Evaluation) -> list[str]:
     return [
         f"a model of {NAMED[name]} has {bits.mean:.4f} bits/dim, {more.mean:.4f} +- {more.se:.4f} fewer than "
         "this one: train longer (train.steps), or see where the bits go: undiffuse doctor RUN"
+    ]
+
+
+def overstated(result: Evaluation) -> list[str]:
+    """A warning if a condition is worth more bits than it can tell: its entropy, at most."""
+    worth = result.report.worth
+    if worth is None:
+        return []
+    each = worth * dims(result.shape)
+    if each.mean - 2 * each.se <= result.tells:
+        return []
+    return [
+        f"a class tells at most {result.tells:.2f} bits, so {each.mean - result.tells:.2f} of its "
+        f"{each.mean:.2f} bits/example are what the network has not learned of examples without one: train "
+        "longer, with more of them (train.condition_dropout), or compare with a run without a condition"
     ]
 
 
