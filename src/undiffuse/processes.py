@@ -58,6 +58,10 @@ class Processes:
         """The sum of every value over the processes."""
         return values
 
+    def summed(self, t: Tensor) -> Tensor:
+        """The sum of a tensor over the processes, where it is."""
+        return t
+
     def largest(self, value: int) -> int:
         """The largest of the processes' values."""
         return value
@@ -133,6 +137,11 @@ class Group(Processes):
         t = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.all_reduce(t)
         return t.tolist()
+
+    def summed(self, t: Tensor) -> Tensor:
+        """By one all-reduce, in its own dtype."""
+        distributed.all_reduce(t)
+        return t
 
     def largest(self, value: int) -> int:
         """By one all-reduce."""

@@ -71,15 +71,13 @@ def nelbo(
     example. Raises ValueError for a grid that is none, terms < 1.
     """
     grid = check_grid(grid)
-    steps = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64)
+    steps, places, values = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64), [], []
     chosen = _choose(len(grid) - 1, terms, len(x_0), generator)
     for index, weight in track.each(chosen, calls(grid, terms)):
-        s, t = grid[index], grid[index + 1]
-        value = weight * bound.step(model, x_0, s, t, generator).cpu()
-        if index.ndim:
-            steps.scatter_(1, index.unsqueeze(1), value.unsqueeze(1))
-        else:
-            steps[:, index] = value
+        values.append(weight * bound.step(model, x_0, grid[index], grid[index + 1], generator))
+        places.append(index.expand(len(x_0)))
+    if values:  # read at the end: nothing waits for a step
+        steps.scatter_(1, torch.stack(places, 1), torch.stack(values, 1).cpu())
     x_t = bound.noisy(model, x_0, grid[0], generator)
     decode, edge = (term(model, x_0, x_t, grid[0]).cpu() for term in (bound.decode, bound.edge))
     track.at(1)

@@ -145,5 +145,13 @@ class Between(Schedule):
         return w
 
 
-def _double(parameter: Tensor) -> Tensor:
-    return parameter.to("cpu", torch.float64)
+def _double(parameter: nn.Parameter) -> Tensor:
+    """It on the host; what nobody learns now is read from a device once, until it changes."""
+    if parameter.device.type == "cpu" or torch.is_grad_enabled():
+        return parameter.to("cpu", torch.float64)
+    key, held = (parameter._version, parameter.data_ptr()), getattr(parameter, "host", None)
+    if held is None or held[0] != key:
+        held = key, parameter.detach().to("cpu", torch.float64)
+        parameter.host = held  # type: ignore[attr-defined]
+    found: Tensor = held[1]
+    return found

@@ -101,15 +101,18 @@ class State:
         optimizer = state_of(self.optimizer, self.model)
         return {"weights": weights, "average": self.ema.average, "optimizer": optimizer}
 
+    def sum(self) -> Tensor:
+        """Of all of it, 0-d, where the model is: finite only if all of it is (see `gate`)."""
+        if self._gate is not None:
+            return self._gate.sum()
+        groups = self.groups()
+        gate = Gate([t for tensors in groups.values() for t in tensors.values()])
+        self._gate = gate if groups["optimizer"] else None  # its tensors come with the first update
+        return gate.sum()
+
     def finite(self) -> bool:
-        """Whether all of it is."""
-        if self._gate is None:
-            groups = self.groups()
-            self._gate = Gate([t for tensors in groups.values() for t in tensors.values()])
-            if not groups["optimizer"]:  # its tensors come with the first update
-                gate, self._gate = self._gate, None
-                return gate.finite() or first_bad(groups) is None
-        return self._gate.finite() or first_bad(self.groups()) is None
+        """Whether all of it is, one by one."""
+        return first_bad(self.groups()) is None
 
 
 @unaided
@@ -147,13 +150,20 @@ def train(
         with leaving():
             x_0 = _checked_size(batches(number), processes.part(settings.batch)).to(device)
             own = _gradient(parallel, x_0, given(number), (seed, number), state)
-        loss, broken = processes.total([own, float(not state.finite())])
+        shared = processes.summed(torch.stack([own, (~state.sum().isfinite()).to(own)]))
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
-        seen = _finish(state, x_0, loss, norm, rate, whole=not broken)
+        loss, broken, length = read(torch.cat([shared, norm.to(shared).reshape(1)]))
+        whole = not broken or not processes.total([float(not state.finite())])[0]
+        seen = _finish(state, x_0, loss, length, rate, whole=whole)
         _learn(objective, processes)
         more = None if state.parts == parts else state.parts
         yield replace(seen, seconds=time.perf_counter() - began, parts=more)
+
+
+def read(t: Tensor) -> list[float]:
+    """The numbers of a tensor (n,): the one place where a step waits for the device."""
+    return t.cpu().tolist()
 
 
 def _checked_size(x_0: Tensor, part: range) -> Tensor:
@@ -237,8 +247,8 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
 
 def _gradient(
     parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
-) -> float:
-    """Put the gradient of the batch's mean loss in place; returns this process's share of the loss.
+) -> Tensor:
+    """Put the gradient of the batch's mean loss in place; returns this process's share of the loss, 0-d.
 
     If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
     """
@@ -255,8 +265,8 @@ def _gradient(
 
 def _backward(
     parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
-) -> float:
-    """Add the gradient of the batch's mean loss, scaled, in parts; returns this process's share of it."""
+) -> Tensor:
+    """Add the gradient of the batch's mean loss, scaled, in parts; this process's share of it, 0-d."""
     (seed, step), to, processes = key, state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device, dtype=torch.float32)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
@@ -270,10 +280,10 @@ def _backward(
                 mean = parallel.loss(x_0[rows], told, noise) / to.batch
             state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
-    return float(loss)
+    return loss
 
 
-def _clip(model: Denoiser, limit: float) -> float:
-    """The gradient's norm, before it is clipped at `limit` (0: not clipped)."""
+def _clip(model: Denoiser, limit: float) -> Tensor:
+    """The gradient's norm, 0-d, before it is clipped at `limit` (0: not clipped)."""
     bound = limit if limit > 0 else float("inf")
-    return float(whole(torch.nn.utils.clip_grad_norm_(model.parameters(), bound)))
+    return whole(torch.nn.utils.clip_grad_norm_(model.parameters(), bound))

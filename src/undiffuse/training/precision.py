@@ -9,6 +9,7 @@ timed: that tells as much of its instructions, and two would wait for each other
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,9 +47,11 @@ class Precision:
     why: str
     slow: bool = False
 
-    def autocast(self, device: torch.device) -> torch.autocast:
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Inside, the network is computed in it."""
-        return torch.autocast(device.type, DTYPES[self.name], enabled=self.name != "fp32")
+        if self.name == "fp32":
+            return nullcontext()
+        return torch.autocast(device.type, DTYPES[self.name])
 
     def __str__(self) -> str:
         return f"precision {self.name}: {self.why}"

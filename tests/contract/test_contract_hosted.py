@@ -1,0 +1,176 @@
+"""How often the host waits for a device: once in a training step, never in that of a sampler or a bound."""
+
+from collections import Counter
+from copy import deepcopy
+
+import pytest
+import torch
+from examples import KERNELS, NETWORKS, OBJECTIVES, SAMPLERS, SCHEDULES, each
+from torch import Tensor, nn
+
+from hosted import META, Hosted
+from undiffuse import bounds, networks
+from undiffuse.bounds import nelbo
+from undiffuse.conditions import Classes, Image, Series, Vector
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.model import Denoiser
+from undiffuse.objectives import Hybrid, Simple, Variational
+from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
+from undiffuse.posteriors import RULES, Guided, Known, Noisy, Odds
+from undiffuse.random import Streams
+from undiffuse.samplers import Ancestral, Particles
+from undiffuse.schedules import ConstantFraction, Linear, LogLinear, grids
+from undiffuse.training import Settings, State, train
+from undiffuse.training.precision import Precision
+
+SHAPE, GRID = (1, 8, 8), grids.uniform(6)
+T, S = (torch.tensor(t, dtype=torch.float64) for t in (0.6, 0.4))
+FP32 = Precision("fp32", "asked")
+
+
+def small(size: int = 4, **options) -> nn.Module:
+    return networks.MLP((size,), hidden=8, layers=1, **options)
+
+
+def on_device(model: Denoiser) -> Denoiser:
+    return deepcopy(model).to(META).eval()
+
+
+def training(
+    model: Denoiser, objective, shape: tuple[int, ...], optimizer: str = "adamw", given=None
+) -> Hosted:
+    """The reads and writes of the second step; the first makes the optimizer's state."""
+    state = State(model.to(META), Settings(steps=3, batch=4, optimizer=optimizer), FP32)
+    x_0 = torch.zeros(4, *shape, device=META)
+    told = (lambda step: None) if given is None else (lambda step: given)
+    steps = train(state, lambda step: x_0, objective, 0, told)
+    with Hosted():
+        next(steps)
+    with Hosted() as counted:
+        next(steps)
+    return counted
+
+
+@pytest.mark.parametrize("make", **each(NETWORKS))
+def test_a_training_step_waits_once(make):
+    counted = training(Denoiser(make(SHAPE), Gaussian(LogLinear())), Simple(), SHAPE)
+    assert counted.read == 1, counted.reads
+
+
+@pytest.mark.parametrize("objective", **each(OBJECTIVES))
+def test_with_any_objective(objective):
+    hybrid = isinstance(objective, Hybrid)
+    variance = Interpolated() if hybrid else None
+    model = Denoiser(small(outputs=2 if hybrid else 1), Gaussian(LogLinear()), variance=variance)
+    counted = training(model, objective, (4,))
+    assert counted.read <= 2, counted.reads  # two: what importance sampling has learned
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_with_any_optimizer_levels_and_conditions(optimizer):
+    kinds = {
+        "kind": Classes(3),
+        "pair": Vector((2,), (0.0, 0.0), (1.0, 1.0)),
+        "small": Image((1, 4, 4), (0.0,), (1.0,)),
+        "tale": Series((3, 2), (0.0, 0.0), (1.0, 1.0)),
+    }
+    net = networks.UNet(SHAPE, channels=8, multipliers=(1, 2), conditions=kinds)
+    model = Denoiser(net, Gaussian(LogLinear()), decoder=DiscretizedDecoder(17))
+    given = model.given({"kind": 1, "pair": [0.0, 1.0], "small": torch.zeros(4, 4)}).condition
+    counted = training(model, Variational(grid=GRID), SHAPE, optimizer, given)
+    assert counted.read == 1, counted.reads
+
+
+SYMBOLS = {
+    "binomial": (Binomial(ConstantFraction()), 1),
+    "categorical": (Categorical(Linear(), 4), 4),
+    "absorbing": (Absorbing(ConstantFraction(), 3), 4),
+}
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_of_symbols(name):
+    kernel, channels = SYMBOLS[name]
+    net = networks.MLP((channels * 4,), hidden=8, layers=1)
+    counted = training(Denoiser(net, kernel), Variational(grid=GRID), (4,))
+    assert counted.read == 1, counted.reads
+    model = on_device(Denoiser(networks.MLP((channels * 4,), hidden=8, layers=1), kernel))
+    assert not waits(model)
+
+
+def waits(model, sampler=None, rows: int = 4) -> Counter[str]:
+    """Reads of one step of a sampler, by line."""
+    sampler, x = sampler or Ancestral(), torch.zeros(rows, 4, device=META)
+    with Hosted() as counted, torch.no_grad():
+        sampler.step(model, x, T, S, sampler.init(), Streams(0, rows=range(rows)))
+    return counted.reads
+
+
+def plain(seed: int = 0) -> Denoiser:
+    torch.manual_seed(seed)
+    return on_device(Denoiser(small(), Gaussian(LogLinear())))
+
+
+@pytest.mark.parametrize("sampler", **each(SAMPLERS))
+def test_a_step_of_a_sampler_does_not_wait(sampler):
+    model = plain()
+    if type(sampler).__name__ == "Resampled":
+        model = RULES["replaced"](model, Known(torch.zeros(4), torch.tensor([True, False, False, False])))
+    assert not waits(model, sampler)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_nor_does_one_of_a_product(rule):
+    model, mask = plain(), torch.tensor([True, False, False, True])
+    if rule == "tilted":
+        kernel = Binomial(ConstantFraction())
+        model = on_device(Denoiser(small(), kernel))
+        assert not waits(RULES[rule](model, Odds(torch.tensor([0.5, -2.0, 0.0, 1.0]))))
+        return
+    factors = [Known(torch.zeros(4), mask)] + ([] if rule == "replaced" else [Noisy(torch.zeros(4), 0.5)])
+    for factor in factors:
+        found = waits(RULES[rule](model, factor))
+        roots = [line for line in found if line.startswith("posteriors/normals.py")]
+        assert set(found) == set(roots), type(factor).__name__  # whether a Cholesky factor was found
+
+
+def test_nor_does_guidance():
+    a, b = plain(), plain(1)
+    b.kernel = a.kernel
+    assert not waits(Guided(a, b, 2.0))
+
+
+def reads_of(work) -> Counter[str]:
+    with Hosted() as counted, torch.no_grad():
+        work()
+    return counted.reads
+
+
+@pytest.mark.parametrize(
+    "kernel", **each({n: k for n, k in KERNELS.items() if n in ("gaussian", "binomial")})
+)
+def test_a_bound_waits_as_often_however_long_its_chain(kernel):
+    model, x_0 = on_device(Denoiser(small(3), kernel)), torch.zeros(3, 3, device=META)
+    with Hosted(), torch.no_grad():
+        model.kernel.schedule.logsnr(T)  # what is learned is read once
+    found = [
+        reads_of(lambda n=n, k=k: nelbo(model, x_0, grid=grids.uniform(n), generator=streams(), terms=k))
+        for n, k in ((3, None), (9, None), (9, 2), (9, 5))
+    ]
+    assert all(each == found[0] for each in found) and found[0].total() <= 6, found
+
+
+def streams() -> Streams:
+    return Streams(0, rows=range(3))
+
+
+def test_everything_is_made_without_memory():
+    """Networks and schedules of every kind, on a device that has none."""
+    with META:
+        for makers in NETWORKS.values():
+            for make in makers:
+                assert all(p.device == META for p in make(SHAPE).parameters())
+    for schedules in SCHEDULES.values():
+        for schedule in schedules:
+            assert isinstance(schedule.logsnr(T), Tensor)
+    assert Particles(4).init() is None and bounds.nelbo is nelbo

@@ -1,0 +1,61 @@
+"""What goes between the host and a device, counted without one: tensors on "meta" are the device's.
+
+A read (`.item()`, `bool(tensor)`, `.cpu()`) makes the host wait until the device is done; a write is a copy
+there. What is read is 0.
+"""
+
+import traceback
+from collections import Counter
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+META = torch.device("meta")
+SHAPED = ("nonzero", "masked_select", "unique", "unique2", "_unique2", "equal", "is_nonzero")
+
+
+class Hosted(TorchDispatchMode):
+    """Inside, `reads` and `writes` are counted by the line of the package that asks for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs, name = kwargs or {}, function.name().removeprefix("aten::").partition(".")[0]
+        given = [each for each in args if isinstance(each, Tensor)]
+        if name == "_local_scalar_dense" and given[0].device == META:
+            self.reads[_line()] += 1
+            return 0.0 if given[0].is_floating_point() else 0
+        if name in SHAPED and any(each.device == META for each in given):
+            raise AssertionError(f"{name}: a shape, or a branch, that depends on values ({_line()})")
+        if name in ("_to_copy", "copy_"):
+            source = given[0] if name == "_to_copy" else given[1]
+            target = kwargs.get("device") if name == "_to_copy" else given[0].device
+            if target is not None and torch.device(target).type != source.device.type:
+                if source.device == META:
+                    self.reads[_line()] += 1
+                    return torch.zeros(source.shape, dtype=kwargs.get("dtype") or source.dtype)
+                self.writes[_line()] += 1
+        return function(*args, **kwargs)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, value, trace)
+
+    @property
+    def read(self) -> int:
+        """How often the host waited."""
+        return self.reads.total()
+
+
+def _line() -> str:
+    found = [each for each in traceback.extract_stack() if "/undiffuse/" in each.filename]
+    return f"{found[-1].filename.rpartition('undiffuse/')[2]}:{found[-1].lineno}" if found else "?"
