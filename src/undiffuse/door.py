@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from undiffuse.cli.following import follow, say
+from undiffuse.data.arrays import words_of
 from undiffuse.data.npy import npz_names, read_npy, read_npz
 from undiffuse.diffusion.containers import (
     KINDS,
@@ -66,10 +67,11 @@ def fit(
         data: examples, the first axis counts them: a tensor, an array, a DataFrame of numbers; or the path
             of a folder of pictures, an .npy, .npz, .csv or .parquet file. Whole numbers are levels.
         test: examples that are held out for reports; by default a tenth of the data, at most 10,000.
-        labels: the class 0, 1, .. of every example, which makes the model one of each class. Of data in files
-            where they are: a column, an array of an .npz, or "folders" of pictures.
+        labels: the class of every example, 0, 1, .. or words, which makes the model one of each class. Of a
+            DataFrame, or data in files, where they are: a column, an array of an .npz, "folders" of pictures.
         condition: what every example is given, the first axis counts them: whole numbers (N,) are classes,
-            numbers (N, D) vectors, (N, L, D) sequences, (N, C, H, W) images; or several by name.
+            numbers (N, D) vectors, (N, L, D) sequences, (N, C, H, W) images; or several by name. Of a
+            DataFrame a column, or a list of columns.
         network: a module of your own, `network(x, t)` with t in [0, 1], (B,), and an output of x's shape;
             with a condition `network(x, t, condition)`.
         steps: how many to train, by default what the recipe that is chosen says; 0 saves the model as it
@@ -185,13 +187,15 @@ def _chosen(
     if labels is not None:
         given = {"labels": labels} | given
     if container.names:
+        data, given = _columns_out(data, given)
         data, given, left = _numbers(data, given)
         container = replace(container, names=tuple(map(str, data.columns)))
     arrays = {"train": _array(data, "data")}
     if given:
         if test is not None:
             raise ValueError("test: with a condition the held-out part is chosen; leave test out")
-        arrays = {"x": arrays["train"]} | {GIVEN + name: _array(v, name) for name, v in given.items()}
+        told = {name: _told(value, name) for name, value in given.items()}
+        arrays = {"x": arrays["train"]} | {GIVEN + name: array for name, (array, _) in told.items()}
         _check_counts(arrays)
     if test is not None:
         arrays["test"] = _array(test, "test")
@@ -199,10 +203,40 @@ def _chosen(
     _store(path, arrays)
     chosen = choose(path)
     if given:
-        chosen.node["condition"] = {name: {"kind": "array", "key": GIVEN + name} for name in given}
+        chosen.node["condition"] = {
+            name: {"kind": "array", "key": GIVEN + name} | ({"names": names} if names else {})
+            for name, (_, names) in told.items()
+        }
         chosen.reasons.append(f"examples are given {', '.join(given)}")
     chosen.reasons += left
     return chosen, container
+
+
+def _columns_out(frame: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A DataFrame without the columns that are given, by name, and these in the place of their names."""
+    found, known = {}, [str(name) for name in frame.columns]
+    taken: list[Any] = []
+    for name, value in given.items():
+        named = [value] if isinstance(value, str) else value
+        if not (isinstance(named, list) and all(isinstance(each, str) for each in named)):
+            found[name] = value
+            continue
+        lost = [each for each in named if each not in known]
+        if lost:
+            raise ValueError(f"{name}: no column {lost[0]!r}; there are: {', '.join(known)}")
+        columns = [frame.columns[known.index(each)] for each in named]
+        found[name] = frame[columns[0]] if isinstance(value, str) else frame[columns]
+        taken += columns
+    return frame.drop(columns=taken), found
+
+
+def _told(value: Any, name: str) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """What is given as numbers; of words those of their classes, and what these are called."""
+    array = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    if array.ndim == 1 and array.size and all(isinstance(each, str) for each in array):
+        numbers, names = words_of(array)
+        return numbers.numpy(), list(names)
+    return _array(value, name), []
 
 
 def _check_counts(arrays: dict[str, Any]) -> None:
@@ -220,7 +254,7 @@ def _numbers(frame: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any], li
     whole = kept.notna().all(axis=1).to_numpy()
     reasons = [f"columns: {columns.reason}"] if columns.left else []
     reasons += [] if whole.all() else [f"{(~whole).sum():,} rows with a missing value are left out"]
-    told = {name: _array(each, name) for name, each in given.items()}
+    told = {name: np.asarray(each) for name, each in given.items()}
     for name, each in told.items():
         if each.ndim < 1 or len(each) != len(whole):
             raise ValueError(f"{name}: {each.shape} for {len(whole):,} examples")

@@ -56,6 +56,11 @@ class ReverseProcess(nn.Module, ABC):
         """p(x_1), where the walk back starts: the kernel's pi, of the shape of `like`."""
         return self.kernel.prior(like)
 
+    @property
+    def examples(self) -> int | None:
+        """How many examples it is conditioned on, one by one; None if on none, or on what is for all."""
+        return None
+
     def rows(self, index: Tensor) -> "ReverseProcess":
         """The model for these rows of the batch it is conditioned on; itself if on none."""
         return self
@@ -158,9 +163,14 @@ class Denoiser(ReverseProcess):
         model.condition = given
         return model
 
+    @property
+    def examples(self) -> int | None:
+        """As many as there are conditions."""
+        return None if self.condition is None or self.condition.count == 1 else self.condition.count
+
     def rows(self, index: Tensor) -> "Denoiser":
         """The model of these rows' conditions."""
-        if self.condition is None or self.condition.count == 1:
+        if self.condition is None or self.examples is None:
             return self
         return self.told(self.condition.rows(index))
 

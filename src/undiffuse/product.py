@@ -146,6 +146,11 @@ class Product(Weighable, ABC):
         """The product of these by the same rule."""
         return type(self)(model, factor)
 
+    @property
+    def examples(self) -> int | None:
+        """Those of its model."""
+        return self.model.examples
+
     def rows(self, index: Tensor) -> "Product":
         """The model for these rows of the batch it is conditioned on, times the same factor."""
         return self.of(self.model.rows(index), self.factor)

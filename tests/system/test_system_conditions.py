@@ -217,6 +217,19 @@ def test_the_front_door_takes_any_condition(tmp_path):
     frame.loc[5, "b"] = np.nan
     model = ud.fit(frame, condition={"pair": pair}, steps=2, settings=SMALL, quiet=True)
     assert list(model.given(pair[0]).sample(2).columns) == list("abc")
+    frame["kind"] = np.where(x[:, 0] > 0, "up", "down")
+    frame["size"] = x[:, 1]
+    model = ud.fit(frame, labels="kind", condition={"more": ["size"]}, steps=2, settings=SMALL, quiet=True)
+    assert model.denoiser.conditions["labels"].names == ("down", "up")
+    drawn = model.given({"labels": "up", "more": 0.5}).sample(2)
+    assert list(drawn.columns) == list("abc")
+    whole = frame.drop(index=5)
+    each = model.given({"labels": whole["kind"], "more": whole[["size"]]})
+    assert len(each.bits(whole)) == 59
+    with pytest.raises(ValueError, match="59 conditions for 58 examples"):
+        each.bits(whole[1:])
+    with pytest.raises(ValueError, match="labels: no column 'colour'; there are: a, b, c, kind, size"):
+        ud.fit(frame, labels="colour", quiet=True)
     two = {"pair": pair, "size": pair[:, 0]}
     own = ud.fit(x, condition=two, network=Own(), steps=2, settings=SMALL, quiet=True, out=tmp_path / "own")
     again = ud.load(tmp_path / "own", network=Own())

@@ -227,6 +227,12 @@ def _labels(array: NDArray[Any], where: str) -> Tensor:
     return found_labels(torch.from_numpy(array.reshape(-1).astype(np.int64)))
 
 
+def words_of(words: Found) -> tuple[Tensor, tuple[str, ...]]:
+    """Words (N,) as classes, and the names of these, in alphabetical order."""
+    names, numbers = np.unique(words.astype(str), return_inverse=True)
+    return torch.from_numpy(numbers.reshape(-1).astype(np.int64)), tuple(map(str, names))
+
+
 def found_labels(labels: Tensor) -> Tensor:
     """Classes (N,) of whole numbers. Raises ValueError for other values, or below 0."""
     whole = labels.long()

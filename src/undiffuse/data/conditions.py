@@ -77,25 +77,31 @@ class Array(Given):
             those whose names end with _train and _test.
         like: what it is: auto takes whole numbers (N,) and words for classes, (N, D) for vectors, (N, L, D)
             for sequences, (N, C, H, W) for images, and so (N, H, W) if the data are images.
+        names: what the classes 0, 1, .. are called.
     """
 
     about: ClassVar[str] = "a second array or table, row by row"
 
     def __init__(
-        self, path: str | None = None, key: str | list[str] | None = None, like: Like = "auto"
+        self,
+        path: str | None = None,
+        key: str | list[str] | None = None,
+        like: Like = "auto",
+        names: tuple[str, ...] = (),
     ) -> None:
         if like not in get_args(Like):
             raise ValueError(f"like={like!r}: one of {', '.join(get_args(Like))}")
-        self.path, self.key, self.like = path, key, like
+        self.path, self.key, self.like, self.names = path, key, like, tuple(names)
 
     def of(self, splits: Splits, source: Source) -> Values:
         """Read it; as many rows as the data have."""
         path = Path(self.path).expanduser() if self.path is not None else source.root
         if path is None:
             raise ValueError("path: these data are no file; name that of the condition")
-        names: tuple[str, ...] = ()
+        names = self.names
         if path.suffix.lower() in TABLES:
-            whole, names = self._columns(path)
+            whole, found = self._columns(path)
+            names = names or found
             parts = self._chosen(whole, splits, path)
         else:
             divided = self._divided(path)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.data.arrays import words_of
 from undiffuse.data.continuous import check_continuous
 from undiffuse.data.dequantize import check_width, dithered
 from undiffuse.data.files import existing, plain_path
@@ -125,10 +126,7 @@ def labels_of(column: "Series[Any]", where: str) -> tuple[Tensor, tuple[str, ...
         return labels, ()
     if column.dtype.kind == "f":
         return torch.from_numpy(column.to_numpy(np.float32, copy=True)).unsqueeze(1), ()
-    words = column.astype(str)
-    names = sorted(set(words))
-    number = {name: i for i, name in enumerate(names)}
-    return torch.tensor([number[word] for word in words]), tuple(names)
+    return words_of(column.astype(str).to_numpy(dtype=object))
 
 
 def numbers_of(frame: "DataFrame", columns: list[str] | None, labels: str | None, where: str) -> "DataFrame":

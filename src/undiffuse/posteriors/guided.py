@@ -71,6 +71,11 @@ class Guided(Weighable):
         (given, p), (base, q) = (model.outlook(x_t, t, s) for model in (self.model, self.base))
         return self._mixed(given, base), p.blend(q, self.scale)
 
+    @property
+    def examples(self) -> int | None:
+        """Those of the model."""
+        return self.model.examples
+
     def rows(self, index: Tensor) -> "Guided":
         """Both for these rows."""
         return Guided(self.model.rows(index), self.base.rows(index), self.scale)

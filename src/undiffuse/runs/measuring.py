@@ -42,7 +42,7 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress, leaving
     if due(progress.step, settings.evaluate_every):
         event = replace(event, test=_evaluate(run, state, splits, leaving))
     if due(progress.step, settings.sample_every):
-        event = event.with_files(*_sample(run, state, leaving))
+        event = event.with_files(*_sample(run, state, splits, leaving))
     return event
 
 
@@ -53,11 +53,14 @@ def _evaluate(run: Run, state: State, splits: Splits, leaving: Leaving) -> Evalu
         return evaluate(run, raw, terms=state.settings.evaluate_terms)
 
 
-def _sample(run: Run, state: State, leaving: Leaving) -> list[Path]:
-    """The file, of the process that writes."""
+def _sample(run: Run, state: State, splits: Splits, leaving: Leaving) -> list[Path]:
+    """The file, of the process that writes; samples are given what test examples are."""
+    examples = splits.test[:SHOWN]
+    given = splits.given("test", slice(0, len(examples)), examples)
     with averaged(state), leaving():
         steps = min(state.settings.sample_steps, len(run.grid))
-        raw = run.sample(SHOWN, seed=run.recipe["seed"], steps=steps)
+        count = SHOWN if given is None else len(examples)
+        raw = run.told(given).sample(count, seed=run.recipe["seed"], steps=steps)
     if not run.processes.leads:
         return []
     stem = run.folder / "samples" / f"step-{state.step:08d}"

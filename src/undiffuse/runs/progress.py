@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse import plots
-from undiffuse.data import Examples
+from undiffuse.data import Splits
 from undiffuse.diffusion.output import stage_name, stage_times, to_bytes
 from undiffuse.model import ReverseProcess
 from undiffuse.networks.embed import TimeEmbedding
@@ -35,14 +35,16 @@ MONITORS = {"loss": "loss", "gradient norm": "grad_norm", "learning rate": "lr",
 States = dict[float, Tensor]  # x_t by t, from 1 to 0
 
 
-def save_samples(run: Run, state: State, raw: Examples, leaving: Leaving) -> list[Path]:
+def save_samples(run: Run, state: State, splits: Splits, leaving: Leaving) -> list[Path]:
     """Draw samples of all kinds, as they are after a step, inside `leaving`; returns the files.
 
-    `raw` are test examples (N, *shape).
+    They are given what the test examples are that they stand beside.
     """
     run.model.eval()
+    raw = splits.test[: POINTS if _planar(run) else SHOWN]
+    told = run.told(splits.given("test", slice(0, len(raw)), raw))
     with state.ema.applied(), leaving():
-        return _save_samples(run, raw[: POINTS if _planar(run) else SHOWN], state, _folder(run, state.step))
+        return _save_samples(told, raw, state, _folder(run, state.step))
 
 
 def _folder(run: Run, step: int) -> Path:

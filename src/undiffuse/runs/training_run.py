@@ -184,7 +184,7 @@ class TrainingRun:
             files += save_weights(self.run, progress.step)  # first: who goes on has no gradients
         event = measured(run, self.state, self.splits, progress, alone)
         if drawn:
-            files += save_samples(self.run, self.state, self.splits.test, alone)
+            files += save_samples(self.run, self.state, self.splits, alone)
         self.owed = None
         return event.with_files(*files)
 
