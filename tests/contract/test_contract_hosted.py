@@ -160,6 +160,17 @@ def test_a_bound_waits_as_often_however_long_its_chain(kernel):
     assert all(each == found[0] for each in found) and found[0].total() <= 6, found
 
 
+def test_a_learned_schedule_is_read_again_only_once_it_has_changed():
+    schedule = deepcopy(SCHEDULES["learned"][1]).to(META)
+    once = reads_of(lambda: schedule.logsnr(T)).total()
+    assert once == 3 and not reads_of(lambda: (schedule.logsnr(T), schedule.slope(S)))
+    with torch.no_grad():
+        schedule.raw.add_(1)
+    assert reads_of(lambda: schedule.logsnr(T)).total() == 1
+    schedule.top.data = torch.zeros((), device=META)
+    assert reads_of(lambda: schedule.logsnr(T)).total() <= 1
+
+
 def streams() -> Streams:
     return Streams(0, rows=range(3))
 
