@@ -40,7 +40,9 @@ def block_of(
     grid = check_grid(grid)
     size = _largest(model, shape, grid)
     few = max(LEAST, 1 << max(rows - 1, 0).bit_length())
-    return few if few < size and _alike(model, made or model.rows_alike, shape, grid, few, size) else size
+    if few >= size or getattr(_network(model), "_compiled_call_impl", None) is not None:
+        return size  # a network that is compiled is so for one size
+    return few if _alike(model, made or model.rows_alike, shape, grid, few, size) else size
 
 
 def _largest(model: ReverseProcess, shape: tuple[int, ...], grid: Tensor) -> int:

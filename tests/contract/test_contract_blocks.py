@@ -70,6 +70,13 @@ def test_a_smaller_block_is_looked_at_once_and_needs_the_same_bits():
     assert torch.equal(drawn, sample(crowded, (64, 1, 8, 8), generator=keyed(0), grid=GRID)[:3])
 
 
+def test_a_compiled_network_keeps_its_one_size():
+    model = Denoiser(Counting(), Gaussian(Linear()))
+    assert block_of(model, (1, 8, 8), GRID, 3) == 16
+    model.network.compile(backend="eager")
+    assert block_of(model, (1, 8, 8), GRID, 3) == 64
+
+
 MODELS = {
     "unet": (unet(), (1, 8, 8)),
     "large": (unet((1, 20, 20)), (1, 20, 20)),

@@ -249,6 +249,12 @@ def test_a_table_is_given_its_other_columns(tmp_path):
     words = [tmp_path / "t.csv", "data.labels=kind", "network.hidden=8", "network.layers=1", "train.watch=0"]
     run = train(tmp_path / "run", words)
     assert ud.load(run).denoiser.conditions["labels"].names == ("down", "up")
+    frame[:4].to_csv(tmp_path / "four.csv", index=False)
+    said = json.loads(good("score", run, tmp_path / "four.csv", "--json"))
+    frame[["kind"]][:4].to_csv(tmp_path / "kinds.csv", index=False)
+    same = ["--given", tmp_path / "kinds.csv"]
+    assert said == json.loads(good("score", run, tmp_path / "four.csv", "--json", *same))
+    assert said != json.loads(good("score", run, tmp_path / "four.csv", "--json", "--class", "-1"))
     good("sample", run, "-n", 3, "--class", "up", "--out", tmp_path / "up.npy")
     assert "class 'left'; this model knows 0 down, 1 up" in refused("sample", run, "--class", "left")
     assert np.array_equal(np.load(tmp_path / "up.npy"), ud.load(run).given("up").sample(3).numpy())

@@ -51,7 +51,7 @@ def command(
     target = None if csv_file is None else archive.check_file(csv_file)  # before any work
     trained = load(run, device_of(device), data=data_dir)
     found = read_examples(trained, path)
-    trained = told_for(trained, found.raw, label, given or ())
+    trained = told_for(trained, found, label, given or ())
     with tracked("score") as track:
         scores = score(trained, found.raw, seed, track=track)
     rows = scores.rows(found.names)

@@ -22,6 +22,7 @@ from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import labels_of, numbers_of, read_table
 from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.example import Kind, read_kind
+from undiffuse.runs.incoming import Incoming
 from undiffuse.runs.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -54,12 +55,13 @@ def worked_out(run: Run, raw: Tensor) -> Given | None:
     return given_of(run.denoiser.conditions, told) if told else None
 
 
-def told_for(run: Run, raw: Tensor, label: str | None, files: Sequence[str] = ()) -> Run:
-    """The run given what these options say, or what the raw examples (N, *shape) say themselves.
+def told_for(run: Run, found: Incoming, label: str | None, files: Sequence[str] = ()) -> Run:
+    """The run given what these options say, or what the examples say themselves, or their table's column.
 
     Raises ValueError for as many conditions as there are no examples.
     """
-    given = given_from(run, label, files) or worked_out(run, raw)
+    raw = found.raw
+    given = given_from(run, label, files) or worked_out(run, raw) or _labelled(run, found.told)
     if given is None:
         if run.denoiser.conditions:
             LOG.warning("nothing is told of %s (--given)", described(run.denoiser.conditions))
@@ -67,6 +69,18 @@ def told_for(run: Run, raw: Tensor, label: str | None, files: Sequence[str] = ()
     if given.count not in (1, len(raw)):
         raise ValueError(f"--given: {given.count} conditions for {len(raw)} examples; give one, or one each")
     return run.told(given)
+
+
+def _labelled(run: Run, column: Any) -> Given | None:
+    """What the labels of a table say, numbers or names, if the run is given them."""
+    parts = run.recipe["condition"] or {}
+    names = [name for name, each in parts.items() if each.kind == "labels"]
+    if column is None or not names:
+        return None
+    known = run.denoiser.conditions[names[0]]
+    words = isinstance(known, Classes) and known.names
+    value = column.astype(str).tolist() if words else column.to_numpy()
+    return given_of(run.denoiser.conditions, {names[0]: value})
 
 
 def given_test(run: Run, index: int) -> Given | None:

@@ -7,6 +7,7 @@ a .csv or .parquet                        the columns that the run was trained o
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +24,15 @@ from undiffuse.runs.run import Run
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """Raw examples (N, *shape), what each is called, and what was left out and why, by name."""
+    """Raw examples (N, *shape), what each is called, and what was left out and why, by name.
+
+    `told` is what their table has of the run's labels, if it has that column.
+    """
 
     raw: Tensor
     names: tuple[str, ...]
     skipped: dict[str, str]
+    told: Any = None
 
 
 def read_examples(run: Run, path: str | Path) -> Incoming:
@@ -91,4 +96,5 @@ def _table(run: Run, path: Path) -> Incoming:
     whole = chosen.notna().all(axis=1)
     skipped = {str(name): "a value is missing" for name in chosen.index[~whole]}
     raw = torch.from_numpy(chosen[whole].to_numpy(np.float64, copy=True))
-    return Incoming(raw, tuple(map(str, chosen.index[whole])), skipped)
+    told = None if known is None else frame.loc[whole, known]
+    return Incoming(raw, tuple(map(str, chosen.index[whole])), skipped, told)
