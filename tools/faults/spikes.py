@@ -2,6 +2,7 @@
 
 import signal
 import time
+from typing import Any
 
 from torch import Tensor
 
@@ -49,9 +50,7 @@ def spiky() -> None:
     """The losses of two batches are a thousand times as large, in this process."""
     real = loop._backward
 
-    def backward(
-        parallel: Parallel, x_0: Tensor, labels: Tensor | None, key: Key, state: loop.State
-    ) -> float:
-        return real(parallel, x_0, labels, key, state) * (1000 if key[1] in AT else 1)
+    def backward(parallel: Parallel, x_0: Tensor, given: Any, key: Key, state: loop.State) -> Tensor:
+        return real(parallel, x_0, given, key, state) * (1000 if key[1] in AT else 1)
 
     loop._backward = backward
