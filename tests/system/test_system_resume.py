@@ -157,9 +157,9 @@ def test_a_bad_number_stops_and_can_be_repeated(tmp_path: Path, monkeypatch: pyt
     def bad(model, objective, x_0, generator, to):
         loss = real(model, objective, x_0, generator, to)
         seen.append(loss)
-        return torch.inf if len(seen) == 3 else loss
+        return loss * torch.inf if len(seen) == 3 else loss
 
-    seen: list[float] = []
+    seen: list[torch.Tensor] = []
     monkeypatch.setattr(loop, "_backward", bad)
     message = refused_last(*WORDS, "run", code=1)
     assert re.search(r"step 2: loss inf, .*undiffuse train --resume run --replay 2$", message)
@@ -189,11 +189,11 @@ def test_replay_names_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_skipped_steps_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real = loop._backward
-    seen: list[float] = []
+    seen: list[torch.Tensor] = []
 
     def bad(*given):
         seen.append(real(*given))
-        return torch.nan if len(seen) == 2 else seen[-1]
+        return seen[-1] * torch.nan if len(seen) == 2 else seen[-1]
 
     monkeypatch.setattr(loop, "_backward", bad)
     good(*WORDS, "run", "train.non_finite=skip", "train.log_every=1")

@@ -40,7 +40,7 @@ def inject(place: str, kind: float, step: int) -> None:
     """Before the update of a step, make one number bad; in this process."""
     backward = loop._backward
 
-    def bad(parallel: object, x_0: torch.Tensor, *rest: object) -> float:
+    def bad(parallel: object, x_0: torch.Tensor, *rest: object) -> torch.Tensor:
         state = current[0]
         if state.step != step:
             return backward(parallel, x_0, *rest)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def inject(place: str, kind: float, step: int) -> None:
         loss = backward(parallel, x_0, *rest)  # type: ignore[arg-type]
         if place == "gradient":
             next(p for p in state.model.parameters() if p.grad is not None).grad.view(-1)[0] = kind  # type: ignore[union-attr]
-        return kind if place == "loss" else loss
+        return torch.full_like(loss, kind) if place == "loss" else loss
 
     current: list[loop.State] = []
     init = loop.State.__init__
