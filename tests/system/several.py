@@ -22,8 +22,7 @@ DRAWN = ["train.log_every=1", "train.evaluate_every=10", "train.evaluate_example
 DRAWN += ["train.sample_every=10", "train.sample_steps=4"]
 WATCH = ["train.watch=0.005", "train.evaluate_terms=3"]
 ADAM = ["train.optimizer=adamw", "train.lr=1e-3", "train.precision=fp32", "train.steps=20"]
-GIVEN = ["condition={digit: labels, low: smaller}"]
-WORDS = ["train", "digits", *NET, *GIVEN, *CHAIN, *DRAWN, *WATCH, *ADAM]
+WORDS = ["train", "digits", *NET, *CHAIN, *DRAWN, *WATCH, *ADAM]
 QUIET = ["train.evaluate_every=0", "train.sample_every=0"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 SPARED = os.pathsep.join([str(Path(__file__).parent / "spared"), *filter(None, [ENV.get("PYTHONPATH")])])

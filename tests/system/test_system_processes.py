@@ -26,6 +26,14 @@ def test_weights_split_over_processes(single: Path, tmp_path: Path):
     close(single, split)
 
 
+def test_what_is_given_is_divided_too(tmp_path: Path):
+    """A class and an image, on one process and split over two."""
+    words = [*WORDS, *QUIET, "condition={digit: labels, low: smaller}", "train.checkpoint_every=20"]
+    good(*words, "--out", tmp_path / "one")
+    run(*words, "train.shard=true", "--out", tmp_path / "two", "--processes", 2)
+    close(tmp_path / "one", tmp_path / "two")
+
+
 @pytest.mark.parametrize("others", [1, 3])
 def test_saved_by_two_and_gone_on_by_others(double: Path, tmp_path: Path, others: int):
     folder = tmp_path / "run"
