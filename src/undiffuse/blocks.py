@@ -7,6 +7,7 @@ Floating-point results may depend on how many rows there are, and sample i is to
 many are drawn with it. So a smaller block than the device's is taken only if the model gives the same bits in
 it, which is looked at once: two steps from rows of the prior in the one and in the other. On CPUs it does as
 a rule, from `LEAST` rows on; where it does not, the block of the device is filled up, as if all were wanted.
+On a GPU that other programs use too, other memory that is free may mean other last bits.
 """
 
 from collections.abc import Callable
