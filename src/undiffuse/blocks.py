@@ -1,6 +1,6 @@
 """How many rows are computed together: as many as suit the device, and no more than are wanted.
 
-    CPU    a power of two, about 4096 values of data: what its caches hold (`tensors.cpu_block`)
+    CPU    a power of two, from `LEAST`, about 4096 values of data: what its caches hold; of large pictures 8
     GPU    a power of two, half of the memory that is free, by what a call of the model was seen to take
 
 Floating-point results may depend on how many rows there are, and sample i is to be the same tensor however
@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Streams
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import cpu_block
+from undiffuse.tensors import cpu_block, dims
 
 LEAST = 16  # rows of the smallest block: below, matrix products are computed otherwise
+CACHED = 2**14  # values of an example, of which so many rows are still no more than a CPU's caches hold
 LARGEST = 4096  # rows of a block on a GPU
 TRIED = 8  # rows of the call that is measured there
 
@@ -50,7 +51,7 @@ def _largest(model: ReverseProcess, shape: tuple[int, ...], grid: Tensor) -> int
     """That of the device."""
     device = _like(model, (0,)).device
     if device.type != "cuda":
-        return cpu_block(shape)
+        return max(LEAST, cpu_block(shape)) if dims(shape) <= CACHED else cpu_block(shape)
     known, key = _known.setdefault(_network(model), {}), ("size", shape, device)
     if key not in known:
         known[key] = _fitting(model, shape, grid, device)
