@@ -6,7 +6,6 @@ there. What is read is 0.
 
 import traceback
 from collections import Counter
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -44,11 +43,6 @@ class Hosted(TorchDispatchMode):
                     return torch.zeros(source.shape, dtype=kwargs.get("dtype") or source.dtype)
                 self.writes[_line()] += 1
         return function(*args, **kwargs)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, value, trace)
 
     @property
     def read(self) -> int:

@@ -63,11 +63,11 @@ def _alike(
     model: ReverseProcess, made: Made, shape: tuple[int, ...], grid: Tensor, few: int, size: int
 ) -> bool:
     """Whether steps have the same bits in the smaller block and in the larger one."""
-    one, other = made(few), made(size)
+    one = made(few)
     how = type(one), type(getattr(one, "factor", None)), len(grid) > 1, torch.get_num_threads()
     known, key = _known.setdefault(_network(model), {}), ("alike", shape, few, size, *how)
     if key not in known:
-        looks = zip(_looks(one, shape, grid, few), _looks(other, shape, grid, size), strict=True)
+        looks = zip(_looks(one, shape, grid, few), _looks(made(size), shape, grid, size), strict=True)
         known[key] = all(torch.equal(a, b[:few]) for a, b in looks)
     found: bool = known[key]
     return found

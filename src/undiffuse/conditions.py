@@ -5,9 +5,10 @@ that a mask with values is an image with NaN where it hides them, a sequence tha
 NaN, and "none", which guidance leads away from, is a condition that has nothing else.
 """
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -66,7 +67,8 @@ class Classes(Condition):
         if isinstance(value, Sequence) and len(value) and all(isinstance(each, str) for each in value):
             value = [self.number(each, name) for each in value]
         labels = _tensor(value, name)
-        if labels.is_floating_point() or labels.ndim > 1 or not labels.numel():
+        whole = not labels.is_floating_point() and not labels.is_complex()
+        if not whole or labels.ndim > 1 or not labels.numel():
             raise ValueError(
                 f"{name}: {labels.dtype} of shape {tuple(labels.shape)}; give a class, or whole numbers (B,)"
             )
@@ -122,15 +124,15 @@ class Numbers(Condition, ABC):
     def check(self, value: Any, name: str) -> Tensor:
         """float32, NaN where nothing is told."""
         x = _tensor(value, name)
-        if x.is_complex() or bool(x.isinf().any() if x.is_floating_point() else False):
+        if x.is_complex() or bool(x.float().isinf().any()):
             raise ValueError(f"{name}: values are finite numbers, or NaN where nothing is told")
-        found = self.shaped(x.float() if x.dtype != torch.float64 else x)
+        found = self.shaped(x.float())
         if found is None or not len(found):
             raise ValueError(
                 f"{name}: shape {tuple(x.shape)}; this model takes {self.like} of shape {self.shape}, or one "
                 f"for each example, (B, {', '.join(map(str, self.shape))})"
             )
-        return found.float()
+        return found
 
     def shaped(self, x: Tensor) -> Tensor | None:
         """As (B, *shape), if it can be."""
@@ -138,12 +140,12 @@ class Numbers(Condition, ABC):
             return x.unsqueeze(0)
         return x if tuple(x.shape[1:]) == self.shape else None
 
-    def standard(self, value: Tensor) -> Tensor:
-        """Of mean 0 and standard deviation 1 in the training data; what is not told stays NaN."""
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation in the training data, ready to broadcast against (B, *shape)."""
         view = [1] * self.ndim
         view[self.axis] = -1
-        mean, std = (value.new_tensor(each).view(view) for each in (self.mean, self.std))
-        return (value - mean) / std
+        mean, std = (torch.tensor(each, dtype=torch.float32).view(view) for each in (self.mean, self.std))
+        return mean, std
 
     def hidden(self, value: Tensor, rows: Tensor) -> Tensor:
         """NaN."""
@@ -249,11 +251,13 @@ class Given:
         }
         return next(iter(found.values())) if len(found) == 1 else found
 
-    def bytes(self) -> Iterator[bytes]:
-        """All there is of it, to be hashed."""
+    def digest(self) -> bytes:
+        """SHA-256 of all there is of it."""
+        found = hashlib.sha256()
         for name, value in sorted(self.values.items()):
-            yield f"{name}:{value.dtype}:{tuple(value.shape)};".encode()
-            yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+            found.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
+            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return found.digest()
 
 
 def given_of(known: Conditions, value: Any) -> Given | None:

@@ -61,6 +61,11 @@ class ReverseProcess(nn.Module, ABC):
         """How many examples it is conditioned on, one by one; None if on none, or on what is for all."""
         return None
 
+    def check_count(self, count: int) -> None:
+        """Raise ValueError if it is conditioned on another number of examples."""
+        if self.examples not in (None, count):
+            raise ValueError(f"{self.examples} conditions for {count} examples: give one, or one each")
+
     def rows(self, index: Tensor) -> "ReverseProcess":
         """The model for these rows of the batch it is conditioned on; itself if on none."""
         return self

@@ -9,16 +9,16 @@ from examples import KERNELS, NETWORKS, OBJECTIVES, SAMPLERS, SCHEDULES, each
 from torch import Tensor, nn
 
 from hosted import META, Hosted
-from undiffuse import bounds, networks
+from undiffuse import networks
 from undiffuse.bounds import nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.objectives import Hybrid, Simple, Variational
+from undiffuse.objectives import Hybrid, Importance, Simple, Variational
 from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
 from undiffuse.posteriors import RULES, Guided, Known, Noisy, Odds
 from undiffuse.random import Streams
-from undiffuse.samplers import Ancestral, Particles
+from undiffuse.samplers import Ancestral
 from undiffuse.schedules import ConstantFraction, Linear, LogLinear, grids
 from undiffuse.training import Settings, State, train
 from undiffuse.training.precision import Precision
@@ -63,7 +63,8 @@ def test_with_any_objective(objective):
     variance = Interpolated() if hybrid else None
     model = Denoiser(small(outputs=2 if hybrid else 1), Gaussian(LogLinear()), variance=variance)
     counted = training(model, objective, (4,))
-    assert counted.read <= 2, counted.reads  # two: what importance sampling has learned
+    learns = isinstance(objective.times, Importance)  # what it has found is on the host
+    assert counted.read == (2 if learns else 1), counted.reads
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -184,4 +185,3 @@ def test_everything_is_made_without_memory():
     for schedules in SCHEDULES.values():
         for schedule in schedules:
             assert isinstance(schedule.logsnr(T), Tensor)
-    assert Particles(4).init() is None and bounds.nelbo is nelbo

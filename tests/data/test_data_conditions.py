@@ -121,7 +121,7 @@ def test_a_folder_is_matched_by_name(tmp_path):
         )
     assert made("labels", source).conditions["it"].kind == Classes(2, ("0", "1"))
     (tmp_path / "masks" / "1" / "3.png").unlink()
-    with pytest.raises(ValueError, match=r"condition.it: .*: no picture for 1/3.png, nor for 0 others"):
+    with pytest.raises(ValueError, match=r"condition.it: .*: no picture for 1/3.png$"):
         made("folder", source, path=str(tmp_path / "masks"))
     with pytest.raises(ValueError, match="matched by the names of pictures"):
         made("folder", Digits(), path=str(tmp_path / "masks"))

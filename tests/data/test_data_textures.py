@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from undiffuse.data.textures import NAMES, Textures
+from undiffuse.data.textures import SURFACES, Textures
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def found(picture, patch):
 
 @pytest.mark.slow
 def test_patches_come_from_the_pictures_and_from_their_part(data):
-    for name in NAMES:
+    for name in SURFACES:
         splits = Textures(size=9, train=4, test=4, names=(name,)).load()
         picture = getattr(data, name)()
         for patch in splits.train[:, 0]:
@@ -41,7 +41,7 @@ def test_all_pictures_are_used(data):
     """Their patches differ in spread: those of all three lie between."""
     spreads = [
         float(Textures(train=2_000, test=1, names=names).load().train.double().flatten(1).var(1).mean())
-        for names in [*((name,) for name in NAMES), NAMES]
+        for names in [*((name,) for name in SURFACES), SURFACES]
     ]
     assert spreads[3] == pytest.approx(sum(spreads[:3]) / 3, rel=0.05)
 

@@ -13,7 +13,8 @@ from shell import UNET, good, refused, train
 
 import undiffuse as ud
 from undiffuse.recipes import load_data
-from undiffuse.runs.giving import given_from, worked_out
+from undiffuse.runs.giving import given_from
+from undiffuse.runs.scoring import estimates
 
 QUIET = ["train.sample_every=0", "train.evaluate_every=0", "train.watch=0"]
 BOTH = "condition={digit: labels, low: {kind: smaller, factor: 4}}"
@@ -32,6 +33,12 @@ def low(tmp_path_factory):
 def both(tmp_path_factory):
     """A run that is given a class and four pixels, by name."""
     return train(tmp_path_factory.mktemp("both") / "run", ["digits", *UNET, BOTH, *QUIET])
+
+
+def examples(folder, count):
+    """The run, test examples, and what these are given."""
+    run = ud.load(folder)
+    return run, *load_data(run.recipe).examples("test", slice(count))
 
 
 def test_a_run_knows_what_it_is_given(low, both):
@@ -60,9 +67,8 @@ def test_the_worth_of_a_condition_is_reported(low, tmp_path):
     assert "if nothing is told" in out and out.count("worth of the condition") == 2
     said = json.loads(next((tmp_path / "said").glob("*.json")).read_text())
     rows = {(row["name"].strip(), row["unit"]): row["mean"] for row in said["rows"]}
-    run = ud.load(low)
-    raw = load_data(run.recipe).test[:30]
-    told, nothing = (r.evaluate(raw, terms=4).total for r in (run.told(worked_out(run, raw)), run))
+    run, raw, given = examples(low, 30)
+    told, nothing = (r.evaluate(raw, terms=4).total for r in (run.told(given), run))
     assert rows["-log2 probability, at most", "bits/dim"] == pytest.approx(told.mean, abs=1e-9)
     assert rows["if nothing is told", "bits/dim"] == pytest.approx(nothing.mean, abs=1e-9)
     worth = rows["worth of the condition", "bits/dim"]
@@ -71,9 +77,7 @@ def test_the_worth_of_a_condition_is_reported(low, tmp_path):
 
 
 def test_samples_are_of_what_is_given(low, both, tmp_path):
-    run = ud.load(low)
-    raw = load_data(run.recipe).test[:3]
-    given = worked_out(run, raw)
+    run, _, given = examples(low, 3)
     np.save(tmp_path / "three.npy", given.values["smaller"].numpy())
     good("sample", low, "--steps", 3, "--given", tmp_path / "three.npy", "--out", tmp_path / "a.npy")
     found = np.load(tmp_path / "a.npy")
@@ -99,8 +103,16 @@ def test_samples_are_of_what_is_given(low, both, tmp_path):
     torch.testing.assert_close(seen[0], given.values["smaller"][0], atol=0.05, rtol=0)
     good("sample", low, "-n", 2, "--steps", 3, "--given", tmp_path / "low.png", "--guidance", 2)
     words = ["--class", 3, "--given", f"low={tmp_path / 'four.npy'}"]
+    (tmp_path / "other").mkdir()
     np.save(tmp_path / "four.npy", np.ones((2, 2)))
     good("sample", both, "-n", 1, "--steps", 3, *words, "--out", tmp_path / "c.npy")
+    np.save(tmp_path / "other" / "four.npy", np.zeros((2, 2)))
+    both_words = [both, "-n", 1, "--steps", 2, "--class", 3]
+    files = {
+        good("sample", *both_words, "--given", f"low={folder / 'four.npy'}")
+        for folder in (tmp_path, tmp_path / "other")
+    }
+    assert len(files) == 2  # two conditions of one name are two files
     told = ud.load(both).given({"digit": 3, "low": torch.ones(1, 2, 2)})
     assert np.array_equal(np.load(tmp_path / "c.npy"), told.sample(1, steps=3).numpy())
 
@@ -108,9 +120,8 @@ def test_samples_are_of_what_is_given(low, both, tmp_path):
 def test_what_a_test_example_is_given_goes_with_it(low, tmp_path):
     words = ["denoise", low, "--index", 4, "-n", 2, "--steps", 3, "--method", "flat"]
     good(*words, "--out", tmp_path / "own")
-    run = ud.load(low)
-    raw = load_data(run.recipe).test[4:5]
-    np.save(tmp_path / "low.npy", worked_out(run, raw).values["smaller"].numpy())
+    _, _, given = examples(low, 5)
+    np.save(tmp_path / "low.npy", given.values["smaller"][4:].numpy())
     np.save(tmp_path / "none.npy", np.full((1, 4, 4), np.nan))
     good(*words, "--given", tmp_path / "low.npy", "--out", tmp_path / "said")
     good(*words, "--given", tmp_path / "none.npy", "--out", tmp_path / "nothing")
@@ -119,9 +130,7 @@ def test_what_a_test_example_is_given_goes_with_it(low, tmp_path):
 
 
 def test_posteriors_of_many_examples_each_given_its_own(low):
-    run = ud.load(low)
-    raw = load_data(run.recipe).test[:3]
-    given = worked_out(run, raw)
+    run, raw, given = examples(low, 3)
     mask = torch.zeros(3, 1, 8, 8, dtype=torch.bool)
     mask[..., :4] = True
     whole = run.told(given).impute(raw, mask, n=2, seed=1)
@@ -132,30 +141,33 @@ def test_posteriors_of_many_examples_each_given_its_own(low):
 
 def test_files_are_coded_given_something(low, tmp_path):
     pytest.importorskip("constriction")
-    run = ud.load(low)
-    raw = load_data(run.recipe).test[:5]
+    run, raw, seen = examples(low, 5)
     np.save(tmp_path / "x.npy", raw.numpy())
-    np.save(tmp_path / "low.npy", worked_out(run, raw).values["smaller"].numpy())
+    np.save(tmp_path / "low.npy", seen.values["smaller"].numpy())
     given = ["--given", tmp_path / "low.npy"]
     file = tmp_path / "x.und"
     good("compress", low, tmp_path / "x.npy", "-o", file, "--steps", 2, "--no-bound", *given)
     good("decompress", low, file, "-o", tmp_path / "back", *given)
     assert np.array_equal(np.load(next((tmp_path / "back").glob("*.npy"))), raw.numpy())
     assert "another model" in refused("decompress", low, file, "-o", tmp_path / "no")
-    told = run.told(worked_out(run, raw))
+    told = run.told(seen)
     assert torch.equal(told.decompress(told.compress(raw, steps=2)), raw)
 
 
 def test_scores_are_of_what_examples_say_themselves(low, both, tmp_path):
-    raw = load_data(ud.load(low).recipe).test[:4]
+    _, raw, seen = examples(low, 4)
     np.save(tmp_path / "x.npy", raw.numpy())
     said = json.loads(good("score", low, tmp_path / "x.npy", "--json"))
-    np.save(tmp_path / "low.npy", worked_out(ud.load(low), raw).values["smaller"].numpy())
+    np.save(tmp_path / "low.npy", seen.values["smaller"].numpy())
     told = json.loads(good("score", low, tmp_path / "x.npy", "--json", "--given", tmp_path / "low.npy"))
     assert said == told
     pd.DataFrame({"digit": [0, 1, 2, 3]}).to_csv(tmp_path / "digit.csv", index=False)
     given = ["--given", f"digit={tmp_path / 'digit.csv'}"]
-    assert json.loads(good("score", both, tmp_path / "x.npy", "--json", *given)) != said
+    some = json.loads(good("score", both, tmp_path / "x.npy", "--json", *given))
+    _, _, every = examples(both, 4)
+    run = ud.load(both).given(every.values | {"digit": [0, 1, 2, 3]})  # its pixels say the rest themselves
+    bits, _ = estimates(run, raw, 0)
+    assert [row["bits_per_dim"] for row in some] == bits.tolist()
     np.save(tmp_path / "two.npy", np.zeros((2, 1, 4, 4)))
     words = ["score", low, tmp_path / "x.npy", "--given", tmp_path / "two.npy"]
     assert "2 conditions for 4 examples" in refused(*words)
@@ -256,5 +268,6 @@ def test_a_table_is_given_its_other_columns(tmp_path):
     assert said == json.loads(good("score", run, tmp_path / "four.csv", "--json", *same))
     assert said != json.loads(good("score", run, tmp_path / "four.csv", "--json", "--class", "-1"))
     good("sample", run, "-n", 3, "--class", "up", "--out", tmp_path / "up.npy")
+    assert "class1.npy" in good("sample", run, "-n", 2, "--class", "up", "--steps", 2)
     assert "class 'left'; this model knows 0 down, 1 up" in refused("sample", run, "--class", "left")
     assert np.array_equal(np.load(tmp_path / "up.npy"), ud.load(run).given("up").sample(3).numpy())

@@ -8,7 +8,7 @@ from undiffuse.distributions import Normal
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Variational
-from undiffuse.parameterizations import NormalDecoder, V, Variance
+from undiffuse.parameterizations import NormalDecoder, V
 from undiffuse.parameterizations.variance import Single
 from undiffuse.schedules import LearnedBetas, grids
 from undiffuse.training import Batches, State, train
@@ -90,7 +90,3 @@ def test_every_part_with_parameters_is_trained_averaged_and_saved(tmp_path):
         trained(state, 5).model.parameters(), trained(other, 5).model.parameters(), strict=True
     ):
         assert torch.equal(one, same)
-
-
-def test_a_part_is_what_it_says():
-    assert isinstance(Scaled(), Variance) and made().model.variance.log_scale.requires_grad

@@ -43,8 +43,7 @@ class Streamed(Sequence[Block]):
         done: int = 0,
         processes: Processes = ALONE,
     ) -> None:
-        if model.examples not in (None, len(data)):
-            raise ValueError(f"{model.examples} conditions for {len(data)} examples: give one, or one each")
+        model.check_count(len(data))
         self.model, self.data, self.encode = model, data, encode
         self.key, self.done = (seed, name), done
         each = -(-(len(data) - done) // processes.size)  # of them

@@ -113,8 +113,7 @@ def _show_trade(chosen: "Chosen", others: "list[Chosen]", missing: str) -> None:
     show(rows)
     if missing:
         LOG.warning(
-            "the run's data are not at hand, so steps were chosen and weighed on these examples; new ones "
-            "cost more (%s)",
+            "steps were chosen and weighed on these examples, not on the run's data: new ones cost more (%s)",
             missing,
         )
 

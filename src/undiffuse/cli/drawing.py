@@ -42,18 +42,23 @@ def conditioned(
 
 
 def named(
-    label: str | None,
-    files: list[str] | None,
-    guidance: float | None,
-    clip: bool | None,
-    stop: float | None = None,
+    given: "Given | None", guidance: float | None, clip: bool | None, stop: float | None = None
 ) -> list[str]:
     """Words of a file's name for these."""
-    words = [] if label is None else [f"class{label}"]
-    words += [f"given{Path(each).stem}" for each in files or ()]
+    words = named_given(given)
     words += [] if guidance is None else [f"guidance{guidance:g}"]
     words += [] if stop is None else [f"stop{stop:g}"]
     return words + ([] if clip is None else ["clip" if clip else "noclip"])
+
+
+def named_given(given: "Given | None") -> list[str]:
+    """A class by its number, and else what tells one condition from another, whatever its file is called."""
+    if given is None:
+        return []
+    values = list(given.values.values())
+    if len(values) == 1 and values[0].shape == (1,):
+        return [f"class{int(values[0])}"]
+    return [f"given{given.digest().hex()[:8]}"]
 
 
 def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | None:

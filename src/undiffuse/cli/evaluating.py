@@ -115,9 +115,9 @@ def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Gi
     if examples is not None and examples < 2:
         raise ValueError(f"--examples {examples}: a standard error needs at least two")
     splits = load_data(trained.recipe)
-    data = getattr(splits, split)[:examples]
+    data, given = splits.examples(split, slice(examples))
     trained.check(data)
-    return data, splits.given(split, slice(0, len(data)), data)
+    return data, given
 
 
 def knows_none(trained: "Run", given: "Given | None") -> bool:

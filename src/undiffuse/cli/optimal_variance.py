@@ -60,8 +60,8 @@ def command(
     data, given = split_of(trained, split, examples)
     name, told = part_of(trained, split, len(data), steps, terms, seed), trained.told(given)
     splits, count = load_data(trained.recipe), examples or FITTED
-    fit = splits.train[:count]
-    fitted = trained.told(splits.given("train", slice(0, len(fit)), fit))
+    fit, seen = splits.examples("train", slice(count))
+    fitted = trained.told(seen)
     with tracked("variance") as track:
         best = fit_variance(fitted, fit, seed, steps=steps, track=track)
     with tracked("evaluate") as track:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undiffuse.cli.console import printable, show, table, tracked
+from undiffuse.cli.drawing import named_given
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,10 +79,9 @@ class Asked:
     def words(self) -> list[str]:
         """Of a file's name: whatever makes these samples others."""
         way = self.way
-        named = {"steps": way.steps, "times": way.times, "class": self.label}
+        named = {"steps": way.steps, "times": way.times}
         named |= {"particles": way.group, "groups": way.groups}
         words = [f"seed{self.seed}", f"n{self.n}"] + ([] if way.method is None else [way.method])
-        words += [f"given{Path(each).stem}" for each in self.given]
         return words + [f"{name}{value}" for name, value in named.items() if value is not None]
 
 
@@ -170,7 +170,9 @@ def report(
         typer.echo(line)
     if not has_picture(run) or run.shape == (2,):
         show(_elements(found, seen))
-    stem = _stem(run, "-".join([verb, *words, *options.words]), options.out)
+    asked = options.label is not None or options.given
+    told = named_given(run.denoiser.condition) if asked else []
+    stem = _stem(run, "-".join([verb, *words, *options.words, *told]), options.out)
     for path in save_posterior(run, found, seen, truth, stem):
         typer.echo(printable(str(path)))
 

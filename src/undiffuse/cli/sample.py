@@ -124,7 +124,7 @@ def command(
         trained = conditioned(opened, told, guidance, clip, stop)
         n = (64 if told is None or told.count == 1 else told.count - first) if n is None else n
         walk = _sampler(sampler, eta)
-        words = _words(n, seed, first, steps, sampler, eta) + named(label, given, guidance, clip, stop)
+        words = _words(n, seed, first, steps, sampler, eta) + named(told, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
         target = target_of(out)
         figures = Figures(

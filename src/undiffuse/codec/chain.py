@@ -71,11 +71,10 @@ class Chain:
 
     def rows(self, rows: slice) -> "Chain":
         """The chain for these rows of the examples that its model is given something for."""
-        given = self.model.condition
-        if given is None or given.count == 1:
+        if self.model.examples is None:
             return self
         own = copy(self)
-        own.model = self.model.rows(torch.arange(given.count)[rows])
+        own.model = self.model.rows(torch.arange(self.model.examples)[rows])
         return own
 
     def forward(self, i: int, lower: np.ndarray, rounding: Rounding, call: int) -> Law:

@@ -54,8 +54,7 @@ def compress(
     if not len(x):
         raise ValueError("there are no examples to compress")
     space(known).encode(x)
-    if known.condition is not None and known.condition.count not in (1, len(x)):
-        raise ValueError(f"{known.condition.count} conditions for {len(x)} examples: give one, or one each")
+    known.check_count(len(x))
     if plan is None:
         looking = track.stage("choose steps")
         plan = choose(model, x, method=method, grid=base, steps=steps, track=looking).best(len(x), steps).plan

@@ -20,8 +20,7 @@ def model_hash(model: Denoiser) -> bytes:
         found.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     if model.condition is not None:
-        for part in model.condition.bytes():
-            found.update(part)
+        found.update(model.condition.digest())
     return found.digest()[:8]
 
 

@@ -1,15 +1,15 @@
 """Data sets: where examples come from, under which licence, and how they become tensors.
 
 A `Source` loads `Splits` of raw values, in memory or as `Rows` that are read when asked for; a `Space` maps
-raw values to x_0 and back. What examples are given is found by a `Given`, of `CONDITIONS`. To add a data set,
-write one file with one `Source` and put its name in
-`SOURCES`: recipes and the command line find it there.
+raw values to x_0 and back. What examples are given is found by a `ConditionSource`, of `CONDITIONS`. To add
+a data set, write one file with one `Source` and put its name in `SOURCES`: recipes and the command line find
+it there.
 """
 
 from undiffuse.data.arrays import Array
 from undiffuse.data.cifar10 import CIFAR10
 from undiffuse.data.conditioned import Values
-from undiffuse.data.conditions import CONDITIONS, Given, conditioned
+from undiffuse.data.conditions import CONDITIONS, ConditionSource, conditioned
 from undiffuse.data.continuous import noise_of
 from undiffuse.data.dead_leaves import DeadLeaves
 from undiffuse.data.dequantize import UniformNoise, check_width, dequantized
@@ -22,7 +22,6 @@ from undiffuse.data.images import Images
 from undiffuse.data.mnist import MNIST, FashionMNIST
 from undiffuse.data.npy import read_npy, read_npz
 from undiffuse.data.patches import Patches
-from undiffuse.data.photographs import Photographs
 from undiffuse.data.pictures import read_image
 from undiffuse.data.rotated_digits import RotatedDigits
 from undiffuse.data.rows import Examples, Rows, chunks, ends, sample_of
@@ -31,7 +30,7 @@ from undiffuse.data.source import Source, Splits
 from undiffuse.data.space import Affine, Levels, Space, Symbols, space_from, space_of
 from undiffuse.data.swiss_roll import SwissRoll
 from undiffuse.data.table import Table
-from undiffuse.data.textures import Textures
+from undiffuse.data.textures import Photographs, Textures
 from undiffuse.data.watched import set_aside
 
 SOURCES: dict[str, type[Source]] = {
@@ -62,12 +61,12 @@ __all__ = [
     "SOURCES",
     "Affine",
     "Array",
+    "ConditionSource",
     "DeadLeaves",
     "Digits",
     "Examples",
     "FashionMNIST",
     "Fingerprint",
-    "Given",
     "Heartbeat",
     "Hub",
     "Images",

@@ -37,7 +37,7 @@ Like = Literal["auto", "class", "vector", "image", "sequence"]
 NUMBERS: dict[str, type[Numbers]] = {each.kind: each for each in (Vector, Image, Series)}
 
 
-class Given(ABC):
+class ConditionSource(ABC):
     """Where a condition is. Recipes build it by name: `condition: {kind: smaller, factor: 2}`."""
 
     about: ClassVar[str]
@@ -52,7 +52,7 @@ class Given(ABC):
         """Its values for these data. Raises ValueError if the data have none."""
 
 
-class Labels(Given):
+class Labels(ConditionSource):
     """The data's own labels: a class folder, a column, an array, or what the data set comes with."""
 
     about: ClassVar[str] = "the data's labels"
@@ -68,7 +68,7 @@ class Labels(Given):
         return Values(Classes(splits.classes, splits.class_names), parts)
 
 
-class Array(Given):
+class Array(ConditionSource):
     """A second array or table, whose rows are those of the data's file.
 
     Args:
@@ -98,6 +98,10 @@ class Array(Given):
         path = Path(self.path).expanduser() if self.path is not None else source.root
         if path is None:
             raise ValueError("path: these data are no file; name that of the condition")
+        keys = [self.key] if isinstance(self.key, str) else self.key or []
+        learned = set(keys) & set(splits.names) if path == source.root else set()
+        if learned:
+            raise ValueError(f"key={min(learned)}: that column is learned too; leave it out of data.columns")
         names = self.names
         if path.suffix.lower() in TABLES:
             whole, found = self._columns(path)
@@ -147,7 +151,7 @@ class Array(Given):
         return {"train": whole[rows[0]], "test": whole[rows[1]]}
 
 
-class Folder(Given):
+class Folder(ConditionSource):
     """A second folder of PNG and JPEG pictures, each named as the picture that it belongs to.
 
     Args:
@@ -178,13 +182,14 @@ class Folder(Given):
         there = {file.relative_to(root).with_suffix("").as_posix(): file for file in find_images(root)}
         lost = [name for name in splits.files if Path(name).with_suffix("").as_posix() not in there]
         if lost:
-            raise ValueError(f"{root}: no picture for {lost[0]}, nor for {len(lost) - 1:,} others")
+            more = f", nor for {len(lost) - 1:,} others" if len(lost) > 1 else ""
+            raise ValueError(f"{root}: no picture for {lost[0]}{more}")
         files = Files(root, [there[Path(name).with_suffix("").as_posix()] for name in splits.files])
         found = self.loading.splits(files, *splits.rows)
         return _described({"train": found.train, "test": found.test}, "image", True)
 
 
-class Smaller(Given):
+class Smaller(ConditionSource):
     """The example itself, of fewer pixels: means over squares of factor x factor, for super-resolution.
 
     Raises ValueError for a factor below 2.
@@ -209,7 +214,7 @@ class Smaller(Given):
         return avg_pool2d(raw.float(), self.factor)
 
 
-class Grey(Given):
+class Grey(ConditionSource):
     """The example itself, without its colours, for colourisation."""
 
     about: ClassVar[str] = "the example itself, without its colours"
@@ -226,7 +231,7 @@ class Grey(Given):
         return torch.einsum("c,bchw->bhw", torch.tensor(LUMA), raw.float()).unsqueeze(1)
 
 
-CONDITIONS: dict[str, type[Given]] = {
+CONDITIONS: dict[str, type[ConditionSource]] = {
     "labels": Labels,
     "array": Array,
     "folder": Folder,
@@ -235,7 +240,7 @@ CONDITIONS: dict[str, type[Given]] = {
 }
 
 
-def conditioned(splits: Splits, sources: Mapping[str, Given], source: Source) -> Splits:
+def conditioned(splits: Splits, sources: Mapping[str, ConditionSource], source: Source) -> Splits:
     """The data with these conditions, by name. Raises ValueError, with the name, for what they have not."""
     found = {}
     for name, each in sources.items():

@@ -81,6 +81,11 @@ class Splits:
             return 0
         return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
 
+    def examples(self, part: str, rows: slice) -> tuple[Tensor, Given | None]:
+        """These rows of a part, "train", "test" or "watched", and what they are given."""
+        raw: Tensor = getattr(self, part)[rows]
+        return raw, self.given(part, rows, raw)
+
     def given(self, part: str, rows: slice | Tensor, raw: Tensor) -> Given | None:
         """What these rows of a part are given, whose examples are `raw`; None of data without conditions."""
         if not self.conditions:

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 from undiffuse.conditions import Classes, Condition, Conditions, Image, Numbers, Series, check_name
 from undiffuse.networks.embed import TimeEmbedding
 from undiffuse.networks.labels import Labels
-from undiffuse.networks.layers import zeroed
+from undiffuse.networks.layers import numbers, placed, zeroed
 from undiffuse.tensors import dims
 
 Value = Tensor | Mapping[str, Tensor] | None
@@ -40,7 +40,9 @@ class Conditioning(nn.Module):
                 self.sequences[name] = Tokens(each, width)
             elif not isinstance(each, Image):
                 self.features[name] = Features(each, width)
-        self.images = [name for name, each in self.conditions.items() if isinstance(each, Image)]
+        self.images = nn.ModuleDict(
+            {name: Standard(each) for name, each in self.conditions.items() if isinstance(each, Image)}
+        )
 
     @property
     def channels(self) -> int:
@@ -76,7 +78,7 @@ class Conditioning(nn.Module):
     def pixels(self, value: Value, like: Tensor) -> list[Tensor]:
         """The images and their masks as they are, a row for each of `like`."""
         told = self.named(value)
-        return [part for name in self.images for part in masked(self.conditions[name], told.get(name), like)]
+        return [part for name, each in self.images.items() for part in each(told.get(name), like)]
 
     def tokens(self, value: Value, like: Tensor) -> tuple[Tensor, Tensor] | None:
         """Tokens (B, n, width) of the sequences, and which of them are told, (B, n); None without any."""
@@ -87,14 +89,28 @@ class Conditioning(nn.Module):
         return torch.cat([tokens for tokens, _ in parts], 1), torch.cat([known for _, known in parts], 1)
 
 
-def masked(condition: Condition, value: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, *shape): the numbers, standardised, 0 where nothing is told; and 1 where something is."""
-    assert isinstance(condition, Numbers)
-    if value is None:
-        nothing = like.new_zeros(()).expand(len(like), *condition.shape)
-        return nothing, nothing
-    value = condition.standard(value.to(like.dtype))
-    return value.nan_to_num(0.0), value.isfinite().to(like.dtype)
+class Standard(nn.Module):
+    """Numbers (B, *shape) -> of mean 0 and deviation 1 in the training data, 0 where nothing is told; and 1
+    where something is. Of none told, for every row of `like`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__()
+        assert isinstance(condition, Numbers)
+        self.shape = condition.shape
+        for name, value in zip(("mean", "std"), condition.moments(), strict=True):
+            self.register_buffer(name, value, persistent=False)  # run.json keeps them
+
+    def forward(self, value: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Both, (B, *shape)."""
+        if value is None:
+            nothing = like.new_zeros(()).expand(len(like), *self.shape)
+            return nothing, nothing
+        value = (value.to(like.dtype) - self.mean.to(like.dtype)) / self.std.to(like.dtype)
+        return value.nan_to_num(0.0), value.isfinite().to(like.dtype)
 
 
 class Features(nn.Module):
@@ -102,14 +118,14 @@ class Features(nn.Module):
 
     def __init__(self, condition: Condition, width: int) -> None:
         super().__init__()
-        self.condition = condition
+        self.standard = Standard(condition)
         self.dense = nn.Sequential(
             nn.Linear(2 * dims(condition.shape), width), nn.SiLU(), nn.Linear(width, width)
         )
 
     def forward(self, value: Tensor | None, like: Tensor) -> Tensor:
         """The features, for every row of `like`."""
-        out: Tensor = self.dense(torch.cat(masked(self.condition, value, like), 1))
+        out: Tensor = self.dense(torch.cat(self.standard(value, like), 1))
         return out
 
 
@@ -119,18 +135,20 @@ class Tokens(nn.Module):
     An element is told if any of its numbers is.
     """
 
+    places: Tensor
+
     def __init__(self, condition: Condition, width: int) -> None:
         super().__init__()
-        self.condition = condition
+        self.standard = Standard(condition)
         self.dense = nn.Linear(2 * condition.shape[1], width)
         self.place = TimeEmbedding(width, max(4, width // 2 * 2))
+        places = placed(numbers(condition.shape[0]) / condition.shape[0])
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, value: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens, for every row of `like`."""
-        numbers, told = masked(self.condition, value, like)
-        length = self.condition.shape[0]
-        places = torch.arange(length, device=like.device, dtype=like.dtype) / length
-        tokens = self.dense(torch.cat([numbers, told], 2)) + self.place(places)
+        values, told = self.standard(value, like)
+        tokens = self.dense(torch.cat([values, told], 2)) + self.place(self.places.to(like.dtype))
         return silu(tokens), told.any(2)
 
 

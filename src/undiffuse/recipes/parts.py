@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from undiffuse.data import CONDITIONS, SOURCES, Given, Source
+from undiffuse.data import CONDITIONS, SOURCES, ConditionSource, Source
 from undiffuse.kernels import KERNELS, Kernel
 from undiffuse.networks import ATTENTIONS, BLOCKS, NETWORKS, Attend, Block
 from undiffuse.objectives import OBJECTIVES, TIMES, WEIGHTS, Objective, Times, Weight
@@ -34,7 +34,7 @@ from undiffuse.schedules import GRIDS, SCHEDULES, Schedule, grids
 
 GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Source: SOURCES,
-    Given: CONDITIONS,
+    ConditionSource: CONDITIONS,
     Schedule: SCHEDULES,
     grids.Grid: GRIDS,
     Kernel: KERNELS,

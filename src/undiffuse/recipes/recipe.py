@@ -13,7 +13,7 @@ from undiffuse.ambient import single
 from undiffuse.bases import Base, NumberBase
 from undiffuse.conditions import Conditions
 from undiffuse.data import (
-    Given,
+    ConditionSource,
     Source,
     Space,
     Splits,
@@ -77,7 +77,7 @@ class Schema:
     parameterization: Parameterization | None = None
     variance: Variance | None = None
     decoder: Decoder | None = None
-    condition: dict[str, Given] | None = None
+    condition: dict[str, ConditionSource] | None = None
     dequantize: bool = False
     about: str = ""
     evaluate_terms: int | None = None
@@ -268,7 +268,8 @@ def sampler_of(text: str) -> Sampler:
 def load_data(plan: Recipe) -> Splits:
     """Load the recipe's data, and set aside what is watched while training."""
     begin = time.perf_counter()
-    splits = source_of(plan).load()
+    source = source_of(plan)
+    splits = source.load()
     LOG.info(
         "data: %s, %d training and %d test examples, in %.2f s",
         plan["data"].kind,
@@ -276,17 +277,17 @@ def load_data(plan: Recipe) -> Splits:
         len(splits.test),
         time.perf_counter() - begin,
     )
-    splits = _conditioned(plan, splits)
+    splits = _conditioned(plan, splits, source)
     splits = dequantized(splits) if plan["dequantize"] else splits
     share: float = plan["train"].build().watch
     return set_aside(splits, share) if share else splits
 
 
-def _conditioned(plan: Recipe, splits: Splits) -> Splits:
+def _conditioned(plan: Recipe, splits: Splits, source: Source) -> Splits:
     """With what the examples are given. Raises RecipeError for what the data have not."""
     parts: dict[str, Part] = plan["condition"] or {}
     try:
-        found = conditioned(splits, {name: each.build() for name, each in parts.items()}, source_of(plan))
+        found = conditioned(splits, {name: each.build() for name, each in parts.items()}, source)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     made = [name for name, each in found.conditions.items() if each.function is not None]

@@ -114,11 +114,8 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
             stretches = (bound.steps[:, i:j].sum(1) for i, j in spans)
             yield unit * torch.stack([bound.prior, *stretches, bound.decode, bound.total], 1)
 
-    test, train = splits.test[:EXAMPLES], splits.train[:EXAMPLES]
-    own, seeing = (
-        run.told(splits.given(part, slice(0, len(raw)), raw))
-        for part, raw in (("test", test), ("train", train))
-    )
+    (test, given), (train, learned) = (splits.examples(part, slice(EXAMPLES)) for part in ("test", "train"))
+    own, seeing = run.told(given), run.told(learned)
     check_examples(test)
     beside = Moments()
     for a, b in zip(each(own.model, test, both), each(_plain(run, base), test), strict=True):

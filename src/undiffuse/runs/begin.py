@@ -290,10 +290,9 @@ def _check(
     objective = plan.objective(model.kernel)
     if settings.shard and processes > 1:
         check_shard(model, objective, settings.optimizer)
-    x_0 = space.encode(splits.train[:1])  # read here: no worker is started for it
-    given = splits.given("train", slice(0, 1), splits.train[:1])
+    raw, given = splits.examples("train", slice(1))  # read here: no worker is started for it
     with torch.no_grad():
-        objective(model.told(given), x_0, keyed(plan["seed"], "check"))
+        objective(model.told(given), space.encode(raw), keyed(plan["seed"], "check"))
 
 
 def _binding(key: str) -> bool:

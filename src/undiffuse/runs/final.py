@@ -47,7 +47,18 @@ def _given(run: Run, given: Given | None) -> list[tuple[str, Tensor]]:
     for name, kind in run.denoiser.conditions.items():
         if given is None or not isinstance(kind, Image) or kind.shape[0] not in (1, run.shape[0]):
             continue
-        value = interpolate(given.values[name].nan_to_num(run.shades[0]), run.shape[1:], mode="nearest")
-        value = value.expand(-1, *run.shape)
-        rows.append((name, value if run.levels is None else value.round().clamp(0, run.levels - 1).byte()))
+        value = interpolate(_shaded(run, name, given.values[name]), run.shape[1:], mode="nearest")
+        rows.append(
+            (name, value.expand(-1, *run.shape).round() if run.levels else value.expand(-1, *run.shape))
+        )
     return rows
+
+
+def _shaded(run: Run, name: str, value: Tensor) -> Tensor:
+    """A condition's values in the data's, from their own least to their own largest if they are others'."""
+    (black, white), part = run.shades, (run.recipe["condition"] or {}).get(name)
+    value = value.nan_to_num(float(value[~value.isnan()].min()) if not bool(value.isnan().all()) else black)
+    if part is not None and part.build().of_data:
+        return value.clamp(black, white)
+    low, high = value.aminmax()
+    return black + (value - low) * ((white - black) / float((high - low).clamp(min=1e-12)))

@@ -28,14 +28,16 @@ from undiffuse.runs.run import Run
 LOG = logging.getLogger(__name__)
 
 
-def given_from(run: Run, label: str | int | None, files: Sequence[str] = ()) -> Given | None:
+def given_from(run: Run, label: str | None, files: Sequence[str] = ()) -> Given | None:
     """What these options give the run: None if nothing. Raises ValueError for what it does not take."""
-    if label is None and not files:
-        return None
-    known = run.denoiser.conditions
-    if not known:
+    return given_of(run.denoiser.conditions, _asked(run, label, files) or None)
+
+
+def _asked(run: Run, label: str | None, files: Sequence[str]) -> dict[str, Any]:
+    """The same, by name, as it is said."""
+    known, found = run.denoiser.conditions, dict[str, Any]()
+    if not known and (files or label is not None):
         raise ValueError("this run takes no condition: train one with condition=labels, or another")
-    found: dict[str, Any] = {}
     for each in files:
         name, path = _named(each, known)
         found[name] = _read(run, name, known[name], path)
@@ -44,43 +46,34 @@ def given_from(run: Run, label: str | int | None, files: Sequence[str] = ()) -> 
         if len(names) != 1:
             raise ValueError(f"--class {label}: this run takes {described(known)}; give it with --given")
         found[names[0]] = label
-    return given_of(known, found)
-
-
-def worked_out(run: Run, raw: Tensor) -> Given | None:
-    """What raw examples (N, *shape) say themselves of what the run is given; None if they say nothing."""
-    parts = run.recipe["condition"] or {}
-    found = {name: each.build().work_out(raw) for name, each in parts.items()}
-    told = {name: value for name, value in found.items() if value is not None}
-    return given_of(run.denoiser.conditions, told) if told else None
+    return found
 
 
 def told_for(run: Run, found: Incoming, label: str | None, files: Sequence[str] = ()) -> Run:
-    """The run given what these options say, or what the examples say themselves, or their table's column.
+    """The run given what these options say, and else what the examples say themselves, or their table.
 
     Raises ValueError for as many conditions as there are no examples.
     """
-    raw = found.raw
-    given = given_from(run, label, files) or worked_out(run, raw) or _labelled(run, found.told)
-    if given is None:
-        if run.denoiser.conditions:
-            LOG.warning("nothing is told of %s (--given)", described(run.denoiser.conditions))
-        return run
-    if given.count not in (1, len(raw)):
-        raise ValueError(f"--given: {given.count} conditions for {len(raw)} examples; give one, or one each")
-    return run.told(given)
+    said = _of_examples(run, found) | _asked(run, label, files)
+    untold = {name: each for name, each in run.denoiser.conditions.items() if name not in said}
+    if untold:
+        LOG.warning("nothing is told of %s (--given)", described(untold))
+    told = run.told(given_of(run.denoiser.conditions, said or None))
+    told.model.check_count(len(found.raw))
+    return told
 
 
-def _labelled(run: Run, column: Any) -> Given | None:
-    """What the labels of a table say, numbers or names, if the run is given them."""
-    parts = run.recipe["condition"] or {}
-    names = [name for name, each in parts.items() if each.kind == "labels"]
-    if column is None or not names:
-        return None
-    known = run.denoiser.conditions[names[0]]
-    words = isinstance(known, Classes) and known.names
-    value = column.astype(str).tolist() if words else column.to_numpy()
-    return given_of(run.denoiser.conditions, {names[0]: value})
+def _of_examples(run: Run, found: Incoming) -> dict[str, Any]:
+    """What examples say of what the run is given, by name: by their pixels, or a column of their table."""
+    said: dict[str, Any] = {}
+    for name, part in (run.recipe["condition"] or {}).items():
+        value, known = part.build().work_out(found.raw), run.denoiser.conditions[name]
+        if value is not None:
+            said[name] = value
+        elif part.kind == "labels" and found.told is not None:
+            words = isinstance(known, Classes) and known.names
+            said[name] = found.told.astype(str).tolist() if words else found.told.to_numpy()
+    return said
 
 
 def given_test(run: Run, index: int) -> Given | None:
@@ -88,7 +81,7 @@ def given_test(run: Run, index: int) -> Given | None:
     splits = load_data(run.recipe)
     if not 0 <= index < len(splits.test):
         raise ValueError(f"index={index}: the test data have examples 0 to {len(splits.test) - 1}")
-    return splits.given("test", slice(index, index + 1), splits.test[index : index + 1])
+    return splits.examples("test", slice(index, index + 1))[1]
 
 
 def _named(text: str, known: Any) -> tuple[str, Path]:

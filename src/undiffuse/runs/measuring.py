@@ -47,16 +47,14 @@ def measured(run: Run, state: State, splits: Splits, progress: Progress, leaving
 
 
 def _evaluate(run: Run, state: State, splits: Splits, leaving: Leaving) -> Evaluation:
-    raw = splits.test[: state.settings.evaluate_examples]
-    run = run.told(splits.given("test", slice(0, len(raw)), raw))
+    raw, given = splits.examples("test", slice(state.settings.evaluate_examples))
     with averaged(state), leaving():
-        return evaluate(run, raw, terms=state.settings.evaluate_terms)
+        return evaluate(run.told(given), raw, terms=state.settings.evaluate_terms)
 
 
 def _sample(run: Run, state: State, splits: Splits, leaving: Leaving) -> list[Path]:
     """The file, of the process that writes; samples are given what test examples are."""
-    examples = splits.test[:SHOWN]
-    given = splits.given("test", slice(0, len(examples)), examples)
+    examples, given = splits.examples("test", slice(SHOWN))
     with averaged(state), leaving():
         steps = min(state.settings.sample_steps, len(run.grid))
         count = SHOWN if given is None else len(examples)

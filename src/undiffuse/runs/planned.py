@@ -63,10 +63,11 @@ class Planner:
         self.run, self.raw, self.steps, self.missing = run, raw, steps, ""
         self.found = {name: _stored(run, name, steps) for name in methods}
         self.data: tuple[Examples, Examples | None] | None = None
-        given = run.denoiser.condition
-        if given is not None and given.count > 1:  # what training examples are given is something else
-            self.data, self.missing = (raw, None), "these examples are given something each"
-        elif not all(self.found.values()):
+        if all(self.found.values()):
+            return
+        if run.denoiser.examples is not None:
+            self.data, self.missing = (raw, None), "training examples are given something else than these"
+        else:
             try:
                 splits = load_data(run.recipe)
                 run.check(splits.train[:1])

@@ -41,10 +41,9 @@ def save_samples(run: Run, state: State, splits: Splits, leaving: Leaving) -> li
     They are given what the test examples are that they stand beside.
     """
     run.model.eval()
-    raw = splits.test[: POINTS if _planar(run) else SHOWN]
-    told = run.told(splits.given("test", slice(0, len(raw)), raw))
+    raw, given = splits.examples("test", slice(POINTS if _planar(run) else SHOWN))
     with state.ema.applied(), leaving():
-        return _save_samples(told, raw, state, _folder(run, state.step))
+        return _save_samples(run.told(given), raw, state, _folder(run, state.step))
 
 
 def _folder(run: Run, step: int) -> Path:

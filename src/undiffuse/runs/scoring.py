@@ -111,9 +111,8 @@ def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
     except (OSError, ValueError, ImportError) as error:
         LOG.warning("no percentiles, as the run's data are not at hand: %s", error)
         return torch.zeros(0, dtype=torch.float64)
-    raw = splits.test[:HELD]
-    told = run.told(splits.given("test", slice(0, len(raw)), raw))
-    found_now, _ = estimates(told, raw, 0, track=track.stage("held-out examples, once"))
+    raw, given = splits.examples("test", slice(HELD))
+    found_now, _ = estimates(run.told(given), raw, 0, track=track.stage("held-out examples, once"))
     bits = found_now.sort().values
     _store(path, {"key": key, "bits": bits.tolist()})
     return bits

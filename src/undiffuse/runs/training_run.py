@@ -275,7 +275,7 @@ class TrainingRun:
         together: Leaving = partial(signals.leaving, together=True)
         run = self.run.replace(processes=self.processes.stoppable(together))
         count = final.count(run, self.splits)
-        given = self.splits.given("test", slice(0, count), self.splits.test[:count])
+        _, given = self.splits.examples("test", slice(count))
         with kept(state), together():
             steps = min(self.settings.sample_steps, len(run.grid))
             drawn = run.told(given).sample(count, seed=run.recipe["seed"], steps=steps)
