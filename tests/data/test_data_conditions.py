@@ -177,7 +177,11 @@ def test_what_the_data_have_not_is_refused(numbered):
     source = Array(numbered / "a.npz", key="x")
     for name, arguments, message in (
         ("labels", {}, "the data have no labels"),
-        ("array", {"path": str(numbered / "none.npy")}, "condition.it: "),
+        (
+            "array",
+            {"path": str(numbered / "none.npy")},
+            "condition.it: nothing at .*condition.NAME.path=WHERE",
+        ),
         ("array", {}, "has arrays .*choose one"),
         ("array", {"key": "pair", "like": "odd"}, "like='odd'"),
         ("array", {"path": str(numbered / "t.csv"), "key": "colour"}, "no column 'colour'"),
@@ -185,6 +189,12 @@ def test_what_the_data_have_not_is_refused(numbered):
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             made(name, source, **arguments)
+    frame = pd.DataFrame(R.normal(size=(40, 2)), columns=["a", "b"])
+    frame.assign(kind="k").to_csv(numbered / "own.csv", index=False)
+    learned = Table(numbered / "own.csv", columns=["a", "b"])
+    with pytest.raises(ValueError, match="key=b: that column is learned too"):
+        made("array", learned, key="b")
+    assert made("array", learned, key="kind").conditions["it"].kind == Classes(1, ("k",))
     np.save(numbered / "few.npy", np.ones((7, 2)))
     with pytest.raises(ValueError, match="7 rows, the data have 40"):
         made("array", source, path=str(numbered / "few.npy"))

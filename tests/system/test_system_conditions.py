@@ -62,6 +62,20 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(low, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_condition_that_has_moved_is_named_anew(tmp_path):
+    x, c = R.normal(size=(40, 3)), R.normal(size=(40, 2))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "c.npy", c)
+    words = [tmp_path / "x.npy", f"condition={{c: {{kind: array, path: {tmp_path / 'c.npy'}}}}}"]
+    run = train(tmp_path / "run", [*words, "network.hidden=8", "train.watch=0"])
+    (tmp_path / "c.npy").rename(tmp_path / "d.npy")
+    said = refused("evaluate", run)
+    assert said.startswith("condition.c: nothing at ") and "condition.NAME.path=WHERE" in said
+    good("train", "--resume", run, "train.steps=8", f"condition.c.path={tmp_path / 'd.npy'}")
+    assert ud.load(run).step == 8
+    good("evaluate", run, "--terms", 2)
+
+
 def test_the_worth_of_a_condition_is_reported(low, tmp_path):
     out = good("evaluate", low, "--examples", 30, "--terms", 4, "--out", tmp_path / "said")
     assert "if nothing is told" in out and out.count("worth of the condition") == 2
@@ -175,10 +189,12 @@ def test_scores_are_of_what_examples_say_themselves(low, both, tmp_path):
 
 def test_what_is_no_condition_of_a_run_is_refused(low, both, runs, tmp_path):
     np.save(tmp_path / "wrong.npy", np.zeros((3, 4, 4)))
+    (tmp_path / "words.csv").write_text("a\n1\n")
     wrong, draw = tmp_path / "wrong.npy", ["-n", 2, "--steps", 2]
     for words, message in (
         ([low, "--given", wrong, "-n", 9], "3 examples: none for number"),
         ([low, "--given", tmp_path / "no.npy"], "no such file; give what smaller is"),
+        ([low, "--given", tmp_path / "words.csv"], "smaller is no .csv file: give an .npy, a .png or a .jpg"),
         ([low, "--class", 1], "--class 1: this run takes smaller (image (1, 4, 4))"),
         (
             [both, "--given", wrong],

@@ -21,6 +21,8 @@ undiffuse train photos --minutes 10 --out runs/photos
 
 undiffuse train table.csv data.labels=kind  (a column; of an .npz an array; of pictures: folders)
 
+undiffuse train photos condition.kind=smaller condition.factor=4  (given fewer pixels, or condition=labels)
+
 undiffuse train digits --out runs/first
 
 undiffuse train fashion-mnist train.steps=500 train.batch=64

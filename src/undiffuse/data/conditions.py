@@ -95,7 +95,7 @@ class Array(ConditionSource):
 
     def of(self, splits: Splits, source: Source) -> Values:
         """Read it; as many rows as the data have."""
-        path = Path(self.path).expanduser() if self.path is not None else source.root
+        path = _there(self.path) if self.path is not None else source.root
         if path is None:
             raise ValueError("path: these data are no file; name that of the condition")
         keys = [self.key] if isinstance(self.key, str) else self.key or []
@@ -175,10 +175,8 @@ class Folder(ConditionSource):
     def of(self, splits: Splits, source: Source) -> Values:
         """Find the picture of every example."""
         if splits.rows is None or not splits.files:
-            raise ValueError(
-                "condition=folder: is matched by the names of pictures; use it with data.kind=images"
-            )
-        root = Path(self.path).expanduser()
+            raise ValueError("a folder is matched by the names of pictures; use it with data.kind=images")
+        root = _there(self.path)
         there = {file.relative_to(root).with_suffix("").as_posix(): file for file in find_images(root)}
         lost = [name for name in splits.files if Path(name).with_suffix("").as_posix() not in there]
         if lost:
@@ -249,6 +247,17 @@ def conditioned(splits: Splits, sources: Mapping[str, ConditionSource], source: 
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"condition.{name}: {error}") from error
     return replace(splits, conditions=found)
+
+
+def _there(path: str) -> Path:
+    """The path. Raises FileNotFoundError for nothing, saying how a run is told where it is now."""
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise FileNotFoundError(
+            f"nothing at {found}; say where it is by path, also if it has moved: undiffuse train "
+            "--resume RUN condition.NAME.path=WHERE"
+        )
+    return found
 
 
 def _described(

@@ -3,7 +3,7 @@
 a class       its number or name; a .npy or one column of a .csv, one for each example
 numbers       an .npy (D,) or (N, D); the columns of a .csv or .parquet, a row for each example
 an image      a picture of its size, black to white as the condition's; an .npy (C, H, W) or (N, C, H, W)
-a sequence    an .npy (L, D) or (N, L, D)
+a sequence    an .npy (L, D) or (N, L, D); the rows of a .csv, of one
 """
 
 import logging
@@ -26,6 +26,7 @@ from undiffuse.runs.incoming import Incoming
 from undiffuse.runs.run import Run
 
 LOG = logging.getLogger(__name__)
+OTHERS = {"image": ", a .png or a .jpg"} | dict.fromkeys(("class", "vector", "sequence"), ", or a .csv")
 
 
 def given_from(run: Run, label: str | None, files: Sequence[str] = ()) -> Given | None:
@@ -106,7 +107,7 @@ def _read(run: Run, name: str, kind: Condition, path: Path) -> Tensor:
             return _classes(kind, frame, name, path)
         return torch.from_numpy(numbers_of(frame, None, None, str(path)).to_numpy(np.float64, copy=True))
     if suffix != ".npy":
-        raise ValueError(f"{path}: {name} is {kind.kind}, which is not read from {suffix or 'such a file'}")
+        raise ValueError(f"{path}: {name} is no {suffix or 'such'} file: give an .npy{OTHERS[kind.kind]}")
     return torch.from_numpy(np.array(read_npy(path)))
 
 
