@@ -9,6 +9,7 @@ from test_contract_networks import awake, inputs
 from undiffuse.conditions import Classes, Image, Series, Vector, none
 from undiffuse.model import Denoiser
 from undiffuse.networks import MLP, UNet
+from undiffuse.networks.conditioning import CrossAttention, Standard
 
 SHAPE, TIME = (2, 6, 8), torch.tensor([0.1, 0.4, 0.9])
 KINDS = {
@@ -128,9 +129,22 @@ def test_no_conditions_draw_no_weights(network):
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), again.parameters(), strict=True))
 
 
-def test_cross_attention_by_hand():
-    from undiffuse.networks.conditioning import CrossAttention
+def test_numbers_are_standardised_and_what_is_not_told_is_nought():
+    for name, condition in KINDS.items():
+        if isinstance(condition, Classes):
+            continue
+        told = value(name)
+        told[0].view(-1)[0] = math.nan
+        found, known = Standard(condition)(told, told)
+        mean, std = (each.double() for each in condition.moments())
+        expected = (told - mean) / std
+        torch.testing.assert_close(found, expected.nan_to_num(0.0))
+        assert torch.equal(known, (~told.isnan()).double())
+        nothing, unknown = Standard(condition)(None, told)
+        assert nothing.shape == told.shape and not nothing.any() and not unknown.any()
 
+
+def test_cross_attention_by_hand():
     torch.manual_seed(0)
     layer = awake(CrossAttention(6, 4, head=3).double())
     x, tokens = torch.randn(2, 5, 6).double(), torch.randn(2, 3, 4).double()
