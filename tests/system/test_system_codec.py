@@ -312,7 +312,7 @@ def test_a_run_without_its_data_says_so(copy: Callable[[str], Path], drawn: list
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(re.sub(r"path: .*", "path: /nowhere/at/all", recipe))
     result = undiffuse("compress", run, *drawn, "-o", "p.und", "--no-bound")
-    assert result.code == 0 and "the run's data are not at hand" in result.err
+    assert result.code == 0 and "weighed on these examples, not on the run's data" in result.err
     assert not any(run.glob("plan-*"))
     good("decompress", run, "p.und", "-o", "back")
 
