@@ -1,7 +1,7 @@
 """What goes between the host and a device, counted without one: tensors on "meta" are the device's.
 
-A read (`.item()`, `bool(tensor)`, `.cpu()`) makes the host wait until the device is done; a write is a copy
-there. What is read is 0.
+A read (`.item()`, `bool(tensor)`, `.cpu()`) makes the host wait until the device is done, and so does a copy
+there that is not asked not to: both are waits. Other copies there are writes. What is read is 0.
 """
 
 import traceback
@@ -17,11 +17,11 @@ SHAPED = ("nonzero", "masked_select", "unique", "unique2", "_unique2", "equal", 
 
 
 class Hosted(TorchDispatchMode):
-    """Inside, `reads` and `writes` are counted by the line of the package that asks for them."""
+    """Inside, `waits` and `writes` are counted by the line of the package that asks for them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.reads: Counter[str] = Counter()
+        self.waits: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
 
     def __torch_dispatch__(
@@ -30,7 +30,7 @@ class Hosted(TorchDispatchMode):
         kwargs, name = kwargs or {}, function.name().removeprefix("aten::").partition(".")[0]
         given = [each for each in args if isinstance(each, Tensor)]
         if name == "_local_scalar_dense" and given[0].device == META:
-            self.reads[_line()] += 1
+            self.waits[_line()] += 1
             return 0.0 if given[0].is_floating_point() else 0
         if name in SHAPED and any(each.device == META for each in given):
             raise AssertionError(f"{name}: a shape, or a branch, that depends on values ({_line()})")
@@ -39,15 +39,16 @@ class Hosted(TorchDispatchMode):
             target = kwargs.get("device") if name == "_to_copy" else given[0].device
             if target is not None and torch.device(target).type != source.device.type:
                 if source.device == META:
-                    self.reads[_line()] += 1
+                    self.waits[_line()] += 1
                     return torch.zeros(source.shape, dtype=kwargs.get("dtype") or source.dtype)
-                self.writes[_line()] += 1
+                patient = not kwargs.get("non_blocking", len(args) > 2 and args[2])
+                (self.waits if patient else self.writes)[_line()] += 1
         return function(*args, **kwargs)
 
     @property
-    def read(self) -> int:
+    def waited(self) -> int:
         """How often the host waited."""
-        return self.reads.total()
+        return self.waits.total()
 
 
 def _line() -> str:

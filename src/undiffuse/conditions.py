@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from undiffuse.tensors import sent
+
 NONE = -1  # the class of an example whose class is not told
 SHOWN = 10  # classes that a message names
 MAX_CLASSES = 1_000_000
@@ -241,12 +243,16 @@ class Given:
             return self
         if len(index) and int(index.max()) >= self.count:
             raise ValueError(f"conditions of {self.count} examples: none for number {int(index.max())}")
-        return Given({name: v if len(v) == 1 else v[index.to(v.device)] for name, v in self.values.items()})
+        return Given(
+            {name: v if len(v) == 1 else v[sent(index, v.device)] for name, v in self.values.items()}
+        )
 
     def batch(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """For every row of x (B, ...), where it is: a tensor, or several by name."""
         found = {
-            name: v.to(x.device, x.dtype if v.is_floating_point() else v.dtype).expand(len(x), *v.shape[1:])
+            name: sent(v, x.device, x.dtype if v.is_floating_point() else v.dtype).expand(
+                len(x), *v.shape[1:]
+            )
             for name, v in self.values.items()
         }
         return next(iter(found.values())) if len(found) == 1 else found

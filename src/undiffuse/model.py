@@ -33,6 +33,7 @@ from undiffuse.parameterizations import (
     Variance,
     beginning_at,
 )
+from undiffuse.tensors import onto
 
 
 class ReverseProcess(nn.Module, ABC):
@@ -189,7 +190,7 @@ class Denoiser(ReverseProcess):
         """The network's output, and its second half if the variance is learned; in x_t's dtype."""
         x = self.parameterization.features(x_t, t, self.kernel)
         given = () if self.condition is None else (self.condition.batch(x),)
-        out = self.network(x, t.to(x.device, x.dtype).expand(len(x)), *given).to(x.dtype)
+        out = self.network(x, onto(t, x).expand(len(x)), *given).to(x.dtype)
         if not self.variance.learned:
             return _checked(out, x, 1), None
         out, raw = _checked(out, x, 2).chunk(2, 1)

@@ -29,11 +29,11 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel, Universal
 from undiffuse.model import Multiplier, ReverseProcess
-from undiffuse.tensors import ONE, like, total
+from undiffuse.tensors import ONE, like, sent, total
 
 
 class Factor(Multiplier):
-    """r(x_0), in x_0's coordinates, alike for a batch or one a row."""
+    """r(x_0), in x_0's coordinates, onto for a batch or one a row."""
 
     pinned: Tensor | None = None  # bool: the elements of x_0 that r leaves no freedom
     smooth: bool = True  # whether log r has a gradient in x
@@ -159,7 +159,7 @@ class Product(Weighable, ABC):
         """log p(x_0 | x_t) r(x_0) / p~(x_0 | x_t), (B,): the last part of a path's weight."""
         gained, spent = look.base.log_prob(x_0), look.step.log_prob(x_0)
         if self.factor.pinned is not None:  # certain under p~: where it lies costs nothing
-            spent = spent.masked_fill(self.factor.pinned.to(spent.device), 0)
+            spent = spent.masked_fill(sent(self.factor.pinned, spent.device), 0)
         return (gained - spent).flatten(1).sum(1, dtype=torch.float64) + self.factor.log(x_0)
 
 

@@ -1,7 +1,8 @@
 """Shapes: coefficients that depend on time, and sums over everything but the batch.
 
 Times and log-SNRs are float64, 0-d or ``(B,)``, and live on the CPU; data is ``(B, *shape)`` in the
-network's precision, anywhere. `like` is the one place where the first meets the second.
+network's precision, anywhere. `like` is the one place where the first meets the second, and `sent` how
+it gets there.
 """
 
 import math
@@ -16,7 +17,18 @@ def like(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""
     if coefficient.ndim == 0:
         return coefficient  # a 0-d CPU tensor multiplies any tensor, and leaves it its dtype
-    return coefficient.to(x.device, x.dtype).view(-1, *[1] * (x.ndim - 1))
+    return onto(coefficient, x).view(-1, *[1] * (x.ndim - 1))
+
+
+def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """x on the device, in this dtype, without waiting until that is done with what it was given before."""
+    # rounded first, since Apple's has no float64; its copies may read what has changed by then
+    return x.to(dtype or x.dtype).to(device, non_blocking=device.type != "mps")
+
+
+def onto(t: Tensor, x: Tensor) -> Tensor:
+    """t where x is, and in x's dtype."""
+    return sent(t, x.device, x.dtype)
 
 
 def total(x: Tensor) -> Tensor:

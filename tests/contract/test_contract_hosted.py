@@ -54,7 +54,7 @@ def training(
 @pytest.mark.parametrize("make", **each(NETWORKS))
 def test_a_training_step_waits_once(make):
     counted = training(Denoiser(make(SHAPE), Gaussian(LogLinear())), Simple(), SHAPE)
-    assert counted.read == 1, counted.reads
+    assert counted.waited == 1, counted.waits
 
 
 @pytest.mark.parametrize("objective", **each(OBJECTIVES))
@@ -64,7 +64,7 @@ def test_with_any_objective(objective):
     model = Denoiser(small(outputs=2 if hybrid else 1), Gaussian(LogLinear()), variance=variance)
     counted = training(model, objective, (4,))
     learns = isinstance(objective.times, Importance)  # what it has found is on the host
-    assert counted.read == (2 if learns else 1), counted.reads
+    assert counted.waited == (2 if learns else 1), counted.waits
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -79,7 +79,7 @@ def test_with_any_optimizer_levels_and_conditions(optimizer):
     model = Denoiser(net, Gaussian(LogLinear()), decoder=DiscretizedDecoder(17))
     given = model.given({"kind": 1, "pair": [0.0, 1.0], "small": torch.zeros(4, 4)}).condition
     counted = training(model, Variational(grid=GRID), SHAPE, optimizer, given)
-    assert counted.read == 1, counted.reads
+    assert counted.waited == 1, counted.waits
 
 
 SYMBOLS = {
@@ -94,7 +94,7 @@ def test_of_symbols(name):
     kernel, channels = SYMBOLS[name]
     net = networks.MLP((channels * 4,), hidden=8, layers=1)
     counted = training(Denoiser(net, kernel), Variational(grid=GRID), (4,))
-    assert counted.read == 1, counted.reads
+    assert counted.waited == 1, counted.waits
     model = on_device(Denoiser(networks.MLP((channels * 4,), hidden=8, layers=1), kernel))
     assert not waits(model)
 
@@ -104,7 +104,7 @@ def waits(model, sampler=None, rows: int = 4) -> Counter[str]:
     sampler, x = sampler or Ancestral(), torch.zeros(rows, 4, device=META)
     with Hosted() as counted, torch.no_grad():
         sampler.step(model, x, T, S, sampler.init(), Streams(0, rows=range(rows)))
-    return counted.reads
+    return counted.waits
 
 
 def plain(seed: int = 0) -> Denoiser:
@@ -144,7 +144,7 @@ def test_nor_does_guidance():
 def reads_of(work) -> Counter[str]:
     with Hosted() as counted, torch.no_grad():
         work()
-    return counted.reads
+    return counted.waits
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from undiffuse.axes import Axes
 from undiffuse.bases.numbers import Belief, NumberBase, drawn_in
 from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, like, total
+from undiffuse.tensors import ONE, like, onto, total
 
 
 class GaussianBase(NumberBase):
@@ -64,14 +64,14 @@ class GaussianBase(NumberBase):
     def features(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """z / sqrt(S)."""
         alpha, scale, _ = self._scales(t, kernel)
-        return drawn_in(self._away(x_t, alpha) * scale.rsqrt().to(x_t))
+        return drawn_in(self._away(x_t, alpha) * onto(scale.rsqrt(), x_t))
 
     def belief(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Belief:
         """The normal one."""
         alpha, scale, noise = self._scales(t, kernel)
         share = self.var / scale
         centre = self.axes.along(self.mean.to(x_t).unsqueeze(0))
-        return Belief(centre + (alpha * share).to(x_t) * self._away(x_t, alpha), noise * share)
+        return Belief(centre + onto(alpha * share, x_t) * self._away(x_t, alpha), noise * share)
 
     def spread(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """sigma_t^2 c / S, whatever x_t."""
@@ -80,7 +80,7 @@ class GaussianBase(NumberBase):
 
     def _away(self, x_t: Tensor, alpha: Tensor) -> Tensor:
         """z."""
-        return self.axes.along(x_t - alpha.to(x_t) * self.mean.to(x_t))
+        return self.axes.along(x_t - onto(alpha, x_t) * onto(self.mean, x_t))
 
     def _scales(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor, Tensor]:
         """alpha_t, S and sigma_t^2, to broadcast against examples, float64."""

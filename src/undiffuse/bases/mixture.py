@@ -20,7 +20,7 @@ from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.numbers import Belief, NumberBase
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, ZERO
+from undiffuse.tensors import ONE, ZERO, onto
 
 
 class MixtureBase(NumberBase):
@@ -72,7 +72,7 @@ class MixtureBase(NumberBase):
 
     def belief(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Belief:
         """Mean and diagonal of the covariance, along the axes."""
-        alpha, sigma = (c.to(x_t).reshape(-1, 1, 1) for c in kernel.alpha_sigma(t))
+        alpha, sigma = (onto(c, x_t).reshape(-1, 1, 1) for c in kernel.alpha_sigma(t))
         noise = sigma.square()
         log_joint, z, scale = self._joint(x_t, alpha, noise)
         weights, share = log_joint.softmax(1).unsqueeze(-1), self.vars.to(x_t) / scale

@@ -17,6 +17,7 @@ from torch import Tensor
 from undiffuse.axes import Axes
 from undiffuse.bases.base import Base
 from undiffuse.kernels import Gaussian, Kernel
+from undiffuse.tensors import onto
 
 FAR = 5.0  # deviations that a feature never exceeds
 
@@ -54,12 +55,12 @@ class NumberBase(Base):
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """m + U (d output)."""
         mean, var = self.belief(x_t, t, kernel)
-        return self.axes.back(mean + var.sqrt().to(x_t) * output)
+        return self.axes.back(mean + onto(var.sqrt(), x_t) * output)
 
     def target(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """U' (x_0 - m) / d."""
         mean, var = self.belief(x_t, t, kernel)
-        return (self.axes.along(x_0) - mean) / var.sqrt().to(x_t)
+        return (self.axes.along(x_0) - mean) / onto(var.sqrt(), x_t)
 
 
 def drawn_in(z: Tensor) -> Tensor:

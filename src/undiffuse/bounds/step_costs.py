@@ -11,7 +11,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import ContextualDecoder, DiscretizedDecoder, Hats
 from undiffuse.random import Generator
-from undiffuse.tensors import ZERO, total
+from undiffuse.tensors import ZERO, onto, total
 
 
 class StepCosts(Protocol):
@@ -77,7 +77,7 @@ class _Contextual:
             cast(DiscretizedDecoder, drawn.model.decoder),
         )
         self.x_0, self.x_t, self.t, self.x = drawn.x_0.double(), drawn.x_t.double(), drawn.t, drawn.predicted
-        self.error, self.scale = error.to(self.x), scale.to(self.x)
+        self.error, self.scale = (onto(each, self.x) for each in (error, scale))
         self.spread = Hats(self.x, len(error))(self.error)
         law = ContextualDecoder(decoder, self.scale)(self.x, x_t=self.x, t=self.t, kernel=self.kernel)
         self.first = total(-law.log_prob(self.x_0)).cpu()

@@ -18,6 +18,7 @@ from undiffuse.diffusion.containers import Container
 from undiffuse.diffusion.posterior import Factors, Way, draw
 from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
+from undiffuse.tensors import onto
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def measured(run: "Diffusion", operator: Operator | str, raw: Tensor, std: float
     if isinstance(run.space, Affine):  # of x_0 it is A (width x_0) that was seen, and A of the mean
         width, mean = run.space.std.float(), run.space.mean.expand(run.shape)
         seen = (raw.double() - operator(mean[None])[0]).float()  # of large numbers: first the difference
-        return Linear(lambda x: operator(x * width.to(x)), seen, std)
+        return Linear(lambda x: operator(x * onto(width, x)), seen, std)
     assert run.levels is not None
     half = (run.levels - 1) / 2
     return Linear(operator, (raw.double() / half - constant).float(), std)

@@ -19,7 +19,7 @@ from undiffuse.posteriors.belief import DENSE
 from undiffuse.product import check_steps
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
-from undiffuse.tensors import dims
+from undiffuse.tensors import dims, sent
 from undiffuse.track import SILENT, Track
 
 Factors = Callable[[range, int], Factor]  # of these examples, each repeated so often
@@ -205,7 +205,7 @@ def _doubt(share: float | None, group: int | None) -> str | None:
     if share is None or group is None or share * group >= FEW or share >= 0.5:
         return None
     few = f"{share * group:.1f} of {group} particles"
-    return f"{few} carry the weight, so that samples are alike; raise --particles"
+    return f"{few} carry the weight, so that samples are onto; raise --particles"
 
 
 def _check(examples: int, n: int, way: Way) -> None:
@@ -233,7 +233,7 @@ def _walk(
 def _shuffled(x: Tensor, seed: int, group: int) -> Tensor:
     """(examples, K, *shape), in another order: neighbours in a group of particles have the same parents."""
     order = torch.randperm(x.shape[1], generator=keyed(seed, "order", group))
-    return x[:, order.to(x.device)]
+    return x[:, sent(order, x.device)]
 
 
 def _name(product: Product, way: Way) -> str:

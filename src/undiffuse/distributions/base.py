@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.random import Generator
+from undiffuse.tensors import sent
 
 
 class Distribution(ABC):
@@ -85,7 +86,7 @@ class Distribution(ABC):
 
 def picked(x: Tensor, index: Tensor, beside: Tensor) -> Tensor:
     """These rows of a parameter that broadcasts to another, unless it is one for all."""
-    return x if x.ndim < beside.ndim or len(x) == 1 else x[index.to(x.device)]
+    return x if x.ndim < beside.ndim or len(x) == 1 else x[sent(index, x.device)]
 
 
 def blended(p: Tensor, q: Tensor, weight: float) -> Tensor:

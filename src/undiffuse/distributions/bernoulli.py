@@ -17,6 +17,7 @@ from torch.special import entr
 
 from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
+from undiffuse.tensors import sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Bernoulli(Distribution):
 
     def pin(self, mask: Tensor, value: Tensor) -> "Bernoulli":
         """Probability 1 of the bit nearest to `value` where the mask is True."""
-        mask, sure = mask.to(self.one.device), (value > 0.5).to(self.one)
+        mask, sure = sent(mask, self.one.device), (value > 0.5).to(self.one)
         return Bernoulli(torch.where(mask, sure, self.one), torch.where(mask, 1 - sure, self.zero))
 
     def rows(self, index: Tensor) -> "Bernoulli":
@@ -89,7 +90,7 @@ class Bernoulli(Distribution):
         """Probabilities, patched."""
         if not isinstance(other, Bernoulli):
             raise TypeError(f"a Bernoulli is patched with another Bernoulli, not with {other!r}")
-        mask = mask.to(self.one.device)
+        mask = sent(mask, self.one.device)
         return Bernoulli(torch.where(mask, other.one, self.one), torch.where(mask, other.zero, self.zero))
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 
 from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
+from undiffuse.tensors import sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class Categorical(Distribution):
         """All weight on the value nearest to `value` where the mask is True."""
         sure = one_hot(self._nearest(value), len(self.values)).to(self.logits).log()
         return Categorical(
-            torch.where(mask.to(self.logits.device).unsqueeze(-1), sure, self.logits), self.values
+            torch.where(sent(mask, self.logits.device).unsqueeze(-1), sure, self.logits), self.values
         )
 
     def rows(self, index: Tensor) -> "Categorical":
@@ -83,7 +84,7 @@ class Categorical(Distribution):
         """Log-probabilities, patched."""
         if not isinstance(other, Categorical) or len(other.values) != len(self.values):
             raise TypeError(f"a Categorical is patched with one over the same values, not with {other!r}")
-        mask = mask.to(self.logits.device).unsqueeze(-1)
+        mask = sent(mask, self.logits.device).unsqueeze(-1)
         return Categorical(torch.where(mask, other.log_probs, self.log_probs), self.values)
 
     def _nearest(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.random import Generator, normal
+from undiffuse.tensors import onto, sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +95,8 @@ class Correlated(Distribution):
         """Mean `value` and no width where the mask is True; the others keep their law, not their draws."""
         if not bool(mask.any()):
             return self
-        mask = mask.to(self.loc.device).expand(self.shape)
-        loc = torch.where(mask, value.to(self.loc), self.loc)
+        mask = sent(mask, self.loc.device).expand(self.shape)
+        loc = torch.where(mask, onto(value, self.loc), self.loc)
         certain = mask.flatten(1) | (self.root.diagonal(dim1=-2, dim2=-1) == 0)
         root = self.root.double().masked_fill(certain.unsqueeze(-1), 0)
         root = torch.linalg.cholesky(root @ root.mT + torch.diag_embed(certain.double()))
@@ -108,7 +109,7 @@ class Correlated(Distribution):
     def patch(self, mask: Tensor, other: Distribution) -> "Correlated":
         """The elements where the mask is True are the other's, and independent of the rest."""
         second = joined(other)
-        mask = mask.to(self.loc.device).expand(self.shape)
+        mask = sent(mask, self.loc.device).expand(self.shape)
         loc, line = torch.where(mask, second.loc, self.loc), mask.flatten(1)
         across = line.unsqueeze(-1) == line.unsqueeze(-2)
         var = torch.where(line.unsqueeze(-1), second.root @ second.root.mT, self.root @ self.root.mT)

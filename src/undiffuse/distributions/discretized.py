@@ -22,6 +22,7 @@ from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator
+from undiffuse.tensors import onto, sent
 
 FARTHEST = 1e6  # standard deviations; keeps squares and their gradients finite
 
@@ -102,9 +103,9 @@ class Discretized(Distribution):
 
     def pin(self, mask: Tensor, value: Tensor) -> "Discretized":
         """The level nearest to `value`, in a thousandth of a level's width, where the mask is True."""
-        mask = mask.to(self.loc.device)
-        loc = torch.where(mask, self._level(value.to(self.loc)), self.loc)
-        std = self.std.to(loc.device).masked_fill(mask, 1e-3 / self.levels)
+        mask = sent(mask, self.loc.device)
+        loc = torch.where(mask, self._level(onto(value, self.loc)), self.loc)
+        std = sent(self.std, loc.device).masked_fill(mask, 1e-3 / self.levels)
         return Discretized(loc, std, self.levels)
 
     def rows(self, index: Tensor) -> "Discretized":
@@ -116,9 +117,9 @@ class Discretized(Distribution):
         """Means and widths, patched."""
         if not isinstance(other, Discretized) or other.levels != self.levels:
             raise TypeError(f"a Discretized is patched with one over the same levels, not with {other!r}")
-        mask = mask.to(self.loc.device)
-        loc = torch.where(mask, other.loc.to(self.loc), self.loc)
-        return Discretized(loc, torch.where(mask, other.std.to(loc), self.std.to(loc)), self.levels)
+        mask = sent(mask, self.loc.device)
+        loc = torch.where(mask, onto(other.loc, self.loc), self.loc)
+        return Discretized(loc, torch.where(mask, onto(other.std, loc), onto(self.std, loc)), self.levels)
 
     def _level(self, x: Tensor) -> Tensor:
         """The level nearest to x."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.random import Generator, normal
+from undiffuse.tensors import onto, sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Normal(Distribution):
 
     def entropy(self) -> Tensor:
         """Differential entropy in nats, of the shape of the mean."""
-        log_volume = (2 * math.pi * math.e * self.var).log().to(self.loc.device)
+        log_volume = sent((2 * math.pi * math.e * self.var).log(), self.loc.device)
         return 0.5 * log_volume.expand_as(self.loc)
 
     def kl(self, other: Distribution) -> Tensor:
@@ -65,7 +66,7 @@ class Normal(Distribution):
 
     def joint(self) -> Correlated:
         """Independent elements, as one law."""
-        std = self.var.to(self.loc).sqrt().expand(self.shape)
+        std = onto(self.var, self.loc).sqrt().expand(self.shape)
         return Correlated(self.loc, torch.diag_embed(std.flatten(1)))
 
     def tilt(self, g: Tensor) -> "Normal":
@@ -82,14 +83,14 @@ class Normal(Distribution):
                 f"weight={weight}: no distribution where the first of two normals is much wider than the "
                 "second; use a weight nearer to 1"
             )
-        own = (weight / share).to(self.loc)
+        own = onto(weight / share, self.loc)
         return Normal(own * self.loc + (1 - own) * other.loc, self.var / share)
 
     def pin(self, mask: Tensor, value: Tensor) -> "Normal":
         """Mean `value` and variance 0 where the mask is True."""
-        mask = mask.to(self.loc.device)
-        loc = torch.where(mask, value.to(self.loc), self.loc)
-        return Normal(loc, self.var.to(loc.device).masked_fill(mask, 0))
+        mask = sent(mask, self.loc.device)
+        loc = torch.where(mask, onto(value, self.loc), self.loc)
+        return Normal(loc, sent(self.var, loc.device).masked_fill(mask, 0))
 
     def rows(self, index: Tensor) -> "Normal":
         """Means and variances of the rows."""
@@ -99,6 +100,7 @@ class Normal(Distribution):
         """Means and variances, patched."""
         if not isinstance(other, Normal):
             raise TypeError(f"a Normal is patched with another Normal, not with {other!r}")
-        mask = mask.to(self.loc.device)
-        loc = torch.where(mask, other.loc.to(self.loc), self.loc)
-        return Normal(loc, torch.where(mask, other.var.to(loc), self.var.to(loc)))
+        mask = sent(mask, self.loc.device)
+        loc = torch.where(mask, onto(other.loc, self.loc), self.loc)
+        theirs, own = (onto(var, loc) for var in (other.var, self.var))
+        return Normal(loc, torch.where(mask, theirs, own))

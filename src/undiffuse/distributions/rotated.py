@@ -18,6 +18,7 @@ from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, normal
+from undiffuse.tensors import onto
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Rotated(Distribution):
 
     def tilt(self, g: Tensor) -> "Rotated":
         """N(loc + U diag(var) U' g, U diag(var) U')."""
-        return replace(self, loc=self.loc + self.axes.back(self.var.to(g) * self.axes.along(g)))
+        return replace(self, loc=self.loc + self.axes.back(onto(self.var, g) * self.axes.along(g)))
 
     def blend(self, other: Distribution, weight: float) -> Distribution:
         """Along the axes, if the other has the same; else as matrices."""
@@ -95,7 +96,7 @@ class Rotated(Distribution):
     def joint(self) -> Correlated:
         """The same law with a matrix of covariances."""
         dense = self.axes.dense(self.shape[1:], self.loc)
-        wide = dense * self.var.to(self.loc).sqrt().flatten(1).unsqueeze(-2)
+        wide = dense * onto(self.var, self.loc).sqrt().flatten(1).unsqueeze(-2)
         # L of U var U' = L L', by the QR decomposition of its other root: nothing is squared
         root = torch.linalg.qr(wide.mT).R.mT
         sign = root.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
@@ -103,7 +104,7 @@ class Rotated(Distribution):
 
     def alone(self) -> Normal:
         """Normals of the variances that the values have."""
-        var = self.axes.diagonal(self.var.to(self.loc)).expand(self.shape)
+        var = self.axes.diagonal(onto(self.var, self.loc)).expand(self.shape)
         return Normal(self.loc, var)
 
     def _from(self, x: Tensor) -> Normal:

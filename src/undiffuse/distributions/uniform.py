@@ -21,6 +21,7 @@ from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.discretized import log_between
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, uniform
+from undiffuse.tensors import onto
 
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(12))
 TAILS = 8.0  # standard deviations about an end of a smoothed interval in which its log-density bends
@@ -69,7 +70,7 @@ class Uniform(_Alone):
     def sample(self, generator: Generator) -> Tensor:
         """loc + width (u - 1/2)."""
         u = uniform(tuple(self.shape), generator, self.loc.dtype, self.loc.device)
-        return self.loc + self.width.to(self.loc) * (u - 0.5)
+        return self.loc + onto(self.width, self.loc) * (u - 0.5)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """-log width inside, -inf outside."""
@@ -78,7 +79,7 @@ class Uniform(_Alone):
 
     def entropy(self) -> Tensor:
         """Log width, in nats."""
-        return self.width.to(self.loc).log().expand_as(self.loc)
+        return onto(self.width, self.loc).log().expand_as(self.loc)
 
     def kl(self, other: Distribution) -> Tensor:
         """KL to a density of real numbers: its mean log-density over the interval."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from undiffuse.distributions import Bernoulli
 from undiffuse.kernels.discrete import Discrete, column, fit
 from undiffuse.schedules import Schedule, log_kept
+from undiffuse.tensors import onto
 
 LARGEST = 30.0  # logit of a prediction: beyond it 1 - p would lose its digits
 
@@ -53,7 +54,7 @@ class Binomial(Discrete):
 
     def prior(self, like: Tensor) -> Bernoulli:
         """B(p0)."""
-        rate = self.rate.to(like.device, like.dtype).expand_as(like)
+        rate = onto(self.rate, like).expand_as(like)
         return Bernoulli(rate, 1 - rate)
 
     def blurred(self, x_0: Tensor, t: Tensor) -> Bernoulli:
@@ -124,4 +125,4 @@ class Binomial(Discrete):
         reach = kept * ends + lost * rates[:, None]  # [i, j]: q(x_t = i | x_s = j)
         known = keep_s * ends + lost_s * rates  # [k, j]: q(x_s = j | x_0 = k)
         joint = reach[:, None] * known
-        return (joint / joint.sum(2, keepdim=True)).to(x.device, x.dtype)
+        return onto(joint / joint.sum(2, keepdim=True), x)

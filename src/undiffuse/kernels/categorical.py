@@ -21,6 +21,7 @@ from torch.nn.functional import one_hot
 from undiffuse import distributions
 from undiffuse.kernels.discrete import Discrete, column, fit
 from undiffuse.schedules import Schedule, log_kept
+from undiffuse.tensors import onto
 
 
 class Redraw(Discrete):
@@ -39,7 +40,7 @@ class Redraw(Discrete):
         kept, lost = self._coefficient(log_share.exp(), x_t), self._coefficient(-torch.expm1(log_share), x_t)
         keep_s, lost_s = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_s, -logsnr_s))
         keep_t, lost_t = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_t, -logsnr_t))
-        home, seen = self.home.to(x_t.device, x_t.dtype), self._hot(x_t)
+        home, seen = onto(self.home, x_t), self._hot(x_t)
         redrawn = home[x_t.long()].unsqueeze(-1)  # pi at x_t
         soft = self.settled(x_0 if x_0.ndim > x_t.ndim else self._hot(x_0), x_t)
         weight = soft / (keep_t * seen + lost_t * redrawn).clamp(min=torch.finfo(x_t.dtype).tiny)
@@ -48,7 +49,7 @@ class Redraw(Discrete):
 
     def prior(self, like: Tensor) -> distributions.Categorical:
         """pi."""
-        home = self.home.to(like.device, like.dtype)
+        home = onto(self.home, like)
         return self._categorical(home.expand(*like.shape, -1))
 
     def features(self, x_t: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class Redraw(Discrete):
         """The symbols' probabilities, mixed with pi."""
         logsnr = self.schedule.logsnr(t)
         kept, lost = (self._coefficient(sign.sigmoid(), x_0[..., 0]) for sign in (logsnr, -logsnr))
-        return self._categorical(kept * x_0 + lost * self.home.to(x_0))
+        return self._categorical(kept * x_0 + lost * onto(self.home, x_0))
 
     def soften(self, output: Tensor, known: Tensor | None = None) -> Tensor:
         """Softmax over the symbols of an output (B, states * C, ...): (B, C, ..., states)."""
@@ -94,7 +95,7 @@ class Redraw(Discrete):
 
     def settled(self, x_0: Tensor, x_t: Tensor) -> Tensor:
         """Where x_t cannot have been drawn anew it is x_0: what has survived of an absorbing chain."""
-        home = self.home.to(x_t.device, x_t.dtype)
+        home = onto(self.home, x_t)
         return torch.where(home[x_t.long()].unsqueeze(-1) > 0, x_0, self._hot(x_t).to(x_0))
 
     def law(self, x_0: Tensor) -> distributions.Categorical:
@@ -107,7 +108,7 @@ class Redraw(Discrete):
 
     def faded(self, x: Tensor, kept: Tensor, lost: Tensor) -> distributions.Categorical:
         """x, or with probability `lost` a draw of pi."""
-        home = self.home.to(x.device, x.dtype)
+        home = onto(self.home, x)
         return self._categorical(
             self._coefficient(kept, x) * self._hot(x) + self._coefficient(lost, x) * home
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.kernels.base import Kernel
 from undiffuse.schedules import log_kept
+from undiffuse.tensors import onto
 
 
 class Discrete(Kernel):
@@ -81,4 +82,4 @@ def column(coefficient: Tensor, x: Tensor) -> Tensor:
 
 def fit(coefficient: Tensor, x: Tensor) -> Tensor:
     """A coefficient in x's dtype and on its device; 0-d ones multiply any tensor as they are."""
-    return coefficient if coefficient.ndim == 0 else coefficient.to(x.device, x.dtype)
+    return coefficient if coefficient.ndim == 0 else onto(coefficient, x)

@@ -20,7 +20,7 @@ from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.parameterizations import Numbers
 from undiffuse.schedules import Between, Learned, LogLinear
-from undiffuse.tensors import total
+from undiffuse.tensors import sent, total
 
 
 class Continuous(Objective):
@@ -68,7 +68,7 @@ class Continuous(Objective):
         x_t = terms.noisy(model, x_0, t, generator)
         error = model.output(x_t, t)[0] - said.target(x_0, x_t, t, kernel)
         weight = -0.5 * schedule.slope(t) * schedule.logsnr(t).exp() * (1 - self.first)
-        return weight.to(error.device) * total((said.gain(x_t, t, kernel) * error).square())
+        return sent(weight, error.device) * total((said.gain(x_t, t, kernel) * error).square())
 
 
 def _schedule(model: Denoiser) -> Learned | LogLinear:

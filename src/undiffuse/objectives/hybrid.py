@@ -19,7 +19,7 @@ from undiffuse.objectives.simple import Simple
 from undiffuse.objectives.times import Noise, Times
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Numbers
-from undiffuse.tensors import total
+from undiffuse.tensors import sent, total
 
 
 class Hybrid(Objective):
@@ -71,4 +71,4 @@ class Hybrid(Objective):
         step = model.step_from(output.detach(), raw, x_t, t, s)
         kl = total(kernel.bridge(x_0, x_t, s, t).kl(step))
         scale = (index > 0) * len(self.grid) / (x_0[0].numel() * math.log(2))
-        return (kl * scale.to(kl.device)).to(output.dtype)
+        return (kl * sent(scale, kl.device)).to(output.dtype)

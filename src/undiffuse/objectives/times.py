@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.random import Batch, uniform
+from undiffuse.tensors import onto
 
 State = dict[str, list[float]]
 Noise = torch.Generator | Batch
@@ -119,7 +120,7 @@ class Importance(Times):
         self._found.append(torch.stack([u, terms.detach().double().cpu()]))
         if not self.in_parts:
             self.learn(self.found())
-        return terms * weight.to(terms.device, terms.dtype)
+        return terms * onto(weight, terms)
 
     def found(self) -> Tensor:
         """(2, B): positions and terms."""

@@ -14,6 +14,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.random import Batch
+from undiffuse.tensors import sent
 
 
 class Variational(Objective):
@@ -47,12 +48,12 @@ class Variational(Objective):
         loss = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         first, later = (index == 0).nonzero()[:, 0], index.nonzero()[:, 0]
         if len(first):
-            rows = first.to(x.device)
+            rows = sent(first, x.device)
             t = self.grid[index[first]]
             x_t = terms.noisy(model, x[rows], t, _of(generator, "first", first))
             loss = loss.index_put((rows,), terms.decode(model.rows(first), x[rows], x_t, t))
         if len(later):
-            rows = later.to(x.device)
+            rows = sent(later, x.device)
             s, t = self.grid[index[later] - 1], self.grid[index[later]]
             noise = _of(generator, "later", later)
             loss = loss.index_put((rows,), terms.step(model.rows(later), x[rows], s, t, noise))

@@ -14,7 +14,7 @@ from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian, Kernel, Universal
 from undiffuse.parameterizations.base import Numbers, Parameterization
 from undiffuse.parameterizations.variance import Variance
-from undiffuse.tensors import like
+from undiffuse.tensors import like, onto
 
 LARGEST = 20.0  # of the log of a share
 
@@ -55,7 +55,7 @@ class Residual(Begun, Numbers):
 
     def gain(self, x_t: Tensor, t: Tensor, kernel: Gaussian) -> Tensor:
         """The base's deviations; along its axes, whose change of coordinates leaves sums of squares alone."""
-        return self.base.spread(x_t, t, kernel).sqrt().to(x_t)
+        return onto(self.base.spread(x_t, t, kernel).sqrt(), x_t)
 
 
 class ResidualLogit(Begun):

@@ -17,7 +17,7 @@ from undiffuse.posteriors.known import Known
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import Observation
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ONE, ZERO
+from undiffuse.tensors import ONE, ZERO, onto
 
 
 class Both(Observation):
@@ -110,7 +110,7 @@ def stacked(parts: list[Measured], like: Tensor) -> Measured:
     seen = [part.operator(like) for part in parts]
     values = [part.value.to(y).expand(y.shape).flatten(1) for part, y in zip(parts, seen, strict=True)]
     widths = [
-        torch.as_tensor(part.std, dtype=y.dtype, device=y.device).expand(y.shape).flatten(1)
+        onto(torch.as_tensor(part.std), y).expand(y.shape).flatten(1)
         for part, y in zip(parts, seen, strict=True)
     ]
     return Measured(Stack([part.operator for part in parts]), torch.cat(values, 1), torch.cat(widths, 1))

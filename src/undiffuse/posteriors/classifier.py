@@ -7,6 +7,7 @@ from torch import Tensor
 
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.observation import Observation
+from undiffuse.tensors import sent
 
 
 class Classifier(Observation):
@@ -38,7 +39,7 @@ def check_scale(scale: float) -> None:
 
 def log_of(logits: Tensor, label: Tensor) -> Tensor:
     """The log-probability of the label, (B,), float64. Raises ValueError for one that is not there."""
-    label = label.to(logits.device).expand(len(logits))
+    label = sent(label, logits.device).expand(len(logits))
     if not bool(((label >= 0) & (label < logits.shape[1])).all()):
         raise ValueError(
             f"label {sorted(set(label.tolist()))}: this classifier knows 0 to {logits.shape[1] - 1}"

@@ -14,7 +14,7 @@ from undiffuse.kernels import Kernel
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ONE
+from undiffuse.tensors import ONE, onto, sent
 
 
 class Kept(Operator):
@@ -25,15 +25,15 @@ class Kept(Operator):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Zero where the mask is False."""
-        return x * self.mask.to(x)
+        return x * onto(self.mask, x)
 
     def dense(self, like: Tensor) -> Tensor:
         """The mask on the diagonal."""
-        return torch.diag_embed(self.mask.to(like).expand(like.shape).flatten(1))
+        return torch.diag_embed(onto(self.mask, like).expand(like.shape).flatten(1))
 
     def adjoint(self, y: Tensor, shape: torch.Size) -> Tensor:
         """The same."""
-        return y * self.mask.to(y)
+        return y * onto(self.mask, y)
 
 
 class Known(Measured):
@@ -77,12 +77,12 @@ class Known(Measured):
 
     def fill(self, x: Tensor) -> Tensor:
         """x, with the known values."""
-        return torch.where(self.mask.to(x.device), self.value.to(x), x)
+        return torch.where(sent(self.mask, x.device), onto(self.value, x), x)
 
     def normaliser(self, p: Distribution) -> Tensor:
         """log p of what is known."""
         if isinstance(p, Correlated | Rotated):
             return super().normaliser(p)
         gained = p.log_prob(self.value.to(p.mean))
-        known = self.mask.to(gained.device).expand(gained.shape)
+        known = sent(self.mask, gained.device).expand(gained.shape)
         return gained.masked_fill(~known, 0).flatten(1).sum(1, dtype=torch.float64)

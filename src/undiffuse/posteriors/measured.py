@@ -20,7 +20,7 @@ from undiffuse.posteriors.belief import DENSE, Belief
 from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root, variance
 from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
-from undiffuse.tensors import ONE, dims, like, total
+from undiffuse.tensors import ONE, dims, like, onto, total
 
 NO_LIMIT = torch.tensor(math.inf)
 LEAST = 1e-30  # a power of r that is as good as none
@@ -112,11 +112,11 @@ class Measured(Observation):
     def _value(self, seen: Tensor) -> Tensor:
         """y as measurements (B, *out) are. Raises ValueError for a y of another shape."""
         check_fits(self.value, seen.shape)
-        return self.value.to(seen.device, seen.dtype)
+        return onto(self.value, seen)
 
     def _var(self, like: Tensor) -> Tensor:
         """std^2, to broadcast against measurements (B, *out)."""
-        return torch.as_tensor(self.std, dtype=like.dtype, device=like.device).square()
+        return onto(torch.as_tensor(self.std), like).square()
 
 
 class Linear(Measured):
@@ -145,7 +145,7 @@ def _belief(p: Distribution) -> Belief:
         raise ValueError(
             f"normal noise on a {type(p).__name__}: for Gaussian kernels; for symbols use Known or Odds"
         )
-    var = (p.var if isinstance(p, Normal) else p.std.square()).to(p.loc)
+    var = onto(p.var if isinstance(p, Normal) else p.std.square(), p.loc)
     few = isinstance(p, Normal) and dims(p.shape[1:]) <= DENSE
     matrix = torch.diag_embed(var.expand(p.shape).flatten(1)).double() if few else None
     return Belief(p.loc, lambda v: var * v, var.mean(), var.amax(), 30, matrix)

@@ -23,7 +23,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.normals import rows, stable_root
 from undiffuse.schedules import Schedule
 from undiffuse.schedules.grids import invert
-from undiffuse.tensors import like
+from undiffuse.tensors import like, sent
 
 FAINT = 0.1  # SNR below which slopes say less of C than slopes at this SNR do
 NARROW, WIDE = 0.05, 10.0  # C is at least so much of the noise's variance; the data's variance is at most so
@@ -68,7 +68,7 @@ def _clearer(kernel: Gaussian, x_t: Tensor, t: Tensor, mean: Tensor) -> tuple[Te
     """The time at which the network is asked, whether that is another than t, and where."""
     at = _audible(kernel.schedule, t)
     bridge = kernel.coefficients(at, t)
-    faint = like(at < t, x_t).to(x_t.device).bool()
+    faint = sent(like(at < t, x_t), x_t.device).bool()
     return at, faint, torch.where(faint, like(bridge.a, x_t) * mean + like(bridge.b, x_t) * x_t, x_t)
 
 

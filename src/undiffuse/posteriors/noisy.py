@@ -13,7 +13,7 @@ from undiffuse.distributions import Discretized, Distribution, Normal
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_std
 from undiffuse.posteriors.operators import Identity
-from undiffuse.tensors import ONE, like
+from undiffuse.tensors import ONE, like, onto
 
 
 class Noisy(Measured):
@@ -38,6 +38,6 @@ class Noisy(Measured):
         return self._times(p, power) if isinstance(p, Normal) else super().times(p, power)
 
     def _times(self, p: Normal, power: Tensor) -> Normal:
-        noise, var, power = self._var(p.loc), p.var.to(p.loc), like(power, p.loc)
+        noise, var, power = self._var(p.loc), onto(p.var, p.loc), like(power, p.loc)
         seen = power * var + noise
         return Normal(p.loc + power * var / seen * (self._value(p.loc) - p.loc), var * noise / seen)

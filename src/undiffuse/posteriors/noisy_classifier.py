@@ -15,7 +15,7 @@ from undiffuse.model import Multiplier, ReverseProcess
 from undiffuse.posteriors.classifier import check_scale, log_of
 from undiffuse.posteriors.constant import Constant
 from undiffuse.product import Factor, Product
-from undiffuse.tensors import ZERO
+from undiffuse.tensors import ZERO, onto
 
 
 class NoisyClassifier(Multiplier):
@@ -55,7 +55,7 @@ class At(Factor):
 
     def log(self, x: Tensor) -> Tensor:
         """scale log c(label | x, s)."""
-        logits = self.of.classifier(x, self.s.to(x.device, x.dtype).expand(len(x)))
+        logits = self.of.classifier(x, onto(self.s, x).expand(len(x)))
         return self.of.scale * log_of(logits, self.of.label)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
+from undiffuse.tensors import onto, sent
 
 
 def shifted(p: Distribution, by: Tensor) -> Distribution:
@@ -83,13 +84,13 @@ def variance(p: Distribution) -> Tensor:
     if isinstance(p, Correlated):
         return (p.root @ p.root.mT).double()
     if isinstance(p, Normal):
-        return torch.diag_embed(p.var.to(p.loc).double().expand(p.shape).flatten(1))
+        return torch.diag_embed(onto(p.var, p.loc).double().expand(p.shape).flatten(1))
     raise ValueError(f"a {type(p).__name__} is no normal step: posteriors of numbers need those")
 
 
 def rows(coefficient: Tensor, like: Tensor, ndim: int) -> Tensor:
     """Float64 on the device of `like`: 0-d as it is, (B,) to broadcast against so many dimensions."""
-    found = coefficient.to(like.device, torch.float64)
+    found = sent(coefficient, like.device, torch.float64)
     return found.view(-1, *[1] * (ndim - 1)) if found.ndim else found
 
 

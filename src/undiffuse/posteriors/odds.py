@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from undiffuse.distributions import Bernoulli, Categorical, Distribution
 from undiffuse.kernels import Binomial, Discrete, Kernel
 from undiffuse.posteriors.observation import Observation, check_finite
-from undiffuse.tensors import ONE, like, total
+from undiffuse.tensors import ONE, like, onto, total
 
 
 class Odds(Observation):
@@ -33,11 +33,11 @@ class Odds(Observation):
 
     def log(self, x: Tensor) -> Tensor:
         """The log-odds of the ones."""
-        return total(self.log_odds.to(x) * x)
+        return total(onto(self.log_odds, x) * x)
 
     def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """Log-odds added."""
-        return p.tilt(like(power, p.mean) * self.log_odds.to(p.mean))
+        return p.tilt(like(power, p.mean) * onto(self.log_odds, p.mean))
 
     def normaliser(self, p: Distribution) -> Tensor:
         """sum_i log(p_i exp(odds_i) + 1 - p_i)."""
@@ -71,7 +71,7 @@ class SymbolOdds(Observation):
 
     def log(self, x: Tensor) -> Tensor:
         """The log-weights of the symbols that are there; of masks nothing."""
-        odds, numbers = self.log_odds.to(x).expand(*x.shape, -1), x.long()
+        odds, numbers = onto(self.log_odds, x).expand(*x.shape, -1), x.long()
         masked = numbers >= odds.shape[-1]
         found = odds.gather(-1, numbers.masked_fill(masked, 0).unsqueeze(-1)).squeeze(-1)
         return total(found.masked_fill(masked, 0))

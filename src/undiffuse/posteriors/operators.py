@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
+from undiffuse.tensors import onto
+
 
 class Operator(ABC):
     """A linear map of examples: (B, *shape) -> (B, *out)."""
@@ -76,7 +78,7 @@ class Blur(Operator):
         """Blurred images."""
         _check_images(x, "blur")
         channels, reach = x.shape[1], len(self.bell) // 2
-        line = self.bell.to(x).expand(channels, 1, -1)
+        line = onto(self.bell, x).expand(channels, 1, -1)
         x = pad(x, (reach, reach, reach, reach), mode="replicate")
         return conv2d(conv2d(x, line[:, :, None], groups=channels), line[..., None], groups=channels)
 
@@ -104,7 +106,7 @@ class Matrix(Operator):
             raise ValueError(
                 f"a matrix of {self.matrix.shape[1]} columns for examples of {x[0].numel()} values"
             )
-        return x.flatten(1) @ self.matrix.to(x).mT
+        return x.flatten(1) @ onto(self.matrix, x).mT
 
 
 class Function(Operator):

@@ -13,6 +13,7 @@ from undiffuse.kernels import Discrete
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.known import Known
 from undiffuse.product import Factor, Look, Product
+from undiffuse.tensors import onto
 
 
 class Replaced(Product):
@@ -47,7 +48,7 @@ class Replaced(Product):
 
     def _seen(self, like: Tensor, s: Tensor) -> Distribution:
         """q(x_s | value)."""
-        return self.kernel.marginal(self.known.value.to(like).expand_as(like), s)
+        return self.kernel.marginal(onto(self.known.value, like).expand_as(like), s)
 
     def _none(self) -> Tensor:
         raise ValueError("Replaced has no r_t to weigh paths with: use Matched, or Tilted for symbols")

@@ -31,6 +31,7 @@ from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.loop import nearest
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.schedules import grids
+from undiffuse.tensors import onto
 from undiffuse.track import SILENT, Track
 
 
@@ -90,7 +91,7 @@ def interpolate(
 
 def mix(kernel: Kernel, x: Tensor, y: Tensor, shares: Tensor, generator: Generator) -> Tensor:
     """States from x to y (B, *shape), a share lambda of y each: (B, P, *shape)."""
-    share = shares.to(x).view(-1, *[1] * (x.ndim - 1))
+    share = onto(shares, x).view(-1, *[1] * (x.ndim - 1))
     if kernel.symbols is None:
         return (1 - share) * x[:, None] + share * y[:, None]
     u = uniform(tuple(x.shape), generator, x.dtype, x.device)

@@ -23,7 +23,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.product import Weighable
 from undiffuse.random import Generator, uniform
 from undiffuse.samplers.base import Sampler
-from undiffuse.tensors import total
+from undiffuse.tensors import sent, total
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Particles(Sampler):
         look = model.look(x_t, t, s)
         log_r = look.log_r()
         cloud, chosen = self._draw(cloud, log_r, self.threshold, generator)
-        base, step, log_r = look.base.rows(chosen), look.step.rows(chosen), log_r[chosen.to(log_r.device)]
+        base, step, log_r = look.base.rows(chosen), look.step.rows(chosen), log_r[sent(chosen, log_r.device)]
         x_s = step.sample(generator)
         gained = total(base.log_prob(x_s)) - total(step.log_prob(x_s)) - log_r
         return x_s, replace(cloud, log_w=cloud.log_w + gained.cpu().view(cloud.log_w.shape))
@@ -85,7 +85,7 @@ class Particles(Sampler):
         x_0 = look.step.sample(generator)
         gained = model.log_weight(look, x_0)
         cloud, chosen = self._draw(cloud, gained, 2.0, generator)
-        return x_0[chosen.to(x_0.device)].to(x_t.dtype), cloud
+        return x_0[sent(chosen, x_0.device)].to(x_t.dtype), cloud
 
     def _begin(self, model: Weighable, x_1: Tensor) -> Cloud:
         if len(x_1) % self.particles:

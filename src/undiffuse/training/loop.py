@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.processes import ALONE, Processes
-from undiffuse.random import Batch, keyed
+from undiffuse.random import Batch
 from undiffuse.training.ema import EMA
 from undiffuse.training.gate import Gate, NonFiniteError, first_bad
 from undiffuse.training.optimizer import learning_rate, optimizer_of, state_of
@@ -26,6 +27,8 @@ from undiffuse.training.scaling import LossScale
 from undiffuse.training.settings import Settings
 from undiffuse.training.spikes import SpikeError, Spikes
 from undiffuse.training.watch import Watch
+
+Noise = Callable[[range], Batch]  # what some rows of a batch draw with
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def train(
     """
     settings, model = state.settings, state.model
     device, parallel = next(model.parameters()).device, Parallel(model, objective, processes)
+    noise = cache(lambda rows: Batch(seed, "train", rows=rows, size=settings.batch))
     while state.step < settings.steps:
         began, rate = time.perf_counter(), learning_rate(state.step, settings)
         if not model.training:  # an evaluation came between
@@ -149,7 +153,7 @@ def train(
         number, parts = state.batch, state.parts
         with leaving():
             x_0 = _checked_size(batches(number), processes.part(settings.batch)).to(device)
-            own = _gradient(parallel, x_0, given(number), (seed, number), state)
+            own = _gradient(parallel, x_0, given(number), noise, state)
         shared = processes.summed(torch.stack([own, (~state.sum().isfinite()).to(own)]))
         state.scaling.unscale(model.parameters())
         norm = _clip(model, settings.clip)
@@ -245,16 +249,14 @@ def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[
         yield
 
 
-def _gradient(
-    parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
-) -> Tensor:
+def _gradient(parallel: Parallel, x_0: Tensor, given: Given | None, noise: Noise, state: State) -> Tensor:
     """Put the gradient of the batch's mean loss in place; returns this process's share of the loss, 0-d.
 
     If the memory does not suffice and the settings say so: again, by the same keys, in twice as many parts.
     """
     while True:
         try:
-            return _backward(parallel, x_0, given, key, state)
+            return _backward(parallel, x_0, given, noise, state)
         except (RuntimeError, MemoryError) as error:
             if not (state.settings.halve_on_oom and out_of_memory(error)) or len(x_0) < 2 * state.parts:
                 raise
@@ -263,21 +265,16 @@ def _gradient(
         parallel.objective.times.forget()
 
 
-def _backward(
-    parallel: Parallel, x_0: Tensor, given: Given | None, key: tuple[int, int], state: State
-) -> Tensor:
+def _backward(parallel: Parallel, x_0: Tensor, given: Given | None, noise: Noise, state: State) -> Tensor:
     """Add the gradient of the batch's mean loss, scaled, in parts; this process's share of it, 0-d."""
-    (seed, step), to, processes = key, state.settings, parallel.processes
+    to, processes = state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device, dtype=torch.float32)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
-        first, told = begin + int(rows[0]), None if given is None else given.rows(rows)
-        noise = Batch(seed, "train", step, rows=begin + rows, size=to.batch)
-        with (
-            parallel.adding(last=number == state.parts),
-            _dropout_seed(keyed(seed, "dropout", step, first), x_0.device),
-        ):
+        told, first = None if given is None else given.rows(rows), begin + int(rows[0])
+        draws = noise(range(first, first + len(rows))).at(state.batch)
+        with parallel.adding(last=number == state.parts), _dropout_seed(draws.own("dropout"), x_0.device):
             with state.precision.autocast(x_0.device):
-                mean = parallel.loss(x_0[rows], told, noise) / to.batch
+                mean = parallel.loss(x_0[rows], told, draws) / to.batch
             state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return loss
