@@ -17,12 +17,13 @@ SHAPED = ("nonzero", "masked_select", "unique", "unique2", "_unique2", "equal", 
 
 
 class Hosted(TorchDispatchMode):
-    """Inside, `waits` and `writes` are counted by the line of the package that asks for them."""
+    """Inside, counts by the line of the package: `waits`, `writes`, and what is `wide` there, in float64."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
+        self.wide: Counter[str] = Counter()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -43,7 +44,11 @@ class Hosted(TorchDispatchMode):
                     return torch.zeros(source.shape, dtype=kwargs.get("dtype") or source.dtype)
                 patient = not kwargs.get("non_blocking", len(args) > 2 and args[2])
                 (self.waits if patient else self.writes)[_line()] += 1
-        return function(*args, **kwargs)
+        found = function(*args, **kwargs)
+        for each in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(each, Tensor) and each.device == META and each.dtype == torch.float64:
+                self.wide[_line()] += 1
+        return found
 
     @property
     def waited(self) -> int:

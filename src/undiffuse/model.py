@@ -33,7 +33,7 @@ from undiffuse.parameterizations import (
     Variance,
     beginning_at,
 )
-from undiffuse.tensors import onto
+from undiffuse.tensors import onto, wide
 
 
 class ReverseProcess(nn.Module, ABC):
@@ -226,8 +226,8 @@ class Denoiser(ReverseProcess):
 
     def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around the x_0-hat that this output of the network means, in float64."""
-        x_t = x_t.double()
-        x_0 = self.predict_from(out.double(), x_t, t)
+        x_t = wide(x_t)
+        x_0 = self.predict_from(wide(out), x_t, t)
         last = self.variance.last_step(self.kernel, x_0, raw, x_t, t) if self.decoder.learned else None
         return self.decoder(x_0, x_t, t, self.kernel, last)
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.philox import LOW, Array, normals, philox, uniforms
-from undiffuse.tensors import dims, sent
+from undiffuse.tensors import dims, sent, widest
 
 Key = str | int
 CHUNK = {"cpu": 2**14}  # counters that go through the generator at a time: what the cache holds
@@ -231,7 +231,7 @@ def _drawn(
     device: torch.device | str,
 ) -> Tensor:
     if isinstance(generator, torch.Generator):
-        exact = torch.float32 if generator.device.type == "mps" else torch.float64
+        exact = widest(generator.device)
         return fill(shape, generator=generator, device=generator.device, dtype=exact).to(device, dtype)
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     return generator.draw(kind, shape, exact, torch.device(device)).to(dtype)

@@ -9,7 +9,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
+NARROW = {"mps"}
 ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)  # both ends of time
 
 
@@ -22,8 +24,14 @@ def like(coefficient: Tensor, x: Tensor) -> Tensor:
 
 def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """x on the device, in this dtype, without waiting until that is done with what it was given before."""
-    # rounded first, since Apple's has no float64; its copies may read what has changed by then
-    return x.to(dtype or x.dtype).to(device, non_blocking=device.type != "mps")
+    dtype = dtype or x.dtype
+    x = x.to(widest(device) if dtype == torch.float64 else dtype)
+    return x.to(device, non_blocking=device.type != "mps")  # whose copies may read what has changed by then
+
+
+def fetched(x: Tensor) -> Tensor:
+    """x on the host, in float64."""
+    return x.cpu().double()  # in this order: see `widest`
 
 
 def onto(t: Tensor, x: Tensor) -> Tensor:
@@ -31,9 +39,24 @@ def onto(t: Tensor, x: Tensor) -> Tensor:
     return sent(t, x.device, x.dtype)
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """float64, or float32 where the device has no float64: Apple's."""
+    return torch.float32 if device.type in NARROW else torch.float64
+
+
+def moved(module: Module, device: torch.device) -> Module:
+    """The module itself, on the device; what it has in float64 is rounded where that has none."""
+    return (module if widest(device) == torch.float64 else module.float()).to(device)
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in the widest floating point that its device has."""
+    return x.to(widest(x.device))
+
+
 def total(x: Tensor) -> Tensor:
-    """Sum of x ``(B, *shape)`` over all dimensions but the first, in float64: ``(B,)``."""
-    return x.flatten(1).sum(1, dtype=torch.float64)
+    """Sum of x ``(B, *shape)`` over all dimensions but the first, in float64 (see `wide`): ``(B,)``."""
+    return x.flatten(1).sum(1, dtype=widest(x.device))
 
 
 def dims(shape: tuple[int, ...]) -> int:

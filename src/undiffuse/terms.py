@@ -14,7 +14,7 @@ from torch import Tensor
 from undiffuse.distributions import Distribution
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
-from undiffuse.tensors import ONE, total
+from undiffuse.tensors import ONE, total, wide
 
 
 def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def _last(law: Distribution, model: ReverseProcess, x_0: Tensor, x_t: Tensor, t:
 
 def null(model: ReverseProcess, x_0: Tensor) -> Tensor:
     """-log pi(x_0), (B,): -L_null, what the data cost without a model."""
-    return -total(model.kernel.prior(x_0.double()).log_prob(x_0.double()))
+    return -total(model.kernel.prior(wide(x_0)).log_prob(wide(x_0)))
 
 
 def prior_entropy(model: ReverseProcess, x_0: Tensor) -> Tensor:

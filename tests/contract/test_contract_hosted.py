@@ -1,4 +1,7 @@
-"""How often the host waits for a device: once in a training step, never in that of a sampler or a bound."""
+"""How often the host waits for a device: once in a training step, never in that of a sampler or a bound.
+
+And nothing of it needs float64 there, which Apple's devices do not have.
+"""
 
 from collections import Counter
 from copy import deepcopy
@@ -9,7 +12,7 @@ from examples import KERNELS, NETWORKS, OBJECTIVES, SAMPLERS, SCHEDULES, each
 from torch import Tensor, nn
 
 from hosted import META, Hosted
-from undiffuse import networks
+from undiffuse import networks, tensors
 from undiffuse.bounds import nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
@@ -26,6 +29,12 @@ from undiffuse.training.precision import Precision
 SHAPE, GRID = (1, 8, 8), grids.uniform(6)
 T, S = (torch.tensor(t, dtype=torch.float64) for t in (0.6, 0.4))
 FP32 = Precision("fp32", "asked")
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    """The device is like Apple's."""
+    monkeypatch.setattr(tensors, "NARROW", {"meta"})
 
 
 def small(size: int = 4, **options) -> nn.Module:
@@ -48,6 +57,7 @@ def training(
         next(steps)
     with Hosted() as counted:
         next(steps)
+    assert not counted.wide
     return counted
 
 
@@ -104,6 +114,7 @@ def waits(model, sampler=None, rows: int = 4) -> Counter[str]:
     sampler, x = sampler or Ancestral(), torch.zeros(rows, 4, device=META)
     with Hosted() as counted, torch.no_grad():
         sampler.step(model, x, T, S, sampler.init(), Streams(0, rows=range(rows)))
+    assert not counted.wide
     return counted.waits
 
 
@@ -144,6 +155,7 @@ def test_nor_does_guidance():
 def reads_of(work) -> Counter[str]:
     with Hosted() as counted, torch.no_grad():
         work()
+    assert not counted.wide
     return counted.waits
 
 

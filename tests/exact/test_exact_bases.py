@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hosted import Hosted
+from undiffuse import tensors
 from undiffuse.axes import Axes, cosines
 from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, fit
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Discrete, Gaussian
@@ -20,7 +22,7 @@ from undiffuse.posteriors import Known, Noisy
 from undiffuse.random import keyed
 from undiffuse.samplers import Ancestral, sample
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
-from undiffuse.tensors import total
+from undiffuse.tensors import moved, total
 
 STEPS, MANY = (1, 2, 10), 1000
 G = keyed("bases")
@@ -225,12 +227,23 @@ def test_targets_have_unit_scale_at_every_time():
 
 
 def on_meta(model: Denoiser, shape: tuple[int, ...]) -> None:
-    """Every tensor of a step of rows at times of their own is where the model is, the times stay here."""
-    model.to("meta")
+    """Every tensor of a step of rows at times of their own is where the model is, the times stay here.
+
+    Where a device has no float64 nothing needs it.
+    """
     x_t, t = torch.zeros(4, *shape, device="meta"), torch.linspace(0.3, 0.9, 4, dtype=torch.float64)
-    for when, before in ((t, t / 2), (t[0], t[0] / 2)):
-        found = (model.predict(x_t, when), model.step(x_t, when, before).mean, model.decode(x_t, when).mean)
-        assert {x.device.type for x in found} == {"meta"}
+    for narrow in (set(), {"meta"}):
+        with pytest.MonkeyPatch.context() as patch, Hosted() as counted:
+            patch.setattr(tensors, "NARROW", narrow)
+            moved(model, x_t.device)
+            for when, before in ((t, t / 2), (t[0], t[0] / 2)):
+                x_0, step, last = (
+                    model.predict(x_t, when),
+                    model.step(x_t, when, before),
+                    model.decode(x_t, when),
+                )
+                assert {x.device.type for x in (x_0, step.mean, last.mean)} == {"meta"}
+            assert not counted.wide or not narrow
 
 
 @pytest.mark.parametrize("base", NUMBERS, ids=lambda b: f"{len(b.axes.dimensions)} axes")

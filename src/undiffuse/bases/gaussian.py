@@ -19,7 +19,7 @@ from undiffuse.axes import Axes
 from undiffuse.bases.numbers import Belief, NumberBase, drawn_in
 from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, like, onto, total
+from undiffuse.tensors import ONE, like, onto, total, wide
 
 
 class GaussianBase(NumberBase):
@@ -36,8 +36,8 @@ class GaussianBase(NumberBase):
         if mean.shape != var.shape or not bool((var > 0).all()) or not bool(var.isfinite().all()):
             raise ValueError("var: positive variances along the axes, of the mean's shape")
         self.basis = axes or Axes()
-        self.register_buffer("mean", mean.double())
-        self.register_buffer("var", var.double())
+        self.register_buffer("mean", wide(mean))
+        self.register_buffer("var", wide(var))
 
     @property
     def axes(self) -> Axes:
@@ -51,7 +51,7 @@ class GaussianBase(NumberBase):
 
     def log_prob(self, x_0: Tensor) -> Tensor:
         """The normal's, float64."""
-        z = self.axes.along(x_0.double() - self.mean)
+        z = self.axes.along(wide(x_0) - self.mean)
         return -0.5 * total(z.square() / self.var + (2 * math.pi * self.var).log())
 
     def prior(self, like: Tensor, kernel: Gaussian) -> Distribution:

@@ -20,7 +20,7 @@ from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.numbers import Belief, NumberBase
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, ZERO, onto
+from undiffuse.tensors import ONE, ZERO, onto, wide
 
 
 class MixtureBase(NumberBase):
@@ -46,7 +46,7 @@ class MixtureBase(NumberBase):
         self.normal = normal
         named = {"log_weights": log_weights.log_softmax(0), "means": means, "vars": vars, "frames": frames}
         for name, tensor in named.items():
-            self.register_buffer(name, tensor.double())
+            self.register_buffer(name, wide(tensor))
 
     @property
     def axes(self) -> Axes:
@@ -60,7 +60,7 @@ class MixtureBase(NumberBase):
 
     def log_prob(self, x_0: Tensor) -> Tensor:
         """The mixture's, float64."""
-        return self._joint(x_0.double(), ONE, ZERO)[0].logsumexp(1)
+        return self._joint(wide(x_0), ONE, ZERO)[0].logsumexp(1)
 
     def prior(self, like: Tensor, kernel: Gaussian) -> Distribution:
         """That of the normal density."""

@@ -31,6 +31,7 @@ from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
+from undiffuse.tensors import fetched
 from undiffuse.track import SILENT, Track
 
 Cost = Callable[[Tensor], Tensor]
@@ -141,7 +142,7 @@ def follow(
     """
     grid = fitted[0].grid
     chains = [[each.places for each in costs.best(len(grid))] for costs in fitted]
-    nats = [terms.prior(model, x_0).double().cpu().repeat(len(grid), 1) for _ in fitted]
+    nats = [fetched(terms.prior(model, x_0)).repeat(len(grid), 1) for _ in fitted]
     for j, t in track.each(list(enumerate(grid))):
         drawn = Drawn(model, x_0, t, generator)
         for costs, found, total in zip(fitted, chains, nats, strict=True):

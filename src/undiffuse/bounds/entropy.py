@@ -22,7 +22,7 @@ from undiffuse.bounds.streamed import Streamed
 from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims
+from undiffuse.tensors import dims, fetched
 from undiffuse.track import SILENT, Track
 
 
@@ -68,7 +68,7 @@ def step_entropies(
     for (given, x_0, count, streams), inner in track.over(parts):
         columns = []
         for s, t in inner.each(list(pairwise(grid))):
-            columns.append(torch.stack(terms.step_entropies(given, x_0, s, t, streams)).cpu())
+            columns.append(fetched(torch.stack(terms.step_entropies(given, x_0, s, t, streams))))
         each.add(torch.stack(columns, 2).transpose(0, 1)[:count] * scale)  # (B, 3, T - 1)
         over = terms.null(model, x_0) - terms.prior_entropy(model, x_0)
         excess.add(over.cpu()[:count, None] * scale)

@@ -15,7 +15,7 @@ from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator
-from undiffuse.tensors import dims
+from undiffuse.tensors import dims, fetched
 from undiffuse.track import SILENT, Track
 
 
@@ -176,8 +176,8 @@ COLUMNS = (
 
 def _columns(model: ReverseProcess, x_0: Tensor, part: Nelbo) -> list[Tensor]:
     """What `COLUMNS` are, (B,) each."""
-    null = bound.null(model, x_0).cpu()
-    excess = null - bound.prior_entropy(model, x_0).cpu()
+    null = fetched(bound.null(model, x_0))
+    excess = null - fetched(bound.prior_entropy(model, x_0))
     steps = part.steps.sum(1)
     parts = [part.total, part.prior + steps, null - part.total, part.prior, steps, part.decode]
     return [*parts, null, part.k, part.k + null, part.k_entropies, excess]

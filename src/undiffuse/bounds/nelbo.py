@@ -17,6 +17,7 @@ from undiffuse.ambient import unaided
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.schedules.grids import check_grid
+from undiffuse.tensors import fetched
 from undiffuse.track import SILENT, Track
 
 
@@ -77,12 +78,12 @@ def nelbo(
         values.append(weight * bound.step(model, x_0, grid[index], grid[index + 1], generator))
         places.append(index.expand(len(x_0)))
     if values:  # read at the end: nothing waits for a step
-        steps.scatter_(1, torch.stack(places, 1), torch.stack(values, 1).cpu())
+        steps.scatter_(1, torch.stack(places, 1), fetched(torch.stack(values, 1)))
     x_t = bound.noisy(model, x_0, grid[0], generator)
-    decode, edge = (term(model, x_0, x_t, grid[0]).cpu() for term in (bound.decode, bound.edge))
+    decode, edge = (fetched(term(model, x_0, x_t, grid[0])) for term in (bound.decode, bound.edge))
     track.at(1)
-    around = bound.entropies(model, x_0, grid[0]).cpu()
-    return Nelbo(bound.prior(model, x_0).cpu(), steps, decode, edge, around)
+    around = fetched(bound.entropies(model, x_0, grid[0]))
+    return Nelbo(fetched(bound.prior(model, x_0)), steps, decode, edge, around)
 
 
 def calls(grid: Tensor, terms: int | None) -> int:

@@ -29,7 +29,7 @@ from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Table
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, total
+from undiffuse.tensors import dims, fetched, total
 from undiffuse.track import SILENT, Track
 
 
@@ -62,7 +62,7 @@ def optimal_variance(
     steps = list(enumerate(pairwise(grid)))[::-1]  # the order of draws in `nelbo`
     for (given, x_0, count, streams), inner in track.over(parts):
         for i, (s, t) in inner.each(steps):
-            sums[i] += spread(given, x_0, s, t, streams)[:count].sum().cpu()
+            sums[i] += fetched(spread(given, x_0, s, t, streams)[:count].sum())
     best = sums / len(data)
     return Table.on(grid, torch.cat([best[:1], best]))  # the first is of the step to 0, which has no use
 

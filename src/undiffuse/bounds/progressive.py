@@ -26,7 +26,7 @@ from undiffuse.kernels import Discrete
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, total
+from undiffuse.tensors import dims, fetched, total
 from undiffuse.track import SILENT, Track
 
 
@@ -86,7 +86,7 @@ def progressive(
         bits.add(sent[:count] * scale)
         columns = []
         for x_0_hat in hats.each(receive(given, x_0, t, streams), len(t)):
-            columns.append(_error(model, x_0, x_0_hat, view).cpu())
+            columns.append(fetched(_error(model, x_0, x_0_hat, view)))
         errors.add(torch.stack(columns, 1)[:count])
     symbols = isinstance(model.kernel, Discrete)
     distortion, distortion_se = (errors.mean, errors.se) if symbols else _root(errors)

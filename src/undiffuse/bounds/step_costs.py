@@ -11,7 +11,7 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import ContextualDecoder, DiscretizedDecoder, Hats
 from undiffuse.random import Generator
-from undiffuse.tensors import ZERO, onto, total
+from undiffuse.tensors import ZERO, fetched, onto, total, wide
 
 
 class StepCosts(Protocol):
@@ -38,9 +38,9 @@ class Drawn:
         if not knots:
             return _Own(self)
         decoder, x = cast(DiscretizedDecoder, self.model.decoder), self.predicted
-        error = squared_error(Hats(x, knots), self.x_0.double() - x)
+        error = squared_error(Hats(x, knots), wide(self.x_0) - x)
         kernel = cast(Gaussian, self.model.kernel)
-        scale, _ = decoder_scale(decoder, error, x, self.x_0.double(), self.t, kernel)
+        scale, _ = decoder_scale(decoder, error, x, wide(self.x_0), self.t, kernel)
         return _Contextual(self, error, scale)
 
     def under(self, error: Tensor, scale: Tensor) -> StepCosts:
@@ -50,7 +50,7 @@ class Drawn:
     @property
     def predicted(self) -> Tensor:
         """x_0-hat, float64."""
-        return self.model.predict_from(self.out.double(), self.x_t.double(), self.t)
+        return self.model.predict_from(wide(self.out), wide(self.x_t), self.t)
 
 
 class _Own:
@@ -60,12 +60,12 @@ class _Own:
         self.drawn, model = drawn, drawn.model
         self.error = self.scale = torch.zeros(0, dtype=torch.float64)
         law = model.decode_from(drawn.out, drawn.raw, drawn.x_t, drawn.t)
-        self.first = total(-law.log_prob(drawn.x_0)).cpu()
+        self.first = fetched(total(-law.log_prob(drawn.x_0)))
 
     def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
         drawn, model = self.drawn, self.drawn.model
         q = model.kernel.bridge(drawn.x_0, drawn.x_t, s, drawn.t)
-        return total(q.kl(model.step_from(drawn.out, drawn.raw, drawn.x_t, drawn.t, s))).cpu(), ZERO
+        return fetched(total(q.kl(model.step_from(drawn.out, drawn.raw, drawn.x_t, drawn.t, s)))), ZERO
 
 
 class _Contextual:
@@ -76,15 +76,15 @@ class _Contextual:
             cast(Gaussian, drawn.model.kernel),
             cast(DiscretizedDecoder, drawn.model.decoder),
         )
-        self.x_0, self.x_t, self.t, self.x = drawn.x_0.double(), drawn.x_t.double(), drawn.t, drawn.predicted
+        self.x_0, self.x_t, self.t, self.x = wide(drawn.x_0), wide(drawn.x_t), drawn.t, drawn.predicted
         self.error, self.scale = (onto(each, self.x) for each in (error, scale))
         self.spread = Hats(self.x, len(error))(self.error)
         law = ContextualDecoder(decoder, self.scale)(self.x, x_t=self.x, t=self.t, kernel=self.kernel)
-        self.first = total(-law.log_prob(self.x_0)).cpu()
+        self.first = fetched(total(-law.log_prob(self.x_0)))
 
     def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
         c = self.kernel.coefficients(s, self.t)
         gain = (c.a.square() / c.var).log2()
         q, p = (self.kernel.bridge(x, self.x_t, s, self.t) for x in (self.x_0, self.x))
-        wide = self.kernel.around(p.mean, c.var * (1 + (gain + self.spread).exp2()), s, self.t)
-        return total(q.kl(wide)).cpu(), gain
+        broad = self.kernel.around(p.mean, c.var * (1 + (gain + self.spread).exp2()), s, self.t)
+        return fetched(total(q.kl(broad))), gain

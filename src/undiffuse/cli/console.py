@@ -82,12 +82,15 @@ def device_of(name: str) -> "torch.device":
     """The device of this name. Raises ValueError for one that is not here."""
     import torch
 
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.partition(":")[0] not in ("cpu", "cuda"):
+        return torch.device(next(kind for kind in here if here[kind]))
+    kind = name.partition(":")[0]
+    if kind not in here:
         raise ValueError(f"--device {name}: choose {DEVICES}")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: this machine has no CUDA device; use --device cpu")
+    if not here[kind]:
+        of = {"cuda": "CUDA device", "mps": "GPU of Apple's"}[kind]
+        raise ValueError(f"--device {name}: this machine has no {of}; use --device cpu")
     try:
         device = torch.device(name)
         torch.zeros((), device=device)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-DEVICES = "auto, cpu, cuda or cuda:N"
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def _seed(value: int) -> int:

@@ -92,6 +92,8 @@ def _numbered(device: str) -> str:
 
     if device.startswith("cuda:"):
         raise ValueError(f"--device {device}: each process takes a GPU of its own; leave the number out")
+    if device.startswith("mps"):
+        raise ValueError(f"--device {device}: one process has it; use --device cpu for several")
     if device != "cpu" and torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    return device
+    return "cpu" if device == "auto" else device

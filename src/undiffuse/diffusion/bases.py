@@ -23,7 +23,7 @@ from undiffuse.data import Space, Splits, sample_of
 from undiffuse.enclosure import names
 from undiffuse.files import discard, read_bytes
 from undiffuse.random import Generator, Streams, uniform
-from undiffuse.tensors import dims
+from undiffuse.tensors import dims, fetched
 
 FILE = "bases.safetensors"
 LARGEST = 2**31  # bytes of it
@@ -151,7 +151,7 @@ class Simple:
 
     def __call__(self, x_0: Tensor, generator: Generator) -> Tensor:
         """-log p of x_0 (B, *shape), (B, names); by densities of levels with noise as wide as a level."""
-        x, size = x_0.cpu().double(), x_0[0].numel()
+        x, size = fetched(x_0), x_0[0].numel()
         found = [] if self.levels is None else [torch.full((len(x),), size * math.log(self.levels)).double()]
         found += [-self._log_prob(base, x, generator) for base in self.found.values()]
         return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)

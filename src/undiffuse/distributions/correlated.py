@@ -20,7 +20,7 @@ from torch import Tensor
 
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.random import Generator, normal
-from undiffuse.tensors import onto, sent
+from undiffuse.tensors import onto, sent, wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ class Correlated(Distribution):
         mask = sent(mask, self.loc.device).expand(self.shape)
         loc = torch.where(mask, onto(value, self.loc), self.loc)
         certain = mask.flatten(1) | (self.root.diagonal(dim1=-2, dim2=-1) == 0)
-        root = self.root.double().masked_fill(certain.unsqueeze(-1), 0)
-        root = torch.linalg.cholesky(root @ root.mT + torch.diag_embed(certain.double()))
+        root = wide(self.root).masked_fill(certain.unsqueeze(-1), 0)
+        root = torch.linalg.cholesky(root @ root.mT + torch.diag_embed(wide(certain)))
         return Correlated(loc, root.masked_fill(certain.unsqueeze(-1), 0).to(loc))
 
     def rows(self, index: Tensor) -> "Correlated":

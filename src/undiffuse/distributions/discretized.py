@@ -22,7 +22,7 @@ from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator
-from undiffuse.tensors import onto, sent
+from undiffuse.tensors import onto, sent, wide, widest
 
 FARTHEST = 1e6  # standard deviations; keeps squares and their gradients finite
 
@@ -53,7 +53,7 @@ class Discretized(Distribution):
     @property
     def values(self) -> Tensor:
         """The levels ``(K,)`` in [-1, 1], float64."""
-        k = torch.arange(self.levels, device=self.loc.device, dtype=torch.float64)
+        k = torch.arange(self.levels, device=self.loc.device, dtype=widest(self.loc.device))
         return 2 * k / (self.levels - 1) - 1
 
     @property
@@ -73,8 +73,8 @@ class Discretized(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of the level nearest to x."""
-        k = ((x.double() + 1) * ((self.levels - 1) / 2)).round()
-        loc, std = self.loc.double(), self.std.double()
+        k = ((wide(x) + 1) * ((self.levels - 1) / 2)).round()
+        loc, std = wide(self.loc), wide(self.std)
         upper = ((2 * k + 1) / (self.levels - 1) - 1 - loc) / std
         lower = ((2 * k - 1) / (self.levels - 1) - 1 - loc) / std
         upper, lower = upper.clamp(-FARTHEST, FARTHEST), lower.clamp(-FARTHEST, FARTHEST)

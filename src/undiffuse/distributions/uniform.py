@@ -21,7 +21,7 @@ from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.discretized import log_between
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, uniform
-from undiffuse.tensors import onto
+from undiffuse.tensors import onto, wide, widest
 
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(12))
 TAILS = 8.0  # standard deviations about an end of a smoothed interval in which its log-density bends
@@ -97,12 +97,13 @@ class Uniform(_Alone):
     @torch.no_grad()
     def _cuts(self, other: "Smoothed | Normal") -> list[Tensor]:
         """Where the other's log-density bends, as parts -1/2 to 1/2 of the interval, both included."""
-        ends = [torch.tensor(end, dtype=torch.float64, device=self.loc.device) for end in (-0.5, 0.5)]
+        device = self.loc.device
+        ends = [torch.tensor(end, dtype=widest(device), device=device) for end in (-0.5, 0.5)]
         if isinstance(other, Normal):
             return ends
-        half, reach = other.width.double() / 2, TAILS * other.var.double().sqrt()
+        half, reach = wide(other.width) / 2, TAILS * wide(other.var).sqrt()
         inner = (half - reach).clamp(min=0)
-        middle = (other.loc.double() - self.loc) / self.width
+        middle = (wide(other.loc) - self.loc) / self.width
         places = (-half - reach, -half, -inner, inner, half, half + reach)
         return [ends[0], *((middle + x / self.width).clamp(*ends) for x in places), ends[1]]
 
@@ -125,14 +126,14 @@ class Smoothed(_Alone):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density at x, in nats, float64; from the nearer tail, so that it keeps its digits."""
-        away, std = (x - self.loc).double(), self.var.double().sqrt()
-        half = self.width.double() / 2
-        found: Tensor = log_between((away - half) / std, (away + half) / std) - self.width.double().log()
+        away, std = wide(x - self.loc), wide(self.var).sqrt()
+        half = wide(self.width) / 2
+        found: Tensor = log_between((away - half) / std, (away + half) / std) - wide(self.width).log()
         return found
 
     def entropy(self) -> Tensor:
         """Differential entropy in nats."""
-        std, half = self.var.double().sqrt(), self.width.double() / 2
+        std, half = wide(self.var).sqrt(), wide(self.width) / 2
         total = torch.zeros_like(self.loc, dtype=torch.float64)
         for low, high in ((half - TAILS * std, half), (half, half + TAILS * std)):  # where it bends
             low = low.clamp(min=0)
@@ -140,7 +141,7 @@ class Smoothed(_Alone):
                 log_p = self.log_prob(self.loc + (low + high) / 2 + (high - low) * (node / 2))
                 total = total - w * (high - low) * log_p.exp() * log_p
         flat = (half - TAILS * std).clamp(min=0) / half  # the share where it is 1 / width
-        return total + flat * self.width.double().log()
+        return total + flat * wide(self.width).log()
 
     def kl(self, other: Distribution) -> Tensor:
         """Refused: no closed form."""

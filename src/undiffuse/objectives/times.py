@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.random import Batch, uniform
-from undiffuse.tensors import onto
+from undiffuse.tensors import fetched, onto
 
 State = dict[str, list[float]]
 Noise = torch.Generator | Batch
@@ -117,7 +117,7 @@ class Importance(Times):
     def balance(self, u: Tensor, terms: Tensor) -> Tensor:
         """The terms over the density they were drawn with, which learns from them (later, if in parts)."""
         weight = 1 / self.density[self._bins(u)]
-        self._found.append(torch.stack([u, terms.detach().double().cpu()]))
+        self._found.append(torch.stack([u, fetched(terms.detach())]))
         if not self.in_parts:
             self.learn(self.found())
         return terms * onto(weight, terms)

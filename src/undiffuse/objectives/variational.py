@@ -14,7 +14,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.random import Batch
-from undiffuse.tensors import sent
+from undiffuse.tensors import sent, widest
 
 
 class Variational(Objective):
@@ -45,7 +45,7 @@ class Variational(Objective):
 
     def _terms(self, model: ReverseProcess, x: Tensor, index: Tensor, generator: Noise) -> Tensor:
         """The term number `index` of every row: 0 is the decoder."""
-        loss = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        loss = torch.zeros(len(x), dtype=widest(x.device), device=x.device)
         first, later = (index == 0).nonzero()[:, 0], index.nonzero()[:, 0]
         if len(first):
             rows = sent(first, x.device)

@@ -20,7 +20,7 @@ from undiffuse.distributions import Distribution
 from undiffuse.kernels import Bridge, Gaussian
 from undiffuse.parameterizations.decoder import DiscretizedDecoder
 from undiffuse.parameterizations.variance import Single, step_index
-from undiffuse.tensors import like
+from undiffuse.tensors import fetched, like, wide, widest
 
 SOFT = 1e-3  # how far beyond the ends of [-1, 1] the log-odds are taken
 
@@ -30,7 +30,7 @@ class Hats:
 
     def __init__(self, x_0: Tensor, knots: int) -> None:
         last = knots - 1
-        u = torch.atanh(x_0.double().clamp(-1, 1) / (1 + SOFT)) / math.atanh(1 / (1 + SOFT))
+        u = torch.atanh(wide(x_0).clamp(-1, 1) / (1 + SOFT)) / math.atanh(1 / (1 + SOFT))
         y = (u + 1) * (last / 2)
         self.knots, self.below = knots, y.long().clamp(0, max(0, last - 1))  # also where y is no number
         self.above = (self.below + 1).clamp(max=last)
@@ -44,7 +44,7 @@ class Hats:
 
     def sums(self, x: Tensor) -> Tensor:
         """The sum of h_k x over all elements, (K,); x is of the prediction's shape, float64."""
-        found = torch.zeros(self.knots, dtype=torch.float64, device=x.device)
+        found = torch.zeros(self.knots, dtype=widest(x.device), device=x.device)
         found.index_add_(0, self.below.flatten(), ((1 - self.share) * x).flatten())
         return found.index_add_(0, self.above.flatten(), (self.share * x).flatten())
 
@@ -56,7 +56,7 @@ class Contextual(Single):
     """
 
     def __init__(self, grid: Tensor, knots: Tensor) -> None:
-        self.grid, self.knots = grid.to("cpu", torch.float64), knots
+        self.grid, self.knots = fetched(grid), knots
 
     def step(
         self, kernel: Any, x_0: Tensor, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor

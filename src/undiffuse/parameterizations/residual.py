@@ -14,7 +14,7 @@ from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian, Kernel, Universal
 from undiffuse.parameterizations.base import Numbers, Parameterization
 from undiffuse.parameterizations.variance import Variance
-from undiffuse.tensors import like, onto
+from undiffuse.tensors import like, onto, wide
 
 LARGEST = 20.0  # of the log of a share
 
@@ -105,8 +105,8 @@ class ResidualVariance(Variance):
 
     def _left(self, kernel: Any, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Tensor:
         """e^raw Cov[x_0 | x_t] along the axes, float64."""
-        var = self.base.spread(x_t, t, kernel).double()
-        return var if raw is None else var * raw.double().clamp(-LARGEST, LARGEST).exp()
+        var = wide(self.base.spread(x_t, t, kernel))
+        return var if raw is None else var * wide(raw).clamp(-LARGEST, LARGEST).exp()
 
 
 def beginning_at(base: Base) -> Parameterization:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from undiffuse.distributions import Distribution, Normal
 from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
-from undiffuse.tensors import ZERO, like
+from undiffuse.tensors import ZERO, fetched, like
 
 
 class Variance(ABC):
@@ -162,7 +162,7 @@ class Table(Single):
         table = cls(values.tolist())
         if grid.shape != table.grid.shape:
             raise ValueError(f"values: {len(values)} variances for a grid of {len(grid)} times")
-        table.grid = grid.to("cpu", torch.float64)
+        table.grid = fetched(grid)
         return table
 
     def __call__(self, bridge: Bridge, raw: Tensor | None, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:

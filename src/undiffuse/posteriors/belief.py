@@ -19,7 +19,7 @@ from torch import Tensor
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.moments import WIDE, clear, moments
-from undiffuse.tensors import dims, like
+from undiffuse.tensors import dims, like, wide
 
 DENSE = 32  # values of an example up to which C is a matrix
 Beside = TypeVar("Beside")  # what a look at x_t gives beside the prediction: a step, or nothing
@@ -83,7 +83,7 @@ class Flat(Spread):
         assert isinstance(model.kernel, Gaussian)
         mean, var = clear(model, model.kernel, x_t, t, mean), white(model, t, mean, self.var)
         few = dims(x_t.shape[1:]) <= DENSE
-        matrix = torch.diag_embed((var + 0 * mean).flatten(1).double()) if few else None
+        matrix = torch.diag_embed(wide(var + 0 * mean).flatten(1)) if few else None
         return Belief(mean, lambda v: var * v, var, var, 30, matrix), beside
 
 

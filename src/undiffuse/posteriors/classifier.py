@@ -7,7 +7,7 @@ from torch import Tensor
 
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.observation import Observation
-from undiffuse.tensors import sent
+from undiffuse.tensors import sent, wide
 
 
 class Classifier(Observation):
@@ -44,4 +44,4 @@ def log_of(logits: Tensor, label: Tensor) -> Tensor:
         raise ValueError(
             f"label {sorted(set(label.tolist()))}: this classifier knows 0 to {logits.shape[1] - 1}"
         )
-    return logits.double().log_softmax(1).gather(1, label[:, None]).squeeze(1)
+    return wide(logits).log_softmax(1).gather(1, label[:, None]).squeeze(1)

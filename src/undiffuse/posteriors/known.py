@@ -14,7 +14,7 @@ from undiffuse.kernels import Kernel
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ONE, onto, sent
+from undiffuse.tensors import ONE, onto, sent, widest
 
 
 class Kept(Operator):
@@ -60,7 +60,7 @@ class Known(Measured):
 
     def log(self, x: Tensor) -> Tensor:
         """Nothing: known elements are as they must be."""
-        return torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        return torch.zeros(len(x), dtype=widest(x.device), device=x.device)
 
     def times(self, p: Distribution, power: Tensor = ONE) -> Distribution:
         """p, certain of what is known, unless the power is 0."""
@@ -85,4 +85,4 @@ class Known(Measured):
             return super().normaliser(p)
         gained = p.log_prob(self.value.to(p.mean))
         known = sent(self.mask, gained.device).expand(gained.shape)
-        return gained.masked_fill(~known, 0).flatten(1).sum(1, dtype=torch.float64)
+        return gained.masked_fill(~known, 0).flatten(1).sum(1, dtype=widest(gained.device))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.observation import Observation
+from undiffuse.tensors import wide
 
 
 class LogDensity(Observation):
@@ -26,4 +27,4 @@ class LogDensity(Observation):
             )
         if bool(found.isnan().any()):
             raise ValueError("fn gave NaN: log r is a number, or -inf where r is 0")
-        return found.double()
+        return wide(found)

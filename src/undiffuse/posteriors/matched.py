@@ -24,7 +24,7 @@ from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
 from undiffuse.posteriors.moments import forward
 from undiffuse.posteriors.normals import inverse, rows, shifted, stable_root, variance
 from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import ONE, like
+from undiffuse.tensors import ONE, like, wide
 
 
 class Matched(Product):
@@ -86,6 +86,6 @@ class Matched(Product):
         found, log_r = self.updating.update(replace(belief, matrix=slope @ own @ slope.mT + belief.matrix))
         assert found.matrix is not None
         left = inverse(inverse(own) + k * slope)
-        by = k * left @ (found.mean - belief.mean).flatten(1).unsqueeze(-1).double()
+        by = k * left @ wide(found.mean - belief.mean).flatten(1).unsqueeze(-1)
         root = stable_root(k.square() * left @ found.matrix @ left.mT + left)
         return Correlated(base.mean + by.view(base.mean.shape).to(base.mean), root.to(base.mean)), log_r

@@ -20,7 +20,7 @@ from undiffuse.posteriors.belief import DENSE, Belief
 from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root, variance
 from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
-from undiffuse.tensors import ONE, dims, like, onto, total
+from undiffuse.tensors import ONE, dims, like, onto, total, wide
 
 NO_LIMIT = torch.tensor(math.inf)
 LEAST = 1e-30  # a power of r that is as good as none
@@ -94,11 +94,11 @@ class Measured(Observation):
     def _update_dense(
         self, belief: Belief, matrix: Tensor, away: Tensor
     ) -> tuple[Belief, Callable[[], Tensor]]:
-        measured = self.operator.dense(belief.mean).double()
+        measured = wide(self.operator.dense(belief.mean))
         across = measured @ matrix
-        noise = self._var(away).expand(away.shape).flatten(1).double()
+        noise = wide(self._var(away).expand(away.shape).flatten(1))
         root = stable_root(across @ measured.mT + torch.diag_embed(noise))
-        z = torch.linalg.solve_triangular(root, away.flatten(1).unsqueeze(-1).double(), upper=False)
+        z = torch.linalg.solve_triangular(root, wide(away.flatten(1).unsqueeze(-1)), upper=False)
         gain = torch.linalg.solve_triangular(root, across, upper=False)  # L^-1 A C
         by = (gain.mT @ z).view(belief.mean.shape).to(belief.mean.dtype)
 
@@ -147,5 +147,5 @@ def _belief(p: Distribution) -> Belief:
         )
     var = onto(p.var if isinstance(p, Normal) else p.std.square(), p.loc)
     few = isinstance(p, Normal) and dims(p.shape[1:]) <= DENSE
-    matrix = torch.diag_embed(var.expand(p.shape).flatten(1)).double() if few else None
+    matrix = wide(torch.diag_embed(var.expand(p.shape).flatten(1))) if few else None
     return Belief(p.loc, lambda v: var * v, var.mean(), var.amax(), 30, matrix)

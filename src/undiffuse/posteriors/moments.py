@@ -23,7 +23,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.normals import rows, stable_root
 from undiffuse.schedules import Schedule
 from undiffuse.schedules.grids import invert
-from undiffuse.tensors import like, sent
+from undiffuse.tensors import like, sent, wide
 
 FAINT = 0.1  # SNR below which slopes say less of C than slopes at this SNR do
 NARROW, WIDE = 0.05, 10.0  # C is at least so much of the noise's variance; the data's variance is at most so
@@ -94,5 +94,5 @@ def _secants(model: ReverseProcess, x: Tensor, t: Tensor, reach: Tensor) -> tupl
     ends = torch.cat([x + reach * units, x - reach * units]).flatten(0, 1)
     each = torch.arange(len(x)).repeat(2 * n)
     above, below = model.rows(each).predict(ends, t[each] if t.ndim else t).view(2, n, *x.shape)
-    slopes = ((above - below) / (2 * reach)).flatten(2).permute(1, 2, 0).double()
+    slopes = wide((above - below) / (2 * reach)).flatten(2).permute(1, 2, 0)
     return ((above + below) / 2).mean(0), slopes

@@ -38,6 +38,6 @@ class Noisy(Measured):
         return self._times(p, power) if isinstance(p, Normal) else super().times(p, power)
 
     def _times(self, p: Normal, power: Tensor) -> Normal:
-        noise, var, power = self._var(p.loc), onto(p.var, p.loc), like(power, p.loc)
+        noise, var, power = self._var(p.loc), onto(p.var, p.loc), onto(like(power, p.loc), p.loc)
         seen = power * var + noise
         return Normal(p.loc + power * var / seen * (self._value(p.loc) - p.loc), var * noise / seen)

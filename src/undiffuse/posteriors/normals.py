@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
-from undiffuse.tensors import onto, sent
+from undiffuse.tensors import onto, sent, wide, widest
 
 
 def shifted(p: Distribution, by: Tensor) -> Distribution:
@@ -79,18 +79,18 @@ def inverse(var: Tensor) -> Tensor:
 def variance(p: Distribution) -> Tensor:
     """The covariance matrices (B, n, n), or (1, n, n), of normals, float64. Raises ValueError for others."""
     if isinstance(p, Rotated):
-        dense = p.axes.dense(p.shape[1:], p.loc.double())
-        return dense * p.var.double().flatten(1).unsqueeze(-2) @ dense.mT
+        dense = p.axes.dense(p.shape[1:], wide(p.loc))
+        return dense * wide(p.var).flatten(1).unsqueeze(-2) @ dense.mT
     if isinstance(p, Correlated):
-        return (p.root @ p.root.mT).double()
+        return wide(p.root @ p.root.mT)
     if isinstance(p, Normal):
-        return torch.diag_embed(onto(p.var, p.loc).double().expand(p.shape).flatten(1))
+        return torch.diag_embed(wide(onto(p.var, p.loc)).expand(p.shape).flatten(1))
     raise ValueError(f"a {type(p).__name__} is no normal step: posteriors of numbers need those")
 
 
 def rows(coefficient: Tensor, like: Tensor, ndim: int) -> Tensor:
     """Float64 on the device of `like`: 0-d as it is, (B,) to broadcast against so many dimensions."""
-    found = sent(coefficient, like.device, torch.float64)
+    found = sent(coefficient, like.device, widest(like.device))
     return found.view(-1, *[1] * (ndim - 1)) if found.ndim else found
 
 

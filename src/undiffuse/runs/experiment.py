@@ -37,6 +37,7 @@ from undiffuse.runs.loading import run_of
 from undiffuse.runs.log import record
 from undiffuse.runs.rounding import same_precision, same_rounding
 from undiffuse.runs.training_run import TrainingRun
+from undiffuse.tensors import moved
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
 from undiffuse.version import __version__
 
@@ -169,7 +170,7 @@ class Experiment(TrainingRun):
             )
         if settings.shard and processes.size > 1:
             shard(model, plan.objective(model.kernel), torch.device(device), settings.optimizer)
-        model.to(device)
+        moved(model, torch.device(device))
         if settings.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         name, network = settings.precision, model.network

@@ -15,6 +15,7 @@ from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.facts import conditions_in, read_facts
 from undiffuse.runs.run import Run
+from undiffuse.tensors import moved
 from undiffuse.training import checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def load(
         model.load_state_dict(weights | _buffers(model), strict=True)
     except RuntimeError as error:
         raise ValueError(f"{newest}: not the weights of the model in {folder / 'recipe.yaml'}") from error
-    model.to(device).eval().requires_grad_(False)
+    moved(model, torch.device(device)).eval().requires_grad_(False)
     LOG.info("run: %s, the weights of step %d in %s", folder, kept, newest)
     step = int(newest.name.removeprefix("step-"))
     return run_of(folder, plan, model, facts, step, bases).replace(kept=kept)

@@ -23,7 +23,7 @@ from undiffuse.model import ReverseProcess
 from undiffuse.product import Weighable
 from undiffuse.random import Generator, uniform
 from undiffuse.samplers.base import Sampler
-from undiffuse.tensors import sent, total
+from undiffuse.tensors import fetched, sent, total
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Particles(Sampler):
         base, step, log_r = look.base.rows(chosen), look.step.rows(chosen), log_r[sent(chosen, log_r.device)]
         x_s = step.sample(generator)
         gained = total(base.log_prob(x_s)) - total(step.log_prob(x_s)) - log_r
-        return x_s, replace(cloud, log_w=cloud.log_w + gained.cpu().view(cloud.log_w.shape))
+        return x_s, replace(cloud, log_w=cloud.log_w + fetched(gained).view(cloud.log_w.shape))
 
     def finish(
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Cloud | None, generator: Generator
@@ -93,13 +93,13 @@ class Particles(Sampler):
         gained = total(model.model.prior(x_1).log_prob(x_1)) - total(model.prior(x_1).log_prob(x_1))
         groups = len(x_1) // self.particles
         zeros = torch.zeros(groups, dtype=torch.float64)
-        return Cloud(gained.cpu().view(groups, -1), zeros, zeros + self.particles)
+        return Cloud(fetched(gained).view(groups, -1), zeros, zeros + self.particles)
 
     def _draw(
         self, cloud: Cloud, gained: Tensor, threshold: float, generator: Generator
     ) -> tuple[Cloud, Tensor]:
         """The cloud with these weights added; groups less even than the threshold are drawn anew."""
-        log_w = cloud.log_w + gained.cpu().view(cloud.log_w.shape)
+        log_w = cloud.log_w + fetched(gained).view(cloud.log_w.shape)
         mean = log_w.logsumexp(1) - math.log(self.particles)
         if not bool(mean.isfinite().all()):
             raise FloatingPointError("every particle of a group has weight 0: the observation is impossible")

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from undiffuse.tensors import fetched
+
 
 class Schedule(nn.Module, ABC):
     """t in [0, 1] -> log-SNR, strictly decreasing, float64; +inf and -inf are allowed at the ends."""
@@ -37,7 +39,7 @@ def log_kept(logsnr_s: Tensor, logsnr_t: Tensor) -> Tensor:
 
 def check_time(t: Tensor) -> Tensor:
     """t in float64 on the CPU; ValueError outside [0, 1]."""
-    t = t.detach().to("cpu", torch.float64)
+    t = fetched(t.detach())
     inside = 0 <= float(t) <= 1 if t.ndim == 0 else bool(((t >= 0) & (t <= 1)).all())
     if not inside:
         raise ValueError(f"times lie in [0, 1], 0 is data; got {t.min():g} to {t.max():g}")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.schedules.base import Schedule
+from undiffuse.tensors import fetched
 
 Grid = NewType("Grid", Tensor)
 
@@ -66,7 +67,7 @@ def invert(schedule: Schedule, values: Tensor) -> Tensor:
 
 def check_grid(grid: Tensor) -> Grid:
     """The grid as float64 on the CPU; ValueError unless it increases from above 0 to exactly 1."""
-    grid = grid.detach().to("cpu", torch.float64)
+    grid = fetched(grid.detach())
     rising = grid.ndim == 1 and len(grid) > 0 and bool((grid.diff() > 0).all())
     if not rising or grid[0] <= 0 or grid[-1] != 1:
         raise ValueError(f"a grid rises from above 0 to exactly 1, got {grid.tolist()[:8]}")

@@ -22,6 +22,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from undiffuse.schedules.base import Schedule, check_time
 from undiffuse.schedules.betas import Tabulated
+from undiffuse.tensors import fetched
 
 
 class LearnedBetas(Tabulated):
@@ -48,7 +49,7 @@ class LearnedBetas(Tabulated):
 
     def log_keep(self) -> Tensor:
         """Sums of log(1 - beta), 1 - beta = sigmoid(-logit beta)."""
-        logits = self._start + self.raw.to("cpu", torch.float64)
+        logits = self._start + fetched(self.raw)
         left = torch.cat([self._first, logsigmoid(-logits)])
         return torch.cat([torch.zeros(1, dtype=torch.float64), left.cumsum(0)])
 
@@ -148,10 +149,10 @@ class Between(Schedule):
 def _double(parameter: nn.Parameter) -> Tensor:
     """It on the host; what nobody learns now is read from a device once, until it changes."""
     if parameter.device.type == "cpu" or torch.is_grad_enabled():
-        return parameter.to("cpu", torch.float64)
+        return fetched(parameter)
     key, held = (parameter._version, parameter.data_ptr()), getattr(parameter, "host", None)
     if held is None or held[0] != key:
-        held = key, parameter.detach().to("cpu", torch.float64)
+        held = key, fetched(parameter.detach())
         parameter.host = held  # type: ignore[attr-defined]
     found: Tensor = held[1]
     return found

@@ -240,12 +240,12 @@ def _spike(state: State, loss: float) -> SpikeError | None:
 @contextmanager
 def _dropout_seed(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Dropout takes no generator: seed the global one for it, and put it back afterwards."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
+    own = [device] if device.type in ("cuda", "mps") else []
+    with torch.random.fork_rng(own, device_type=device.type if own else "cuda"):
         # torch.manual_seed would also queue a seed, with a traceback, for every device not yet in use.
         torch.default_generator.manual_seed(generator.initial_seed())
-        if cuda:
-            torch.cuda.manual_seed(generator.initial_seed())
+        if own:
+            torch.get_device_module(device).manual_seed(generator.initial_seed())
         yield
 
 

@@ -109,7 +109,8 @@ def _speed(device: torch.device, dtype: torch.dtype) -> Speed:
 
 def _seconds(work: Callable[[], Tensor], device: torch.device) -> float:
     """Of the fastest call; the first, which may have to prepare itself, counts only if it is that slow."""
-    wait: Callable[[], Any] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    waits: dict[str, Callable[[], Any]] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
+    wait = waits.get(device.type, lambda: None)
     times: list[float] = []
     while sum(times) < (SECONDS if len(times) > 1 else 4 * SECONDS):
         begin = time.perf_counter()
