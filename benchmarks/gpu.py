@@ -4,10 +4,10 @@
     python benchmarks/gpu.py digits --device cpu --precisions fp32 --seconds 2 --batch 16
 
 Each recipe's network is trained on random levels, `--seconds` long, in each precision: steps a second,
-memory, and operations (counted forward and backward, of convolutions and products) as a share of what a product of
-large matrices reaches here in the same precision. What it then makes of a seed is held against the same
-weights on the CPU: samples of 10 steps, and the terms of the bound on as many. Both are computed in float32,
-of products in tf32 where that is asked for, and their noise is the same bits.
+memory, and operations (counted forward and backward, of convolutions and products) as a share of what a
+product of large matrices reaches here in the same precision. What it then makes of a seed is held against
+the same weights on the CPU: samples of 10 steps, and the terms of the bound on as many. Both are computed in
+float32, of products in tf32 where that is asked for, and their noise is the same bits.
 """
 
 import argparse
