@@ -29,9 +29,9 @@ class Replay(Streams):
     def __init__(self, noise: Tensor | list[Tensor]) -> None:
         self._noise = repeat(noise) if isinstance(noise, Tensor) else iter(noise)
 
-    def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+    def draw(self, kind: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
         assert kind == "normal"
-        return next(self._noise).expand(shape)
+        return next(self._noise).expand(shape).to(device, dtype)
 
 
 class At(Times):

@@ -70,7 +70,7 @@ class Streams:
         self.key, self.rows = key, rows
         self._seed, self._calls = digest(*key) % 2**64, 0
         self._numbers = cache(partial(_numbers, rows))
-        self._ahead: dict[Wanted, tuple[range, Tensor]] = {}
+        self._ahead: dict[Wanted, tuple[range, Tensor | None]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,12 +92,12 @@ class Streams:
         wanted = Wanted(kind, dims(shape[1:]), dtype, device)
         if not len(self) * wanted.size:
             return torch.empty(shape, dtype=dtype, device=device)
-        calls, drawn = self._ahead.get(wanted, (range(0), torch.empty(0)))
-        if call not in calls:
+        calls, drawn = self._ahead.get(wanted, (range(0), None))
+        if drawn is None or call not in calls:
             calls = _following(call, calls, AHEAD // (len(self) * wanted.size))
             drawn = self._fill(calls, wanted)
-            self._ahead[wanted] = calls, drawn if len(calls) > 1 else torch.empty(0)
-        return drawn[calls.index(call)].reshape(shape)
+            self._ahead[wanted] = calls, drawn if len(calls) > 1 else None
+        return drawn[calls.index(call)].clone(memory_format=torch.contiguous_format).view(shape)
 
     def _fill(self, calls: range, wanted: Wanted) -> Tensor:
         """(calls, rows, size)."""
@@ -152,7 +152,7 @@ class Batch:
     def __init__(self, *key: Key, rows: Sequence[int] | Tensor, size: int) -> None:
         self.key, self.rows, self.size = key, torch.as_tensor(rows), size
         self._streams = Streams(*key, rows=rows)
-        self._step = self._calls = 0
+        self.step = self._calls = 0
         self._times, self._index = 1, cast(Tensor | None, None)
         self._part = cache(lambda name: Streams(*key, "part", name, rows=rows))
 
@@ -162,16 +162,16 @@ class Batch:
     def at(self, step: int) -> "Batch":
         """What draws for this step."""
         new = copy(self)
-        new._step, new._calls = step, 0
+        new.step, new._calls = step, 0
         return new
 
     def whole(self) -> torch.Generator:
         """A generator for what is drawn for all of the batch at once, the same for any rows of it."""
-        return keyed(*self.key, "whole", self._step)
+        return keyed(*self.key, "whole", self.step)
 
     def own(self, name: str) -> torch.Generator:
         """One for what is drawn for these rows alone."""
-        return keyed(*self.key, name, self._step, int(self.rows[0]))
+        return keyed(*self.key, name, self.step, int(self.rows[0]))
 
     def part(self, name: str, index: Tensor) -> "Batch":
         """For the rows at these places of its own, to draw something else."""
@@ -192,7 +192,7 @@ class Batch:
             raise ValueError(f"noise for {len(self)} rows cannot fill a batch of {shape[0]}")
         if self._calls == CALLS:
             raise RuntimeError(f"an objective that draws more than {CALLS} times a step")
-        call, self._calls = self._step * CALLS + self._calls, self._calls + 1
+        call, self._calls = self.step * CALLS + self._calls, self._calls + 1
         every = len(self._streams), self._times, *shape[1:]
         drawn = self._streams.at(call, kind, every, dtype, device).flatten(0, 1)
         return drawn if self._index is None else drawn[sent(self._index, device)]

@@ -171,6 +171,17 @@ def test_small_draws_are_made_ahead(monkeypatch):
     assert filled[-1] == 1
 
 
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_a_step_is_drawn_again_as_it_was(size):
+    """Whoever had the numbers may have written over them; a few at a time or ahead."""
+    batch = Batch(0, rows=range(3), size=3)
+    drawn = [normal((3, size), batch.at(step)) for step in range(9)]
+    kept = [x.clone() for x in drawn]
+    for step in (8, 7, 8, 0):
+        drawn[step].zero_()
+        assert torch.equal(normal((3, size), batch.at(step)), kept[step])
+
+
 @pytest.mark.parametrize("kind", sorted(DRAW))
 def test_rows_steps_calls_and_purposes_do_not_know_of_each_other(kind):
     """Correlations of numbers, and of their squares, at the same place in neighbouring streams."""

@@ -51,7 +51,7 @@ def test_it_is_that_of_the_chain_on_both_sides_of_32_numbers(n: int, seen: str):
     laws = law_of(one, 1, grid), (mean[:1], var[:1, None])
     every = [conditioned(*law, f64([[1.0]]), y[:1], f64([[noise]]))[2] for law in laws]
     exact, data = (count * float(log_z) for log_z in every)
-    found = weighed(model * factor, n, grid, "iid", k=64 if n == 2 else 16)
+    found = weighed(model * factor, n, grid, "iid", k=64 if n == 2 else 32)
     assert abs(found.log_evidence - exact) < 2.5 * found.se, (found, exact)
     assert found.se < 0.4 and (n == 33 or abs(exact - data) > 2 * found.se)
 

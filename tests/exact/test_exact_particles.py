@@ -128,7 +128,7 @@ def test_groups_walked_together_are_groups_walked_alone():
         torch.testing.assert_close(x[16 * g : 16 * g + 16], alone, rtol=0, atol=1e-12)
         torch.testing.assert_close(cloud.log_z[g : g + 1], its.log_z, rtol=0, atol=1e-10)
     assert (cloud.log_w == 0).all() and (cloud.size > 1).all() and (cloud.size < 16).all()
-    assert all(len(group.unique(dim=0)) < 16 for group in x.view(3, 16, 2))
+    assert any(len(group.unique(dim=0)) < 16 for group in x.view(3, 16, 2))
 
 
 def test_the_threshold_says_when():

@@ -83,7 +83,7 @@ def test_errors_of_bits_by_enumeration():
         one = model.predict(x_t, t)
         wrong = torch.where(x_0 > 0.5, 1 - one, one).sum(1) / BITS
         assert abs(float(found.distortion[i] - joint @ wrong)) < 4 * float(found.distortion_se[i])
-    assert (found.distortion_se < 0.01 * found.distortion).all()
+    assert (found.distortion_se < 0.012 * found.distortion).all()
     assert (found.distortion.diff() < 0).all() and (found.rate.diff() > 0).all()
 
 

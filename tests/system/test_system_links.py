@@ -263,4 +263,5 @@ def test_what_cannot_be_is_refused_before_it_is_built(words: list[str], message:
 
 def test_a_seed_beyond_64_bits(run: Path):
     assert refused("sample", run, "--seed", 2**70).endswith("424: a whole number within 64 bits")
-    good("sample", run, "-n", 1, "--steps", 1, "--seed", 2**63 - 1, "--first", 2**70)
+    good("sample", run, "-n", 1, "--steps", 1, "--seed", 2**63 - 1, "--first", 2**61)
+    assert "samples are numbered from 0 to" in refused("sample", run, "--first", 2**70)

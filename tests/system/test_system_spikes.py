@@ -27,8 +27,8 @@ def spikes(*at: int) -> Iterator[None]:
     """Inside, the loss of the batches of these numbers is a thousand times as large."""
     real = loop._backward
 
-    def spiky(parallel, x_0, labels, key, state):
-        return real(parallel, x_0, labels, key, state) * (1000 if key[1] in at else 1)
+    def spiky(parallel, x_0, told, noise, state):
+        return real(parallel, x_0, told, noise, state) * (1000 if state.batch in at else 1)
 
     with mock.patch.object(loop, "_backward", spiky):
         yield

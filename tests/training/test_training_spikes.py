@@ -63,7 +63,7 @@ def test_without_a_factor_nothing_is_kept():
 
 def spiky(*at: int):
     """The simple objective, a thousand times as large in the batches of these numbers."""
-    return lambda model, x_0, noise: Simple()(model, x_0, noise) * (1000.0 if noise.key[2] in at else 1.0)
+    return lambda model, x_0, noise: Simple()(model, x_0, noise) * (1000.0 if noise.step in at else 1.0)
 
 
 def test_to_record_one_changes_nothing():
@@ -107,13 +107,13 @@ def test_a_detour_keys_the_batch_and_the_noise():
     seen, rows = [], []
 
     def watched(model, x_0, noise):
-        seen.append(noise.key)
+        seen.append((noise.key, noise.step))
         rows.append(x_0)
         return Simple()(model, x_0, noise)
 
     state = new_state(steps=2)
     state.detour = 3
     rates = [progress.lr for progress in steps(state, watched)]
-    assert seen == [(5, "train", number) for number in (3, 4)]
+    assert seen == [((5, "train"), number) for number in (3, 4)]
     assert all(bool((row == batches()(number)).all()) for row, number in zip(rows, (3, 4), strict=True))
     assert rates == [r.lr for r in steps(new_state(steps=2))]

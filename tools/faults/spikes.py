@@ -11,8 +11,6 @@ from tools.faults.subject import WORDS, Bench, Check, digest
 from undiffuse.training import loop
 from undiffuse.training.parallel import Parallel
 
-Key = tuple[int, int]
-
 RULES = (
     "train.steps=40",
     "train.checkpoint_every=8",
@@ -50,7 +48,7 @@ def spiky() -> None:
     """The losses of two batches are a thousand times as large, in this process."""
     real = loop._backward
 
-    def backward(parallel: Parallel, x_0: Tensor, given: Any, key: Key, state: loop.State) -> Tensor:
-        return real(parallel, x_0, given, key, state) * (1000 if key[1] in AT else 1)
+    def backward(parallel: Parallel, x_0: Tensor, given: Any, noise: loop.Noise, state: loop.State) -> Tensor:
+        return real(parallel, x_0, given, noise, state) * (1000 if state.batch in AT else 1)
 
     loop._backward = backward

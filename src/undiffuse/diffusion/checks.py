@@ -41,8 +41,8 @@ def check_range(n: int, first: int) -> None:
     """Raise ValueError unless there are samples first .. first + n - 1."""
     if n < 1:
         raise ValueError(f"n={n}: draw at least one sample")
-    if first < 0:
-        raise ValueError(f"first={first}: samples are numbered from 0")
+    if not 0 <= first < 2**62:
+        raise ValueError(f"first={first}: samples are numbered from 0 to {2**62:.1e}")
 
 
 def check(run: "Diffusion", raw: Tensor) -> None:

@@ -110,7 +110,7 @@ def stacked(parts: list[Measured], like: Tensor) -> Measured:
     seen = [part.operator(like) for part in parts]
     values = [part.value.to(y).expand(y.shape).flatten(1) for part, y in zip(parts, seen, strict=True)]
     widths = [
-        onto(torch.as_tensor(part.std), y).expand(y.shape).flatten(1)
+        onto(torch.as_tensor(part.std, dtype=torch.float64), y).expand(y.shape).flatten(1)
         for part, y in zip(parts, seen, strict=True)
     ]
     return Measured(Stack([part.operator for part in parts]), torch.cat(values, 1), torch.cat(widths, 1))

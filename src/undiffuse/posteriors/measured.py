@@ -116,7 +116,7 @@ class Measured(Observation):
 
     def _var(self, like: Tensor) -> Tensor:
         """std^2, to broadcast against measurements (B, *out)."""
-        return onto(torch.as_tensor(self.std), like).square()
+        return onto(torch.as_tensor(self.std, dtype=torch.float64), like).square()
 
 
 class Linear(Measured):
