@@ -17,8 +17,10 @@ ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.flo
 
 def like(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""
-    if coefficient.ndim == 0:
-        return coefficient  # a 0-d CPU tensor multiplies any tensor, and leaves it its dtype
+    if (
+        coefficient.ndim == 0
+    ):  # on the CPU it multiplies any tensor, and leaves it its dtype: not so its gradient
+        return onto(coefficient, x) if coefficient.requires_grad else coefficient
     return onto(coefficient, x).view(-1, *[1] * (x.ndim - 1))
 
 

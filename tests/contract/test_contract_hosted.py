@@ -17,12 +17,12 @@ from undiffuse.bounds import nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.objectives import Hybrid, Importance, Simple, Variational
+from undiffuse.objectives import Continuous, Hybrid, Importance, Simple, Variational
 from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
 from undiffuse.posteriors import RULES, Guided, Known, Noisy, Odds
 from undiffuse.random import Streams
 from undiffuse.samplers import Ancestral
-from undiffuse.schedules import ConstantFraction, Linear, LogLinear, grids
+from undiffuse.schedules import ConstantFraction, Learned, Linear, LogLinear, grids
 from undiffuse.training import Settings, State, train
 from undiffuse.training.precision import Precision
 
@@ -107,6 +107,14 @@ def test_of_symbols(name):
     assert counted.waited == 1, counted.waits
     model = on_device(Denoiser(networks.MLP((channels * 4,), hidden=8, layers=1), kernel))
     assert not waits(model)
+
+
+def test_of_a_schedule_that_is_learned():
+    """Its gradient comes back by every coefficient; forwards it is read once, whoever asks."""
+    model = Denoiser(small(), Gaussian(Learned()))
+    counted = training(model, Continuous(grid=GRID), (4,))
+    fetched = sum(n for line, n in counted.waits.items() if line.startswith("tensors.py"))
+    assert fetched <= 7 and counted.waited <= 25, counted.waits
 
 
 def waits(model, sampler=None, rows: int = 4) -> Counter[str]:

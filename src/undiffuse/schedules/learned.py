@@ -24,6 +24,8 @@ from undiffuse.schedules.base import Schedule, check_time
 from undiffuse.schedules.betas import Tabulated
 from undiffuse.tensors import fetched
 
+HERE = {"cpu"}
+
 
 class LearnedBetas(Tabulated):
     """T rates, all but the first of them learned; they start evenly spread in log-SNR.
@@ -49,7 +51,7 @@ class LearnedBetas(Tabulated):
 
     def log_keep(self) -> Tensor:
         """Sums of log(1 - beta), 1 - beta = sigmoid(-logit beta)."""
-        logits = self._start + fetched(self.raw)
+        logits = self._start + _double(self.raw)
         left = torch.cat([self._first, logsigmoid(-logits)])
         return torch.cat([torch.zeros(1, dtype=torch.float64), left.cumsum(0)])
 
@@ -147,12 +149,13 @@ class Between(Schedule):
 
 
 def _double(parameter: nn.Parameter) -> Tensor:
-    """It on the host; what nobody learns now is read from a device once, until it changes."""
-    if parameter.device.type == "cpu" or torch.is_grad_enabled():
+    """It on the host, read from a device once, until it changes: the copy has its gradient."""
+    if parameter.device.type in HERE:
         return fetched(parameter)
-    key, held = (parameter._version, parameter.data_ptr()), getattr(parameter, "host", None)
+    key = parameter._version, parameter.data_ptr(), parameter.requires_grad and torch.is_grad_enabled()
+    held = getattr(parameter, "host", None)
     if held is None or held[0] != key:
-        held = key, fetched(parameter.detach())
+        held = key, fetched(parameter)
         parameter.host = held  # type: ignore[attr-defined]
     found: Tensor = held[1]
     return found
