@@ -114,7 +114,7 @@ def test_of_a_schedule_that_is_learned():
     model = Denoiser(small(), Gaussian(Learned()))
     counted = training(model, Continuous(grid=GRID), (4,))
     fetched = sum(n for line, n in counted.waits.items() if line.startswith("tensors.py"))
-    assert fetched <= 7 and counted.waited <= 25, counted.waits
+    assert fetched <= 4 and counted.waited <= 20, counted.waits
 
 
 def waits(model, sampler=None, rows: int = 4) -> Counter[str]:

@@ -134,6 +134,7 @@ def test_a_schedule_that_is_read_once_has_the_same_gradient(monkeypatch):
     for here in ({"cpu"}, set()):
         monkeypatch.setattr(learned, "HERE", here)
         (model, _, x, _), objective = small_chain(), Continuous(grid=grids.uniform(9))
+        model.kernel.float()  # in float64 it would be no copy
         for step in range(4):
             for part in x.split(4):
                 objective(model, part, keyed("part", step)).mean().backward()
@@ -141,11 +142,11 @@ def test_a_schedule_that_is_read_once_has_the_same_gradient(monkeypatch):
                 found.append(parameter.grad.clone())
                 if step % 2 == 0:
                     with torch.no_grad():
-                        parameter -= 0.1 * parameter.grad
+                        parameter -= 0.3 * parameter.grad.sign()
             model.zero_grad()
         objective(model, x, keyed("look")).sum()  # without a backward
     half = len(found) // 2
-    torch.testing.assert_close(found[:half], found[half:], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found[:half], found[half:], rtol=1e-4, atol=1e-4)
     assert all(not torch.equal(a, b) for a, b in zip(found[:3], found[3:6], strict=True))
 
 

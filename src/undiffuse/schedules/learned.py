@@ -152,10 +152,13 @@ def _double(parameter: nn.Parameter) -> Tensor:
     """It on the host, read from a device once, until it changes: the copy has its gradient."""
     if parameter.device.type in HERE:
         return fetched(parameter)
-    key = parameter._version, parameter.data_ptr(), parameter.requires_grad and torch.is_grad_enabled()
+    learns, key = (
+        parameter.requires_grad and torch.is_grad_enabled(),
+        (parameter._version, parameter.data_ptr()),
+    )
     held = getattr(parameter, "host", None)
-    if held is None or held[0] != key:
+    if held is None or held[0] != key or (learns and not held[1].requires_grad):
         held = key, fetched(parameter)
         parameter.host = held  # type: ignore[attr-defined]
-    found: Tensor = held[1]
+    found: Tensor = held[1] if learns else held[1].detach()
     return found
