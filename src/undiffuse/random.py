@@ -97,7 +97,10 @@ class Streams:
             calls = _following(call, calls, AHEAD // (len(self) * wanted.size))
             drawn = self._fill(calls, wanted)
             self._ahead[wanted] = calls, drawn if len(calls) > 1 else None
-        return drawn[calls.index(call)].clone(memory_format=torch.contiguous_format).view(shape)
+        found = drawn[calls.index(call)]
+        if len(calls) > 1:  # it may be asked for again
+            found = found.clone(memory_format=torch.contiguous_format)
+        return found.contiguous().view(shape)
 
     def _fill(self, calls: range, wanted: Wanted) -> Tensor:
         """(calls, rows, size)."""
@@ -115,8 +118,8 @@ class Streams:
     def _words(self, calls: range, rows: Tensor, blocks: int, shift: int = 0) -> Array:
         """(4, calls, rows, blocks); on a CPU NumPy's."""
         words, column = rows.new_empty(4, len(calls), len(rows), blocks), rows[:, None]
-        ends = torch.arange(calls.start, calls.stop, calls.step, device=rows.device)[:, None, None] + shift
-        counter = torch.arange(blocks, device=rows.device), ends, column & LOW, column >> 32
+        ends = torch.arange(calls.start, calls.stop, calls.step, device=rows.device)[:, None, None]
+        counter = torch.arange(blocks, device=rows.device), (ends + shift) & LOW, column & LOW, column >> 32
         for word, value in zip(words, counter, strict=True):
             word.copy_(value)
         found = words.numpy() if words.device.type == "cpu" else words

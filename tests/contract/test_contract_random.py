@@ -171,7 +171,7 @@ def test_small_draws_are_made_ahead(monkeypatch):
     assert filled[-1] == 1
 
 
-@pytest.mark.parametrize("size", [10, 50_000])
+@pytest.mark.parametrize("size", [10, 12, 50_000])
 def test_a_step_is_drawn_again_as_it_was(size):
     """Whoever had the numbers may have written over them; a few at a time or ahead."""
     batch = Batch(0, rows=range(3), size=3)
