@@ -23,7 +23,7 @@ from undiffuse.philox import LOW, Array, normals, philox, uniforms
 from undiffuse.tensors import dims, sent, widest
 
 Key = str | int
-CHUNK = {"cpu": 2**14}  # counters that go through the generator at a time: what the cache holds
+CHUNK = {"cpu": 2**15}  # counters that go through the generator at a time: what the cache holds
 AHEAD = 2**17  # numbers of later calls that are drawn with one, at most: a hundred operations cost as much
 CALLS = 2**8  # of a step of training
 TAIL = 2**31  # added to a call's number: the rest of what is float64
