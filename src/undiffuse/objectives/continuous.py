@@ -19,7 +19,7 @@ from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.parameterizations import Numbers
 from undiffuse.schedules import Between, Learned, LogLinear
-from undiffuse.tensors import fetched, sent, total
+from undiffuse.tensors import sent, total
 
 
 class Continuous(Objective):
@@ -48,7 +48,7 @@ class Continuous(Objective):
         t = self.first + (1 - self.first) * u
         middle = self.times.balance(u, self._middle(model, schedule, x_0, t, generator))
         if isinstance(schedule, Between):
-            schedule.row_scale = fetched((2 * bits * middle).detach())
+            schedule.row_scale = (2 * bits * middle).detach()
         x_1 = terms.noisy(model, x_0, self.first, generator)
         ends = terms.prior(model, x_0) + terms.decode(model, x_0, x_1, self.first)
         return (middle + ends) * bits

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.schedules.base import Schedule, check_time, logit
+from undiffuse.tensors import sent
 
 
 class Tabulated(Schedule):
@@ -36,10 +37,11 @@ class Tabulated(Schedule):
         place = check_time(t) * self.steps
         nearest = place.round()
         between = (place - nearest).abs() >= 1e-9
-        exact = self.table()[nearest.long()]
+        table = self.table()
+        exact = torch.take(table, sent(nearest.long(), table.device))
         if not bool(between.any()):
             return exact
-        return torch.where(between, self._between(place), exact)
+        return torch.where(sent(between, table.device), self._between(place), exact)
 
     def _between(self, place: Tensor) -> Tensor:
         """Interpolated in the interval of each place; something finite at its ends."""
@@ -47,7 +49,8 @@ class Tabulated(Schedule):
         share = place - (right - 1)
         share = torch.where((share == 0) | (share == 1), 0.5, share)
         log_keep = self.log_keep()
-        ends = log_keep[right - 1], log_keep[right]
+        share, right = sent(share, log_keep.device), sent(right, log_keep.device)
+        ends = torch.take(log_keep, right - 1), torch.take(log_keep, right)
         open_end = (ends[0] == 0) | ends[1].isinf()
         return torch.where(open_end, _between_keeps(*ends, share), _between_logsnrs(*ends, share))
 

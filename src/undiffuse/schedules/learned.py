@@ -22,9 +22,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from undiffuse.schedules.base import Schedule, check_time
 from undiffuse.schedules.betas import Tabulated
-from undiffuse.tensors import fetched
-
-HERE = {"cpu"}
+from undiffuse.tensors import fetched, sent, widest
 
 
 class LearnedBetas(Tabulated):
@@ -51,9 +49,10 @@ class LearnedBetas(Tabulated):
 
     def log_keep(self) -> Tensor:
         """Sums of log(1 - beta), 1 - beta = sigmoid(-logit beta)."""
-        logits = self._start + _double(self.raw)
-        left = torch.cat([self._first, logsigmoid(-logits)])
-        return torch.cat([torch.zeros(1, dtype=torch.float64), left.cumsum(0)])
+        raw = _double(self.raw)
+        logits = sent(self._start, raw.device) + raw
+        left = torch.cat([sent(self._first, raw.device), logsigmoid(-logits)])
+        return torch.cat([left.new_zeros(1), left.cumsum(0)])
 
 
 class Learned(Schedule):
@@ -90,18 +89,21 @@ class Learned(Schedule):
 
     def reached(self, t: Tensor) -> Tensor:
         """u(t), from 0 to 1."""
-        place, piece = self._place(check_time(t))
         rates = self._rates()
-        before = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)])[piece]
-        return before + (place - piece) * rates[piece]
+        share, piece = self._place(t, rates)
+        before = torch.take(torch.cat([rates.new_zeros(1), rates.cumsum(0)]), piece)
+        return before + share * torch.take(rates, piece)
 
     def rate(self, t: Tensor) -> Tensor:
         """du/dt."""
-        return self._rates()[self._place(check_time(t))[1]] * len(self.raw)
+        rates = self._rates()
+        return torch.take(rates, self._place(t, rates)[1]) * len(self.raw)
 
-    def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        place = t * len(self.raw)
-        return place, place.long().clamp(max=len(self.raw) - 1)
+    def _place(self, t: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
+        """Where in a piece t is, and in which, beside the rates."""
+        place = check_time(t) * len(self.raw)
+        piece = place.long().clamp(max=len(self.raw) - 1)
+        return sent(place - piece, rates.device), sent(piece, rates.device)
 
     def _rates(self) -> Tensor:
         """How far u rises in each piece; they sum to one."""
@@ -114,8 +116,8 @@ class Between(Schedule):
         logsnr_t = l_1 + (l_T - l_1) w(t),    w(t) = (u(t) - u(t_1)) / (1 - u(t_1))
 
     `raw` moves w, which is fixed at t_1 and at 1; the ends l_1 and l_T move with `top` and `span` alone. What
-    comes back for w at times (B,) is multiplied by `row_scale` (B,), float64 on the CPU, unless it is None;
-    it may be set once the loss is known.
+    comes back for w at times (B,) is multiplied by `row_scale` (B,), unless it is None; it may be set once
+    the loss is known.
     """
 
     def __init__(self, of: Learned, first: Tensor) -> None:
@@ -143,22 +145,23 @@ class Between(Schedule):
         """w, whose gradient is scaled row by row on its way back."""
         if w.requires_grad and w.ndim:
             w.register_hook(  # type: ignore[no-untyped-call]
-                lambda g: g if self.row_scale is None else g * self.row_scale
+                lambda g: g if self.row_scale is None else g * self.row_scale.to(g)
             )
         return w
 
 
 def _double(parameter: nn.Parameter) -> Tensor:
-    """It on the host, read from a device once, until it changes: the copy has its gradient."""
-    if parameter.device.type in HERE:
+    """It in float64: where it is while it is learned, so that no gradient goes to and fro, else on the host.
+
+    It is read from a device once, until it changes. Where that has no float64 all is on the host.
+    """
+    if parameter.device.type == "cpu":
         return fetched(parameter)
-    learns, key = (
-        parameter.requires_grad and torch.is_grad_enabled(),
-        (parameter._version, parameter.data_ptr()),
-    )
-    held = getattr(parameter, "host", None)
-    if held is None or held[0] != key or (learns and not held[1].requires_grad):
-        held = key, fetched(parameter)
+    if parameter.requires_grad and torch.is_grad_enabled():
+        return parameter.double() if widest(parameter.device) == torch.float64 else fetched(parameter)
+    key, held = (parameter._version, parameter.data_ptr()), getattr(parameter, "host", None)
+    if held is None or held[0] != key:
+        held = key, fetched(parameter.detach())
         parameter.host = held  # type: ignore[attr-defined]
-    found: Tensor = held[1] if learns else held[1].detach()
+    found: Tensor = held[1]
     return found
