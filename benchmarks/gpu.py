@@ -22,12 +22,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from undiffuse.bounds import nelbo
 from undiffuse.cli.console import device_of
+from undiffuse.devices import moved
 from undiffuse.model import Denoiser
 from undiffuse.random import Streams, keyed
 from undiffuse.recipes import Recipe, read
 from undiffuse.samplers import sample
 from undiffuse.schedules import grids
-from undiffuse.tensors import moved
 from undiffuse.training import Precision, Settings, State, train
 
 SHAPES = {"digits": ((1, 8, 8), 17), "fashion-mnist": ((1, 28, 28), 256), "cifar10": ((3, 32, 32), 256)}

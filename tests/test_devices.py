@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from undiffuse import tensors
+from undiffuse import devices
 from undiffuse.cli.console import device_of
 from undiffuse.cli.processes import _numbered
-from undiffuse.tensors import fetched, moved, onto, sent, total, wide
+from undiffuse.devices import fetched, moved, onto, sent, wide
+from undiffuse.tensors import total
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_several_processes_do_not_share_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize("narrow", [True, False])
 def test_float64_is_rounded_where_a_device_has_none(monkeypatch, narrow):
-    monkeypatch.setattr(tensors, "NARROW", {"meta"} if narrow else set())
+    monkeypatch.setattr(devices, "NARROW", {"meta"} if narrow else set())
     meta, most = torch.device("meta"), torch.float32 if narrow else torch.float64
     module = nn.Linear(2, 3).double()
     module.register_buffer("count", torch.zeros(2, dtype=torch.long))

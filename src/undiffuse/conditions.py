@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from undiffuse.tensors import sent
+from undiffuse.devices import sent
 
 NONE = -1  # the class of an example whose class is not told
 SHOWN = 10  # classes that a message names

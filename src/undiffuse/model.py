@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from undiffuse.bases import Base, NumberBase
 from undiffuse.conditions import Conditions, Given, given_of
+from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel
 from undiffuse.parameterizations import (
@@ -33,7 +34,6 @@ from undiffuse.parameterizations import (
     Variance,
     beginning_at,
 )
-from undiffuse.tensors import onto, wide
 
 
 class ReverseProcess(nn.Module, ABC):

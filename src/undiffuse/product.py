@@ -26,10 +26,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel, Universal
 from undiffuse.model import Multiplier, ReverseProcess
-from undiffuse.tensors import ONE, like, sent, total
+from undiffuse.tensors import ONE, like, total
 
 
 class Factor(Multiplier):

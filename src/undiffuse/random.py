@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent, widest
 from undiffuse.philox import LOW, Array, normals, philox, uniforms
-from undiffuse.tensors import dims, sent, widest
+from undiffuse.tensors import dims
 
 Key = str | int
 CHUNK = {"cpu": 2**15}  # counters that go through the generator at a time: what the cache holds

@@ -11,10 +11,11 @@ beside them what the 2015 paper puts in the place of the decoder, of the prior, 
 import torch
 from torch import Tensor
 
+from undiffuse.devices import wide
 from undiffuse.distributions import Distribution
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
-from undiffuse.tensors import ONE, total, wide
+from undiffuse.tensors import ONE, total
 
 
 def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from examples import KERNELS, NETWORKS, OBJECTIVES, SAMPLERS, SCHEDULES, each
 from torch import Tensor, nn
 
 from hosted import META, Hosted
-from undiffuse import networks, tensors
+from undiffuse import devices, networks
 from undiffuse.bounds import nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
@@ -34,7 +34,7 @@ FP32 = Precision("fp32", "asked")
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
     """The device is like Apple's."""
-    monkeypatch.setattr(tensors, "NARROW", {"meta"})
+    monkeypatch.setattr(devices, "NARROW", {"meta"})
 
 
 def small(size: int = 4, **options) -> nn.Module:
@@ -57,7 +57,7 @@ def training(
         next(steps)
     with Hosted() as counted:
         next(steps)
-    assert not counted.wide or not tensors.NARROW
+    assert not counted.wide or not devices.NARROW
     return counted
 
 
@@ -117,7 +117,7 @@ def test_of_a_schedule_that_is_learned(monkeypatch, schedule, objective):
     """It is worked out where its parameters are, if float64 is there; else it goes to and fro."""
     model = Denoiser(small(), Gaussian(schedule()))
     assert training(deepcopy(model), objective(grid=GRID), (4,)).waited > 1
-    monkeypatch.setattr(tensors, "NARROW", set())
+    monkeypatch.setattr(devices, "NARROW", set())
     counted = training(model, objective(grid=GRID), (4,))
     assert counted.waited == 1, counted.waits
 

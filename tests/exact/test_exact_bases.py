@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from hosted import Hosted
-from undiffuse import tensors
+from undiffuse import devices
 from undiffuse.axes import Axes, cosines
 from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, fit
+from undiffuse.devices import moved
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Discrete, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Clipped, Residual
@@ -22,7 +23,7 @@ from undiffuse.posteriors import Known, Noisy
 from undiffuse.random import keyed
 from undiffuse.samplers import Ancestral, sample
 from undiffuse.schedules import Betas, ConstantFraction, Cosine, Linear, LogLinear, grids
-from undiffuse.tensors import moved, total
+from undiffuse.tensors import total
 
 STEPS, MANY = (1, 2, 10), 1000
 G = keyed("bases")
@@ -234,7 +235,7 @@ def on_meta(model: Denoiser, shape: tuple[int, ...]) -> None:
     x_t, t = torch.zeros(4, *shape, device="meta"), torch.linspace(0.3, 0.9, 4, dtype=torch.float64)
     for narrow in (set(), {"meta"}):
         with pytest.MonkeyPatch.context() as patch, Hosted() as counted:
-            patch.setattr(tensors, "NARROW", narrow)
+            patch.setattr(devices, "NARROW", narrow)
             moved(model, x_t.device)
             for when, before in ((t, t / 2), (t[0], t[0] / 2)):
                 x_0, step, last = (

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from undiffuse.axes import Axes
 from undiffuse.bases.numbers import Belief, NumberBase, drawn_in
+from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, like, onto, total, wide
+from undiffuse.tensors import ONE, like, total
 
 
 class GaussianBase(NumberBase):

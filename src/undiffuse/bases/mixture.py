@@ -18,9 +18,10 @@ from torch import Tensor
 from undiffuse.axes import Axes
 from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.numbers import Belief, NumberBase
+from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Gaussian
-from undiffuse.tensors import ONE, ZERO, onto, wide
+from undiffuse.tensors import ONE, ZERO
 
 
 class MixtureBase(NumberBase):

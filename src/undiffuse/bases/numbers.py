@@ -16,8 +16,8 @@ from torch import Tensor
 
 from undiffuse.axes import Axes
 from undiffuse.bases.base import Base
+from undiffuse.devices import onto
 from undiffuse.kernels import Gaussian, Kernel
-from undiffuse.tensors import onto
 
 FAR = 5.0  # deviations that a feature never exceeds
 

@@ -27,11 +27,11 @@ from undiffuse import terms
 from undiffuse.ambient import unaided
 from undiffuse.bounds.optimal import check_fixed
 from undiffuse.bounds.step_costs import Drawn
+from undiffuse.devices import fetched
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import fetched
 from undiffuse.track import SILENT, Track
 
 Cost = Callable[[Tensor], Tensor]

@@ -19,10 +19,11 @@ from torch import Tensor
 from undiffuse import terms
 from undiffuse.ambient import unaided
 from undiffuse.bounds.streamed import Streamed
+from undiffuse.devices import fetched
 from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, fetched
+from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 

@@ -11,11 +11,12 @@ from torch import Tensor
 from undiffuse import terms as bound
 from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
 from undiffuse.bounds.streamed import Streamed
+from undiffuse.devices import fetched
 from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.model import ReverseProcess
 from undiffuse.processes import ALONE, Processes
 from undiffuse.random import Generator
-from undiffuse.tensors import dims, fetched
+from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from undiffuse import terms as bound
 from undiffuse.ambient import unaided
+from undiffuse.devices import fetched
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import fetched
 from undiffuse.track import SILENT, Track
 
 

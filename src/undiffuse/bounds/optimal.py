@@ -24,12 +24,13 @@ from torch import Tensor
 from undiffuse import terms
 from undiffuse.ambient import unaided
 from undiffuse.bounds.streamed import Streamed
+from undiffuse.devices import fetched
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Table
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, fetched, total
+from undiffuse.tensors import dims, total
 from undiffuse.track import SILENT, Track
 
 

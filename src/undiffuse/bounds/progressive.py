@@ -21,12 +21,13 @@ from undiffuse import terms as bound
 from undiffuse.ambient import unaided
 from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
 from undiffuse.bounds.streamed import Streamed
+from undiffuse.devices import fetched
 from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.kernels import Discrete
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
-from undiffuse.tensors import dims, fetched, total
+from undiffuse.tensors import dims, total
 from undiffuse.track import SILENT, Track
 
 

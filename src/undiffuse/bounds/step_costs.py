@@ -7,11 +7,12 @@ from torch import Tensor
 
 from undiffuse import terms
 from undiffuse.bounds.contexts import decoder_scale, squared_error
+from undiffuse.devices import fetched, onto, wide
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import ContextualDecoder, DiscretizedDecoder, Hats
 from undiffuse.random import Generator
-from undiffuse.tensors import ZERO, fetched, onto, total, wide
+from undiffuse.tensors import ZERO, total
 
 
 class StepCosts(Protocol):

@@ -20,10 +20,11 @@ from undiffuse.bases import Base, MixtureBase, base_from, tensors_of
 from undiffuse.bases.fitting import fit_frequencies, fit_independent, fit_numbers
 from undiffuse.bases.saved import KINDS
 from undiffuse.data import Space, Splits, sample_of
+from undiffuse.devices import fetched
 from undiffuse.enclosure import names
 from undiffuse.files import discard, read_bytes
 from undiffuse.random import Generator, Streams, uniform
-from undiffuse.tensors import dims, fetched
+from undiffuse.tensors import dims
 
 FILE = "bases.safetensors"
 LARGEST = 2**31  # bytes of it

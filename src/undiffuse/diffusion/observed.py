@@ -14,11 +14,11 @@ from torch import Tensor
 
 from undiffuse.ambient import unaided
 from undiffuse.data import Affine
+from undiffuse.devices import onto
 from undiffuse.diffusion.containers import Container
 from undiffuse.diffusion.posterior import Factors, Way, draw
 from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
-from undiffuse.tensors import onto
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from undiffuse import samplers
 from undiffuse.blocks import block_of
+from undiffuse.devices import sent
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import RULES, Factor, Flat, Known, Matched, Product
 from undiffuse.posteriors.belief import DENSE
 from undiffuse.product import check_steps
 from undiffuse.random import Streams, keyed, root
 from undiffuse.samplers import Particles, Sampler
-from undiffuse.tensors import dims, sent
+from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 Factors = Callable[[range, int], Factor]  # of these examples, each repeated so often

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent
 from undiffuse.random import Generator
-from undiffuse.tensors import sent
 
 
 class Distribution(ABC):

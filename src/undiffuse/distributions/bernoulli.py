@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.special import entr
 
+from undiffuse.devices import sent
 from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
-from undiffuse.tensors import sent
 
 
 @dataclass(frozen=True, eq=False)

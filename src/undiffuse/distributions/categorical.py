@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from undiffuse.devices import sent
 from undiffuse.distributions.base import Distribution, blended, picked
 from undiffuse.random import Generator, uniform
-from undiffuse.tensors import sent
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, sent, wide
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.random import Generator, normal
-from undiffuse.tensors import onto, sent, wide
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.special import log_ndtr
 
+from undiffuse.devices import onto, sent, wide, widest
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator
-from undiffuse.tensors import onto, sent, wide, widest
 
 FARTHEST = 1e6  # standard deviations; keeps squares and their gradients finite
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, sent
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.random import Generator, normal
-from undiffuse.tensors import onto, sent
 
 
 @dataclass(frozen=True, eq=False)

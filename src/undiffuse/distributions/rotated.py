@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from undiffuse.axes import Axes
+from undiffuse.devices import onto
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.correlated import Correlated
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, normal
-from undiffuse.tensors import onto
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, wide, widest
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.discretized import log_between
 from undiffuse.distributions.normal import Normal
 from undiffuse.random import Generator, uniform
-from undiffuse.tensors import onto, wide, widest
 
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(12))
 TAILS = 8.0  # standard deviations about an end of a smoothed interval in which its log-density bends

@@ -17,10 +17,10 @@ Where keep_t = 0 (beta_T = 1 of the constant-fraction schedule) x_t says nothing
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Bernoulli
 from undiffuse.kernels.discrete import Discrete, column, fit
 from undiffuse.schedules import Schedule, log_kept
-from undiffuse.tensors import onto
 
 LARGEST = 30.0  # logit of a prediction: beyond it 1 - p would lose its digits
 

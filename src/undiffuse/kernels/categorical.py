@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from undiffuse import distributions
+from undiffuse.devices import onto
 from undiffuse.kernels.discrete import Discrete, column, fit
 from undiffuse.schedules import Schedule, log_kept
-from undiffuse.tensors import onto
 
 
 class Redraw(Discrete):

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Distribution
 from undiffuse.kernels.base import Kernel
 from undiffuse.schedules import log_kept
-from undiffuse.tensors import onto
 
 
 class Discrete(Kernel):

@@ -13,13 +13,14 @@ import math
 from torch import Tensor
 
 from undiffuse import terms
+from undiffuse.devices import sent
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.parameterizations import Numbers
 from undiffuse.schedules import Between, Learned, LogLinear
-from undiffuse.tensors import sent, total
+from undiffuse.tensors import total
 
 
 class Continuous(Objective):

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives.base import Objective
@@ -19,7 +20,7 @@ from undiffuse.objectives.simple import Simple
 from undiffuse.objectives.times import Noise, Times
 from undiffuse.objectives.weights import Weight
 from undiffuse.parameterizations import Numbers
-from undiffuse.tensors import sent, total
+from undiffuse.tensors import total
 
 
 class Hybrid(Objective):

@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from undiffuse.devices import fetched, onto
 from undiffuse.random import Batch, uniform
-from undiffuse.tensors import fetched, onto
 
 State = dict[str, list[float]]
 Noise = torch.Generator | Batch

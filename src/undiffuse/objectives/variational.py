@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from undiffuse import terms
+from undiffuse.devices import sent, widest
 from undiffuse.model import ReverseProcess
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.times import Noise, Stratified, Times
 from undiffuse.random import Batch
-from undiffuse.tensors import sent, widest
 
 
 class Variational(Objective):

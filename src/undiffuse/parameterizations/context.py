@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.devices import fetched, wide, widest
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Bridge, Gaussian
 from undiffuse.parameterizations.decoder import DiscretizedDecoder
 from undiffuse.parameterizations.variance import Single, step_index
-from undiffuse.tensors import fetched, like, wide, widest
+from undiffuse.tensors import like
 
 SOFT = 1e-3  # how far beyond the ends of [-1, 1] the log-odds are taken
 

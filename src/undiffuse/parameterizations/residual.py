@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from undiffuse.bases import Base, Frequencies, NumberBase
+from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution, Rotated
 from undiffuse.kernels import Gaussian, Kernel, Universal
 from undiffuse.parameterizations.base import Numbers, Parameterization
 from undiffuse.parameterizations.variance import Variance
-from undiffuse.tensors import like, onto, wide
+from undiffuse.tensors import like
 
 LARGEST = 20.0  # of the log of a share
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from undiffuse.devices import fetched
 from undiffuse.distributions import Distribution, Normal
 from undiffuse.kernels import Bridge, Gaussian, Kernel, Universal
-from undiffuse.tensors import ZERO, fetched, like
+from undiffuse.tensors import ZERO, like
 
 
 class Variance(ABC):

@@ -16,10 +16,11 @@ from typing import Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
+from undiffuse.devices import wide
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.moments import WIDE, clear, moments
-from undiffuse.tensors import dims, like, wide
+from undiffuse.tensors import dims, like
 
 DENSE = 32  # values of an example up to which C is a matrix
 Beside = TypeVar("Beside")  # what a look at x_t gives beside the prediction: a step, or nothing

@@ -10,6 +10,7 @@ from itertools import chain, combinations
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.belief import Belief
@@ -17,7 +18,7 @@ from undiffuse.posteriors.known import Known
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import Observation
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ONE, ZERO, onto
+from undiffuse.tensors import ONE, ZERO
 
 
 class Both(Observation):

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent, wide
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.observation import Observation
-from undiffuse.tensors import sent, wide
 
 
 class Classifier(Observation):

@@ -9,12 +9,13 @@ on it; symbols have the probability that the belief gave them.
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, sent, widest
 from undiffuse.distributions import Correlated, Distribution, Rotated
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_fits
 from undiffuse.posteriors.operators import Operator
-from undiffuse.tensors import ONE, onto, sent, widest
+from undiffuse.tensors import ONE
 
 
 class Kept(Operator):

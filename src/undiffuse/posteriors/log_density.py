@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from undiffuse.devices import wide
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.observation import Observation
-from undiffuse.tensors import wide
 
 
 class LogDensity(Observation):

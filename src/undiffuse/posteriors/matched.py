@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from undiffuse.devices import wide
 from undiffuse.distributions import Correlated, Distribution
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
@@ -24,7 +25,7 @@ from undiffuse.posteriors.belief import Belief, Spread, Tweedie, Updating
 from undiffuse.posteriors.moments import forward
 from undiffuse.posteriors.normals import inverse, rows, shifted, stable_root, variance
 from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import ONE, like, wide
+from undiffuse.tensors import ONE, like
 
 
 class Matched(Product):

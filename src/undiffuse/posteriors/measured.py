@@ -14,13 +14,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, wide
 from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
 from undiffuse.kernels import Kernel
 from undiffuse.posteriors.belief import DENSE, Belief
 from undiffuse.posteriors.normals import conjugate_gradients, shifted, stable_root, variance
 from undiffuse.posteriors.observation import Observation, check_finite, check_fits, check_std
 from undiffuse.posteriors.operators import Function, Operator
-from undiffuse.tensors import ONE, dims, like, onto, total, wide
+from undiffuse.tensors import ONE, dims, like, total
 
 NO_LIMIT = torch.tensor(math.inf)
 LEAST = 1e-30  # a power of r that is as good as none

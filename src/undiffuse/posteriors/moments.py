@@ -18,12 +18,13 @@ import math
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent, wide
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.normals import rows, stable_root
 from undiffuse.schedules import Schedule
 from undiffuse.schedules.grids import invert
-from undiffuse.tensors import like, sent, wide
+from undiffuse.tensors import like
 
 FAINT = 0.1  # SNR below which slopes say less of C than slopes at this SNR do
 NARROW, WIDE = 0.05, 10.0  # C is at least so much of the noise's variance; the data's variance is at most so

@@ -9,11 +9,12 @@ to the power c, times a normal N(mean, var), is conjugate, with gain g = c var /
 
 from torch import Tensor
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Discretized, Distribution, Normal
 from undiffuse.posteriors.measured import Measured
 from undiffuse.posteriors.observation import check_finite, check_std
 from undiffuse.posteriors.operators import Identity
-from undiffuse.tensors import ONE, like, onto
+from undiffuse.tensors import ONE, like
 
 
 class Noisy(Measured):

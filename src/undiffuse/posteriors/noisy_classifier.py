@@ -10,12 +10,13 @@ r_t needs no expectation; of one for clean x_0 see `Classifier`.
 import torch
 from torch import Tensor, nn
 
+from undiffuse.devices import onto
 from undiffuse.kernels import Kernel
 from undiffuse.model import Multiplier, ReverseProcess
 from undiffuse.posteriors.classifier import check_scale, log_of
 from undiffuse.posteriors.constant import Constant
 from undiffuse.product import Factor, Product
-from undiffuse.tensors import ZERO, onto
+from undiffuse.tensors import ZERO
 
 
 class NoisyClassifier(Multiplier):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from undiffuse.devices import onto, sent, wide, widest
 from undiffuse.distributions import Correlated, Discretized, Distribution, Normal, Rotated
-from undiffuse.tensors import onto, sent, wide, widest
 
 
 def shifted(p: Distribution, by: Tensor) -> Distribution:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Bernoulli, Categorical, Distribution
 from undiffuse.kernels import Binomial, Discrete, Kernel
 from undiffuse.posteriors.observation import Observation, check_finite
-from undiffuse.tensors import ONE, like, onto, total
+from undiffuse.tensors import ONE, like, total
 
 
 class Odds(Observation):

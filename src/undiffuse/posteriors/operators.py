@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
-from undiffuse.tensors import onto
+from undiffuse.devices import onto
 
 
 class Operator(ABC):

@@ -8,12 +8,12 @@ both come to fit. For any kernel; paths cannot be weighed.
 
 from torch import Tensor
 
+from undiffuse.devices import onto
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Discrete
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.known import Known
 from undiffuse.product import Factor, Look, Product
-from undiffuse.tensors import onto
 
 
 class Replaced(Product):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from undiffuse.data import Fingerprint, Splits
+from undiffuse.devices import moved
 from undiffuse.diffusion.bases import read_bases
 from undiffuse.jsonfile import intact
 from undiffuse.processes import ALONE, Processes
@@ -37,7 +38,6 @@ from undiffuse.runs.loading import run_of
 from undiffuse.runs.log import record
 from undiffuse.runs.rounding import same_precision, same_rounding
 from undiffuse.runs.training_run import TrainingRun
-from undiffuse.tensors import moved
 from undiffuse.training import Lock, Settings, State, checkpoint, fingerprint, recover_together, shard
 from undiffuse.version import __version__
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.data import space_from
+from undiffuse.devices import moved
 from undiffuse.diffusion.bases import Bases, read_bases
 from undiffuse.model import Denoiser
 from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.facts import conditions_in, read_facts
 from undiffuse.runs.run import Run
-from undiffuse.tensors import moved
 from undiffuse.training import checkpoint
 
 LOG = logging.getLogger(__name__)

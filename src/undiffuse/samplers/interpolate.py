@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
+from undiffuse.devices import onto
 from undiffuse.kernels import Kernel
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, Streams, root, uniform
@@ -31,7 +32,6 @@ from undiffuse.samplers.base import Sampler
 from undiffuse.samplers.loop import nearest
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.schedules import grids
-from undiffuse.tensors import onto
 from undiffuse.track import SILENT, Track
 
 

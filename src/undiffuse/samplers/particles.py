@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from undiffuse.devices import fetched, sent
 from undiffuse.model import ReverseProcess
 from undiffuse.product import Weighable
 from undiffuse.random import Generator, uniform
 from undiffuse.samplers.base import Sampler
-from undiffuse.tensors import fetched, sent, total
+from undiffuse.tensors import total
 
 
 @dataclass(frozen=True)

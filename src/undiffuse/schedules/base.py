@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from undiffuse.tensors import fetched
+from undiffuse.devices import fetched
 
 
 class Schedule(nn.Module, ABC):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from undiffuse.devices import sent
 from undiffuse.schedules.base import Schedule, check_time, logit
-from undiffuse.tensors import sent
 
 
 class Tabulated(Schedule):

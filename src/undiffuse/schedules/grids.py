@@ -5,8 +5,8 @@ from typing import NewType
 import torch
 from torch import Tensor
 
+from undiffuse.devices import fetched
 from undiffuse.schedules.base import Schedule
-from undiffuse.tensors import fetched
 
 Grid = NewType("Grid", Tensor)
 

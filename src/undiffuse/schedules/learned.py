@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
+from undiffuse.devices import fetched, sent, widest
 from undiffuse.schedules.base import Schedule, check_time
 from undiffuse.schedules.betas import Tabulated
-from undiffuse.tensors import fetched, sent, widest
 
 
 class LearnedBetas(Tabulated):
