@@ -17,7 +17,7 @@ ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.flo
 def like(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``.
 
-    One of no dimensions stays on the CPU: from there it multiplies any tensor, and leaves it its dtype, unless
+    One of no dimensions stays on the CPU: from there it multiplies any tensor and leaves it its dtype, unless
     it has a gradient, which would be float64.
     """
     if coefficient.ndim == 0:
