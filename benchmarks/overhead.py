@@ -64,7 +64,7 @@ def training(model: Denoiser, shape: tuple[int, ...], steps: int) -> tuple[Calla
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def ours() -> None:
-        state = State(model, Settings(steps=steps))
+        state = State(model, Settings(batch=len(x), steps=steps))
         for _ in train(state, lambda step: x, Simple(grid=grids.uniform(1000)), seed=0):
             pass
 
