@@ -84,12 +84,13 @@ def _draws(
 ) -> tuple[Callable[[int], object], Callable[[int], object]]:
     """What draws noise for a step of a sampler, and of training."""
     rows, draw = range(shape[0]), getattr(module, kind)
-    streams = module.Streams(0, first, rows=rows)
-    if hasattr(module.Batch, "at"):
-        batch = module.Batch(0, "train", rows=rows, size=len(rows))
-        at = batch.at
-    else:
-        at = lambda step: module.Batch(0, "train", step, rows=rows, size=len(rows))  # noqa: E731
+    streams, batch = module.Streams(0, first, rows=rows), module.Batch(0, "train", rows=rows, size=len(rows))
+
+    def at(step: int) -> object:  # one was made for every step, until one was for all
+        if hasattr(batch, "at"):
+            return batch.at(step)
+        return module.Batch(0, "train", step, rows=rows, size=len(rows))
+
     return (
         lambda _: draw(shape, streams, torch.float32),
         lambda i: draw(shape, at(first + i), torch.float32),

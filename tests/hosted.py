@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 META = torch.device("meta")
+INDEXED = ("index", "index_put", "index_put_")
 SHAPED = ("nonzero", "masked_select", "unique", "unique2", "_unique2", "equal", "is_nonzero")
 
 
@@ -35,6 +36,8 @@ class Hosted(TorchDispatchMode):
             return 0.0 if given[0].is_floating_point() else 0
         if name in SHAPED and any(each.device == META for each in given):
             raise AssertionError(f"{name}: a shape, or a branch, that depends on values ({_line()})")
+        if name in INDEXED and given[0].device == META and any(map(_hosted, args[1])):
+            self.waits[_line()] += 1  # the index is copied there
         if name in ("_to_copy", "copy_"):
             source = given[0] if name == "_to_copy" else given[1]
             target = kwargs.get("device") if name == "_to_copy" else given[0].device
@@ -54,6 +57,10 @@ class Hosted(TorchDispatchMode):
     def waited(self) -> int:
         """How often the host waited."""
         return self.waits.total()
+
+
+def _hosted(index: Tensor | None) -> bool:
+    return index is not None and index.device != META and index.ndim > 0
 
 
 def _line() -> str:

@@ -34,7 +34,7 @@ from undiffuse.tensors import ONE, like, total
 
 
 class Factor(Multiplier):
-    """r(x_0), in x_0's coordinates, onto for a batch or one a row."""
+    """r(x_0), in x_0's coordinates, alike for a batch or one a row."""
 
     pinned: Tensor | None = None  # bool: the elements of x_0 that r leaves no freedom
     smooth: bool = True  # whether log r has a gradient in x

@@ -15,14 +15,22 @@ ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.flo
 
 
 def like(coefficient: Tensor, x: Tensor) -> Tensor:
-    """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``.
+    """`coefficient`, 0-d or ``(B,)``, in x's dtype and ready to broadcast against x ``(B, *shape)``."""
+    return fit(column(coefficient, x), x)
+
+
+def column(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A 0-d coefficient as it is; (B,) as (B, 1, .., 1) against x (B, *shape)."""
+    return coefficient if coefficient.ndim == 0 else coefficient.view(-1, *[1] * (x.ndim - 1))
+
+
+def fit(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient where x is, in its dtype.
 
     One of no dimensions stays on the CPU: from there it multiplies any tensor and leaves it its dtype, unless
     it has a gradient, which would be float64.
     """
-    if coefficient.ndim == 0:
-        return onto(coefficient, x) if coefficient.requires_grad else coefficient
-    return onto(coefficient, x).view(-1, *[1] * (x.ndim - 1))
+    return onto(coefficient, x) if coefficient.ndim or coefficient.requires_grad else coefficient
 
 
 def total(x: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Training in float16: the scale is GradScaler's, small gradients survive, overflows make no update."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 from toy import new_state, same, steps, tensors
@@ -53,15 +51,14 @@ def test_small_gradients_survive():
 
 
 def test_an_overflow_makes_no_update_and_halves_the_scale():
-    state = new_state(precision="fp16", steps=30, spike=1.0, on_spike="skip")
+    state = new_state(seed=1, precision="fp16", steps=30, spike=1.0, on_spike="skip")
     before, reports = tensors(state), steps(state, times(300.0), 1)
     assert reports[0].loss > 0 and not reports[0].taken and reports[0].skipped is None
     assert (reports[0].loss_scale, reports[0].overflows, state.skips) == (2.0**15, 1, 0)
     assert same(before, tensors(state)) and state.spikes.recent == []
     reports = steps(state, times(300.0))
-    first = [r.taken for r in reports].index(True)
-    assert 3 <= first + 1 <= 12 and sum(r.taken for r in reports[first:]) > 15
-    assert all(r.taken or r.overflows > last.overflows for last, r in pairwise(reports[first:]))
+    taken = [r.taken for r in reports]
+    assert 3 <= taken.index(True) + 1 <= 12 and all(taken[taken.index(True) :])
     assert state.scaling.scale == 2.0 ** (16 - state.scaling.overflows)
     assert not same(before, tensors(state))
 

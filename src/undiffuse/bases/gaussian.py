@@ -81,7 +81,7 @@ class GaussianBase(NumberBase):
 
     def _away(self, x_t: Tensor, alpha: Tensor) -> Tensor:
         """z."""
-        return self.axes.along(x_t - onto(alpha, x_t) * onto(self.mean, x_t))
+        return self.axes.along(x_t - onto(alpha, x_t) * self.mean.to(x_t))
 
     def _scales(self, t: Tensor, kernel: Gaussian) -> tuple[Tensor, Tensor, Tensor]:
         """alpha_t, S and sigma_t^2, to broadcast against examples, float64."""

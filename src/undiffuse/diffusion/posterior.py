@@ -206,7 +206,7 @@ def _doubt(share: float | None, group: int | None) -> str | None:
     if share is None or group is None or share * group >= FEW or share >= 0.5:
         return None
     few = f"{share * group:.1f} of {group} particles"
-    return f"{few} carry the weight, so that samples are onto; raise --particles"
+    return f"{few} carry the weight, so that samples are alike; raise --particles"
 
 
 def _check(examples: int, n: int, way: Way) -> None:

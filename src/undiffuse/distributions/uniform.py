@@ -134,7 +134,7 @@ class Smoothed(_Alone):
     def entropy(self) -> Tensor:
         """Differential entropy in nats."""
         std, half = wide(self.var).sqrt(), wide(self.width) / 2
-        total = torch.zeros_like(self.loc, dtype=torch.float64)
+        total = torch.zeros_like(self.loc, dtype=widest(self.loc.device))
         for low, high in ((half - TAILS * std, half), (half, half + TAILS * std)):  # where it bends
             low = low.clamp(min=0)
             for node, w in zip(NODES.tolist(), WEIGHTS.tolist(), strict=True):

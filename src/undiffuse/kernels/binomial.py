@@ -19,8 +19,9 @@ from torch import Tensor
 
 from undiffuse.devices import onto
 from undiffuse.distributions import Bernoulli
-from undiffuse.kernels.discrete import Discrete, column, fit
+from undiffuse.kernels.discrete import Discrete
 from undiffuse.schedules import Schedule, log_kept
+from undiffuse.tensors import column, fit
 
 LARGEST = 30.0  # logit of a prediction: beyond it 1 - p would lose its digits
 

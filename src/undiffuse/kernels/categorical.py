@@ -20,8 +20,9 @@ from torch.nn.functional import one_hot
 
 from undiffuse import distributions
 from undiffuse.devices import onto
-from undiffuse.kernels.discrete import Discrete, column, fit
+from undiffuse.kernels.discrete import Discrete
 from undiffuse.schedules import Schedule, log_kept
+from undiffuse.tensors import column, fit
 
 
 class Redraw(Discrete):

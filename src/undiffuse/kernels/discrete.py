@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undiffuse.devices import onto
 from undiffuse.distributions import Distribution
 from undiffuse.kernels.base import Kernel
 from undiffuse.schedules import log_kept
@@ -73,13 +72,3 @@ class Discrete(Kernel):
     @abstractmethod
     def soft(self, law: Any) -> Tensor:
         """The soft x_0 that a distribution of the symbols is."""
-
-
-def column(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A 0-d coefficient as it is; (B,) as (B, 1, .., 1) against x (B, *shape)."""
-    return coefficient if coefficient.ndim == 0 else coefficient.view(-1, *[1] * (x.ndim - 1))
-
-
-def fit(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A coefficient in x's dtype and on its device; 0-d ones multiply any tensor as they are."""
-    return coefficient if coefficient.ndim == 0 else onto(coefficient, x)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from undiffuse.ambient import unaided
 from undiffuse.conditions import Given
+from undiffuse.devices import sent
 from undiffuse.memory import out_of_memory
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
@@ -152,7 +153,7 @@ def train(
         state.optimizer.zero_grad()  # what a step that was interrupted may have left
         number, parts = state.batch, state.parts
         with leaving():
-            x_0 = _checked_size(batches(number), processes.part(settings.batch)).to(device)
+            x_0 = sent(_checked_size(batches(number), processes.part(settings.batch)), device)
             own = _gradient(parallel, x_0, given(number), noise, state)
         shared = processes.summed(torch.stack([own, (~state.sum().isfinite()).to(own)]))
         state.scaling.unscale(model.parameters())
@@ -270,11 +271,12 @@ def _backward(parallel: Parallel, x_0: Tensor, given: Given | None, noise: Noise
     to, processes = state.settings, parallel.processes
     begin, loss = processes.part(to.batch).start, torch.zeros((), device=x_0.device, dtype=torch.float32)
     for number, rows in enumerate(torch.arange(len(x_0)).tensor_split(state.parts), 1):
-        told, first = None if given is None else given.rows(rows), begin + int(rows[0])
-        draws = noise(range(first, first + len(rows))).at(state.batch)
+        told, first = None if given is None else given.rows(rows), int(rows[0])
+        x, last = x_0[first : first + len(rows)], begin + first + len(rows)
+        draws = noise(range(begin + first, last)).at(state.batch)
         with parallel.adding(last=number == state.parts), _dropout_seed(draws.own("dropout"), x_0.device):
             with state.precision.autocast(x_0.device):
-                mean = parallel.loss(x_0[rows], told, draws) / to.batch
+                mean = parallel.loss(x, told, draws) / to.batch
             state.scaling.apply(mean * processes.size).backward()  # type: ignore[no-untyped-call]
         loss += mean.detach()
     return loss
