@@ -111,9 +111,13 @@ class Streams:
         height = max(1, CHUNK.get(device.type, 2**22) // (len(calls) * blocks))
         numbers, host = normals if kind == "normal" else uniforms, device.type == "cpu"
         for some, place in zip(torch.split(rows, height), torch.split(out, height, 1), strict=True):
-            words, found = self._words(calls, some, blocks), place.movedim(2, 0)
+            words, found = (
+                self._words(calls, some, blocks),
+                torch.empty_like(place.movedim(2, 0), memory_format=torch.contiguous_format),
+            )
             tails = self._words(calls, some, blocks, TAIL) if dtype == torch.float64 else None
             numbers(np if host else torch, words, tails, found.numpy() if host else found)
+            place.copy_(found.movedim(0, 2))
         return out.flatten(2)[:, :, :size]
 
     def _words(self, calls: range, rows: Tensor, blocks: int, shift: int = 0) -> Array:
