@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
+DEVICES = "auto, cpu, cuda, cuda:N or mps (a GPU of Apple's)"
 
 
 def _seed(value: int) -> int:
