@@ -96,6 +96,16 @@ AROUND = {name: DECODERS[name] for name in ("normal", "discretized")}
 SAMPLERS = {
     "ancestral": [samplers.Ancestral()],
     "ddim": [samplers.DDIM(), samplers.DDIM(eta=0.5), samplers.DDIM(eta=1.0)],
+    "dpm-solver": [samplers.DPMSolver(), samplers.DPMSolver(3)],
+    "dpm-solver++": [
+        samplers.DPMSolverPP(3),
+        samplers.DPMSolverPP(singlestep=True),
+        samplers.DPMSolverPP(tau=1),
+    ],
+    "deis": [samplers.DEIS()],
+    "unipc": [samplers.UniPC(2)],
+    "sa-solver": [samplers.SASolver()],
+    "exponential": [samplers.Exponential(4, of="noise", corrector=2, tau=0.3)],
     "langevin": [samplers.Langevin(), samplers.Langevin(corrections=3, snr=0.3)],
     "resampled": [samplers.Resampled(1), samplers.Resampled(3)],
 }

@@ -114,11 +114,14 @@ def test_a_walk_in_single_precision():
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 10, T])
 def test_a_whole_ddim_walk(prediction, eta, steps):
-    """ "trailing" spacing of a number that divides T is our uniform grid of that many steps."""
+    """ "trailing" spacing of a number that divides T is our uniform grid of that many steps.
+
+    Their last step is x_0-hat; with noise ours is the decoder's, whose mean that is.
+    """
     peer = ddim(prediction_type=prediction, timestep_spacing="trailing")
     peer.set_timesteps(steps)
     model, x, rng = model_of(peer, prediction), normals(2, 3), generator()
-    grid, noise = grids.uniform(steps), draws(steps, (2, 3))
+    grid, noise = grids.uniform(steps), [*draws(steps - 1, (2, 3)), torch.zeros(2, 3)]
     torch.testing.assert_close(time(peer.timesteps).flip(0), grid)
     ours = reverse(model, x, sampler=DDIM(eta), grid=grid, generator=Replay(noise))
     next(ours)

@@ -151,7 +151,7 @@ def test_films_and_stages(copy: Callable[[str], Path]):
         ("digits", "--share-from 0", "t=0: a latent time lies above 0, and at most at 1"),
         ("digits", "--share-from 2", "t=2: "),
         ("digits", "--share-from 0.5 --states 0", "states=0: at least one state to share"),
-        ("digits", "--share-from 0.5 --sampler ddim", "ddim with eta=0 adds no noise"),
+        ("digits", "--share-from 0.5 --sampler ddim", "DDIM adds no noise"),
         ("digits", "--share-from 0.5 --animate", "--share-from: its samples are not animated"),
         ("digits", "--film x.avi", "--film x.avi: films are written as .gif or .png or .mp4"),
         ("digits", "--film x.png --out x.png", "--film x.png: is the file of --out, too"),

@@ -31,15 +31,16 @@ Stop = Annotated[
     float | None,
     typer.Option(
         "--stop",
-        help="Leave the chain's times before this t out: x_0 is decoded there (ddim: its mean). Default: 0.",
+        help="Leave the chain's times before this t out: x_0 is decoded there (without noise: its mean). "
+        "Default: 0.",
     ),
 ]
 SamplerName = Annotated[
     str | None,
     typer.Option(
         "--sampler",
-        help="ancestral, ddim, langevin or resampled, with its arguments: 'langevin snr=0.1'. "
-        "Default: the recipe's.",
+        help="ancestral, ddim, dpm-solver, dpm-solver++, deis, unipc, sa-solver, langevin or resampled, with "
+        "its arguments: 'dpm-solver++ order=3'. Default: the recipe's.",
     ),
 ]
 Split = Annotated[str, typer.Option("--split", help="test or train.")]

@@ -33,7 +33,9 @@ undiffuse sample runs/first -n 64
 
 undiffuse sample runs/first -n 50000  (in shards; again, and it makes those that are missing)
 
-undiffuse sample runs/first -n 64 --steps 50 --sampler ddim
+undiffuse sample runs/first -n 64 --steps 20 --sampler unipc
+
+undiffuse sample runs/first -n 64 --steps 50 --sampler "dpm-solver++ order=3"
 
 undiffuse sample runs/first --sampler "langevin snr=0.1"
 

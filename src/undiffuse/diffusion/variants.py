@@ -57,7 +57,8 @@ def clipped(of: D, on: bool) -> D:
 def stopped(of: D, t: float) -> D:
     """The run whose chain has no times before t: from its first one, x_0 is decoded.
 
-    DDIM then gives means E[x_0 | x_t] in the place of samples. Raises ValueError unless 0 <= t <= 1.
+    Samplers without noise then give means E[x_0 | x_t] in the place of samples. Raises ValueError unless
+    0 <= t <= 1.
     """
     if not 0 <= t <= 1:
         raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")

@@ -2,8 +2,8 @@
 
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
-from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.evidence import Evidence, evidence
+from undiffuse.samplers.exponential import Exponential
 from undiffuse.samplers.interpolate import interpolate, mix
 from undiffuse.samplers.langevin import Langevin
 from undiffuse.samplers.loop import last, like_of, nearest, reverse, sample, start, trajectory
@@ -11,23 +11,36 @@ from undiffuse.samplers.particles import Particles
 from undiffuse.samplers.resampled import Resampled
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.samplers.shared import check_shared, sample_shared
+from undiffuse.samplers.solvers import DDIM, DEIS, DPMSolver, DPMSolverPP, SASolver, UniPC
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ancestral": Ancestral,
     "ddim": DDIM,
+    "dpm-solver": DPMSolver,
+    "dpm-solver++": DPMSolverPP,
+    "deis": DEIS,
+    "unipc": UniPC,
+    "sa-solver": SASolver,
+    "exponential": Exponential,
     "langevin": Langevin,
     "resampled": Resampled,
 }
 
 __all__ = [
     "DDIM",
+    "DEIS",
     "SAMPLERS",
     "Ancestral",
+    "DPMSolver",
+    "DPMSolverPP",
     "Evidence",
+    "Exponential",
     "Langevin",
     "Particles",
     "Resampled",
+    "SASolver",
     "Sampler",
+    "UniPC",
     "check_shared",
     "evidence",
     "interpolate",

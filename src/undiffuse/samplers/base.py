@@ -14,6 +14,7 @@ class Sampler(ABC):
     """One step of a way back through the chain."""
 
     order: int = 1  # of convergence, towards the continuous process
+    deterministic: bool = False  # whether x_0 depends on x_1 alone
 
     def check(self, model: ReverseProcess) -> None:  # noqa: B027 - most samplers take any model
         """Raise ValueError for a model this sampler cannot walk."""
@@ -45,3 +46,9 @@ def check_gaussian(model: ReverseProcess, name: str) -> None:
     """Refuse, for a sampler of this name, kernels without a noise to predict."""
     if not isinstance(model.kernel, Gaussian):
         raise ValueError(f"{name} needs a Gaussian kernel, not {type(model.kernel).__name__}; use ancestral")
+
+
+def gaussian_of(model: ReverseProcess) -> Gaussian:
+    """The kernel of a model that was checked."""
+    assert isinstance(model.kernel, Gaussian)
+    return model.kernel

@@ -31,11 +31,10 @@ from typing import Any
 
 from torch import Tensor
 
-from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, normal
 from undiffuse.samplers.ancestral import Ancestral
-from undiffuse.samplers.base import Sampler, check_gaussian
+from undiffuse.samplers.base import Sampler, check_gaussian, gaussian_of
 from undiffuse.tensors import like
 
 
@@ -77,8 +76,7 @@ class Langevin(Sampler):
 
     def correct(self, model: ReverseProcess, x: Tensor, s: Tensor, generator: Generator) -> Tensor:
         """One Langevin step at time s > 0, 0-d or (B,), from x (B, *shape)."""
-        assert isinstance(model.kernel, Gaussian)
-        alpha_s, sigma_s = model.kernel.alpha_sigma(s)
+        alpha_s, sigma_s = gaussian_of(model).alpha_sigma(s)
         moved = -math.expm1(-2 * self.snr**2)  # 1 - rho
         fresh = math.sqrt(-math.expm1(-4 * self.snr**2))  # sqrt(1 - rho^2)
         pull = like(alpha_s, x) * model.predict(x, s) - x  # sigma_s^2 times the score

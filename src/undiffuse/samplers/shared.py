@@ -13,7 +13,6 @@ from undiffuse.model import ReverseProcess
 from undiffuse.random import root
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
-from undiffuse.samplers.ddim import DDIM
 from undiffuse.samplers.loop import nearest, trajectory
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.schedules import grids
@@ -65,5 +64,8 @@ def check_shared(states: int, n: int, sampler: Sampler) -> None:
         raise ValueError(f"states={states}: at least one state to share")
     if n < 1:
         raise ValueError(f"n={n}: draw at least one sample of every shared state")
-    if isinstance(sampler, DDIM) and sampler.eta == 0:
-        raise ValueError("ddim with eta=0 adds no noise: samples of a shared state would be equal; raise eta")
+    if sampler.deterministic:
+        raise ValueError(
+            f"{type(sampler).__name__} adds no noise, so that samples of a shared state would be equal: "
+            "raise eta or tau, or take ancestral"
+        )
