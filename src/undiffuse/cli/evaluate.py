@@ -36,6 +36,8 @@ undiffuse evaluate runs/swiss-roll-2015 --entropy
 
 undiffuse evaluate runs/first --progressive
 
+undiffuse evaluate runs/first --exact --examples 100
+
 Of samples: undiffuse distances, undiffuse parzen. Of the variances: undiffuse optimal-variance.
 """
 
@@ -52,6 +54,16 @@ Progressive = Annotated[
         "--progressive", help="Also rate and distortion after so many of the bits (Ho et al. 2020)."
     ),
 ]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Also the log-likelihood by the probability-flow ODE, which is no bound (Gaussian chains).",
+    ),
+]
+Calls = Annotated[
+    int, typer.Option("--calls", help="With --exact: calls of the network for each example, 8 at least.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")]
 
 
@@ -63,6 +75,8 @@ def command(
     terms: Terms = None,
     entropy: Entropy = False,
     progressive: Progressive = False,
+    exact: Exact = False,
+    calls: Calls = 50,
     stop: Stop = None,
     out: ResultsFolder = None,
     as_json: AsJson = False,
@@ -80,16 +94,17 @@ def command(
         Results,
         knows_none,
         report_entropy,
+        report_exact,
         report_progressive,
         split_of,
         terms_of,
         warn,
     )
 
-    if as_json and (entropy or progressive):
+    if as_json and (entropy or progressive or exact):
         raise ValueError("--json prints the bound alone: leave out what prints more")
     with sharing(processes, device, LONG) as (where, group):
-        from undiffuse.diffusion import evaluate
+        from undiffuse.diffusion import check_calls, evaluate
         from undiffuse.reports import note_of, part_of, save_evaluation
         from undiffuse.runs import hash_of, load, resumed
 
@@ -97,6 +112,8 @@ def command(
         results = Results.of(trained, out, quiet=as_json)
         if entropy and len(trained.thinned(steps)) < 2:
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
+        if exact:
+            check_calls(trained, calls)
         terms = terms_of(trained, terms)
         data, given = split_of(trained, split, examples)
         name, trained = part_of(trained, split, len(data), steps, terms, seed), trained.told(given)
@@ -118,6 +135,8 @@ def command(
             report_entropy(trained, data, name, seed, steps, results)
         if progressive:
             report_progressive(trained, data, name, seed, steps, terms, results)
+        if exact:
+            report_exact(trained, data, name, seed, calls, terms, results)
 
 
 def _print(result: "Evaluation", note: str | None) -> None:

@@ -106,6 +106,27 @@ def report_progressive(
     results.write(lambda folder: save_progressive(trained, found, data, folder, split, seed))
 
 
+def report_exact(
+    trained: "Run", data: "Tensor", split: str, seed: int, calls: int, terms: int | None, results: Results
+) -> None:
+    """The likelihood by the probability flow, beside the bound of the same examples."""
+    from undiffuse.files import write_json
+
+    with tracked("flow") as track:
+        found = trained.likelihood(data, seed, calls=calls, beside=True, terms=terms or 0, track=track)
+    typer.echo(str(found))
+    if found.levels is None:
+        said = f"a density of data with noise of width {found.width:.2g}, as wide as the first latent's"
+        typer.echo(f"({said}, where the data's own is 1)")
+
+    def save(folder: Path) -> list[Path]:
+        path = folder / f"likelihood-{split}-{calls}-calls.json"
+        write_json(path, found.summary())
+        return [path]
+
+    results.write(save)
+
+
 def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Given | None]":
     """The examples that are evaluated, and what they are given, if anything. Raises ValueError for none."""
     from undiffuse.recipes import load_data

@@ -4,6 +4,7 @@ from undiffuse.diffusion.bases import Bases
 from undiffuse.diffusion.checks import check_range
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.diffusion.evaluation import Evaluation, evaluate, unmet
+from undiffuse.diffusion.exact import Likelihood, check_calls
 from undiffuse.diffusion.observed import (
     Posterior,
     check_seen,
@@ -31,8 +32,10 @@ __all__ = [
     "Bases",
     "Diffusion",
     "Evaluation",
+    "Likelihood",
     "Posterior",
     "Way",
+    "check_calls",
     "check_range",
     "check_seen",
     "evaluate",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from undiffuse import bounds, samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import checks, coded, observed, variants
+from undiffuse.diffusion import checks, coded, exact, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
@@ -278,6 +278,8 @@ class Diffusion:
     impute = alike("raw", "mask")(observed.impute)
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
+    log_prob, likelihood = alike("raw")(exact.log_prob), alike("raw")(exact.likelihood)  # by the flow
+    encode, decode = alike("raw")(exact.encode), alike("latents")(exact.decode)  # latents, and back
     check, check_density = checks.check, checks.check_density  # of what it is given
 
     @alike("raw")

@@ -78,7 +78,7 @@ class Part(NamedTuple):
     def whole(self, nodes: Sequence[Node]) -> Tensor:
         """x_s with the polynomial through these."""
         places = [(node.place - self.begin) / self.h for node in nodes]
-        x, found = self.exact, weights(places, self.z) if self.h < math.inf else [1.0]
+        x, found = self.exact, weights(places, self.z) if math.isfinite(self.h) else [1.0]
         for weight, node in zip(found, nodes, strict=True):
             x = torch.add(x, node.value, alpha=self.gain * weight)
         return x
@@ -149,18 +149,21 @@ class Exponential(Sampler):
     ) -> tuple[Tensor, Past]:
         """x_s, and with it what later steps remember."""
         past, kernel = state or Past(), gaussian_of(model)
-        here, there = Level.of(kernel, t), Level.of(kernel, s)
-        now = self._look(model, x_t, t, here)
-        nodes = (now, *past.nodes)
-        if past.step is not None:
-            x_t = past.step.whole(nodes[: self.corrector])
-        part = self._part(x_t, here, there, generator)
-        if part.h == math.inf:
+        x_t, nodes = self.arrive(model, x_t, t, past)
+        part = self._part(x_t, Level.of(kernel, t), Level.of(kernel, s), generator)
+        if not math.isfinite(part.h):
             return part.whole(nodes[:1]), Past()
         if self.singlestep:
-            return part.whole(self._between(model, x_t, here, part.h, now, generator)), Past()
+            return part.whole(self._between(model, x_t, t, part, generator, nodes[0])), Past()
         kept = nodes[: max(self.predictor, self.corrector - 1)]
         return part.whole(nodes[: self.predictor]), Past(kept, part if self.corrector else None)
+
+    def arrive(
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, past: Past
+    ) -> tuple[Tensor, tuple[Node, ...]]:
+        """x_t, corrected, and the predictions up to the one that is made here."""
+        nodes = (self._look(model, x_t, t), *past.nodes)
+        return x_t if past.step is None else past.step.whole(nodes[: self.corrector]), nodes
 
     def finish(
         self, model: ReverseProcess, x_t: Tensor, t: Tensor, state: Any, generator: Generator
@@ -186,14 +189,16 @@ class Exponential(Sampler):
         return x_0.clamp(-ends, ends) / ends
 
     def _part(self, x: Tensor, t: Level, s: Level, generator: Generator) -> Part:
-        """What is exact of a step, with its noise."""
+        """What is exact of a step, with its noise. Without noise s may be later than t."""
         h = s.place - t.place
         kept, square = self.kept(h)
+        ratio, z = s.sigma / t.sigma * kept, (1 + square) * h
         if h == math.inf:
-            linear, gain, z = s.sigma / t.sigma * kept, s.alpha, 0.0
+            linear, gain = ratio, s.alpha
+        elif h == -math.inf:  # x_s is the noise in x_t
+            linear, gain = (ratio, -ratio * t.alpha) if self.of == "data" else (0.0, s.sigma)
         elif self.of == "data":
-            z = (1 + square) * h
-            linear, gain = s.sigma / t.sigma * kept, s.alpha * z
+            linear, gain = ratio, s.alpha * z
         else:
             linear, gain, z = s.alpha / t.alpha, -s.sigma * (1 + square) * h, -h
         exact = x * linear
@@ -205,23 +210,21 @@ class Exponential(Sampler):
         return Part(t.place, h, exact, gain, z)
 
     def _between(
-        self, model: ReverseProcess, x_t: Tensor, t: Level, h: float, now: Node, generator: Generator
+        self, model: ReverseProcess, x_t: Tensor, t: Tensor, step: Part, generator: Generator, now: Node
     ) -> list[Node]:
-        """Predictions on the way of a step of length h, each where those before it lead."""
+        """Predictions on the way of a step, each where those before it lead."""
         nodes, kernel = [now], gaussian_of(model)
-        places = torch.tensor([t.place + share * h for share in BETWEEN[self.predictor]], dtype=torch.float64)
-        for between in invert(kernel.schedule, 2 * places):
-            level = Level.of(kernel, between)
-            x = self._part(x_t, t, level, generator).whole(nodes)
-            nodes.append(self._look(model, x, between, level))
+        places = [step.begin + share * step.h for share in BETWEEN[self.predictor]]
+        for between in invert(kernel.schedule, 2 * torch.tensor(places, dtype=torch.float64)):
+            part = self._part(x_t, Level.of(kernel, t), Level.of(kernel, between), generator)
+            nodes.append(self._look(model, part.whole(nodes), between))
         return nodes
 
-    def _look(self, model: ReverseProcess, x_t: Tensor, t: Tensor, level: Level) -> Node:
+    def _look(self, model: ReverseProcess, x_t: Tensor, t: Tensor) -> Node:
         """The prediction at x_t, as the polynomial is of it."""
-        value = self.predict(model, x_t, t)
-        if self.of == "noise" and level.place > -math.inf:
-            value = torch.add(x_t, value, alpha=-level.alpha) / level.sigma
-        return Node(level.place, value)
+        level, value = Level.of(gaussian_of(model), t), self.predict(model, x_t, t)
+        known = self.of == "data" or level.place == -math.inf
+        return Node(level.place, value if known else torch.add(x_t, value, alpha=-level.alpha) / level.sigma)
 
 
 def _check(order: int, tau: float, corrector: int, singlestep: bool) -> None:

@@ -1,0 +1,279 @@
+"""Densities by the probability flow against closed forms: normal data, mixtures, levels; and their errors."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from oracles import CorrelatedReverse, GaussianReverse, correlated, f64, normals
+from undiffuse.flow import dequantized, grid_of, log_prob, log_probs, transport
+from undiffuse.flow.density import integral
+from undiffuse.kernels import Binomial, Gaussian
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.networks import MLP
+from undiffuse.posteriors import Guided, Matched, Noisy
+from undiffuse.random import Streams, keyed
+from undiffuse.samplers import DDIM, Exponential, UniPC
+from undiffuse.schedules import ConstantFraction, Cosine, LogLinear
+from undiffuse.student import student
+
+KERNEL = Gaussian(LogLinear(10, -8))
+GRID = grid_of(KERNEL.schedule, 1e-9, 50)
+
+
+def blurred(t: Tensor, kernel: Gaussian = KERNEL) -> float:
+    """The variance of the noise in x_t / alpha_t."""
+    alpha, sigma = kernel.alpha_sigma(t)
+    return float((sigma / alpha) ** 2)
+
+
+class Centred(ReverseProcess):
+    """A model whose prior has the moments that its data leave at t = 1."""
+
+    def begins(self, mean: Tensor, cov: Tensor) -> None:
+        self.first = mean, cov
+
+    def prior(self, like: Tensor):
+        alpha, sigma = self.kernel.alpha_sigma(f64(1.0))
+        mean, cov = self.first
+        law = alpha**2 * cov + sigma**2 * torch.eye(len(mean)).double()
+        return correlated((alpha * mean).expand(len(like), -1), law)
+
+
+class Normal(Centred, CorrelatedReverse):
+    """Correlated normal data."""
+
+    def __init__(self, kernel: Gaussian, mean: Tensor, cov: Tensor) -> None:
+        CorrelatedReverse.__init__(self, kernel, mean, cov)
+        self.begins(mean, cov)
+
+    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
+        cov = self.cov + blurred(t, self.kernel) * torch.eye(len(self.mean)).double()
+        return torch.distributions.MultivariateNormal(self.mean, cov).log_prob(x)
+
+
+class Mixture(Centred):
+    """The exact denoiser of eight normal densities of one width."""
+
+    def __init__(self, d: int, std: float, kernel: Gaussian = KERNEL) -> None:
+        super().__init__()
+        self.kernel, self.std = kernel, std
+        self.means = 0.6 * torch.randn(8, d, generator=keyed("means", d), dtype=torch.float64)
+        away = self.means - self.means.mean(0)
+        self.begins(self.means.mean(0), away.mT @ away / 8 + std**2 * torch.eye(d).double())
+
+    def predict(self, x_t, t):
+        alpha, sigma = self.kernel.alpha_sigma(t)
+        scale = alpha**2 * self.std**2 + sigma**2
+        mean = (-torch.cdist(x_t, alpha * self.means).square() / scale / 2).softmax(1) @ self.means
+        return mean + alpha * self.std**2 / scale * (x_t - alpha * mean)
+
+    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
+        scale = self.std**2 + blurred(t)
+        log_p = -torch.cdist(x, self.means).square() / scale / 2
+        return log_p.logsumexp(1) - math.log(8) - 0.5 * x.shape[1] * math.log(2 * math.pi * scale)
+
+    def draws(self, n: int) -> Tensor:
+        g = keyed("draws")
+        return self.means[torch.randint(8, (n,), generator=g)] + self.std * normals(n, self.means.shape[1])
+
+    def step(self, x_t, t, s):
+        raise NotImplementedError
+
+    decode = step
+
+
+def normal_of(d: int) -> tuple[Normal, Tensor]:
+    """A model of d correlated values of very different widths, and data."""
+    g = keyed("cov", d)
+    axes = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=g))[0]
+    cov = axes @ torch.logspace(-1.3, 0.3, d).double().diag() @ axes.mT
+    mean = torch.linspace(-1, 1, d).double()
+    return Normal(KERNEL, mean, cov), mean + normals(40, d) @ torch.linalg.cholesky(cov).mT
+
+
+@pytest.mark.parametrize("d", [2, 64])
+def test_normal_data(d):
+    model, x = normal_of(d)
+    found = log_prob(model, x, grid=GRID, generator=keyed(0), signs=0)
+    away = (found.value - model.log_prob(x, GRID[0])).abs()
+    assert len(GRID) + len(GRID[::2]) <= 50
+    assert away.mean() < 1e-4 * d and (away <= found.error + 1e-5 * d).all()
+    assert (found.se == 0).all()
+
+
+@pytest.mark.parametrize("d", [2, 16])
+def test_a_mixture(d):
+    model = Mixture(d, 0.5)
+    x = model.draws(60)
+    found = log_prob(model, x, grid=GRID, generator=keyed(0))
+    away = (found.value - model.log_prob(x, GRID[0])).abs()
+    assert away.mean() < 1e-4 * d and (away <= found.error + 2e-4).double().mean() > 0.9
+
+
+def test_more_calls_are_nearer_and_the_solver_matters():
+    model = Mixture(2, 0.5)
+    x, errors = model.draws(30), []
+    for calls in (25, 50, 100):
+        grid = grid_of(KERNEL.schedule, 1e-9, calls)
+        found = log_prob(model, x, grid=grid, generator=keyed(0))
+        errors.append(float((found.value - model.log_prob(x, grid[0])).abs().mean()))
+    assert errors[0] > 10 * errors[1] > 20 * errors[2]
+    first = log_prob(model, x, grid=GRID, generator=keyed(0), solver=DDIM())
+    assert (first.value - model.log_prob(x, GRID[0])).abs().mean() > 100 * errors[1]
+
+
+def test_signs_are_unbiased_and_their_error_is_what_it_says():
+    model, x = normal_of(8)
+    exact = log_prob(model, x[:20], grid=GRID[::4], generator=keyed(0)).value
+    found = log_prob(model, x[:20].repeat(50, 1), grid=GRID[::4], generator=keyed(1), signs=8)
+    z = (found.value.view(50, 20) - exact).flatten()
+    assert z.abs().max() > 0.01 and abs(float(z.mean())) < 4 * float(z.std()) / z.numel() ** 0.5
+    told = float((found.se / student(8)).square().mean().sqrt())
+    assert told == pytest.approx(float(z.std()), rel=0.15)
+    assert 0.93 < float((z.abs() <= 2 * found.se).double().mean()) < 0.98
+
+
+def test_a_chain_that_erases_everything():
+    """Its first step comes from an infinite lambda, and the integral has no lower end."""
+    kernel = Gaussian(Cosine(None))
+    model = Normal(kernel, f64(0.3, -0.2), torch.tensor([[0.6, 0.2], [0.2, 0.9]]).double())
+    x = model.mean + normals(30, 2)
+    grid = torch.cat([grid_of(kernel.schedule, 2e-3, 60)])
+    assert kernel.schedule.logsnr(grid[-1]) == -torch.inf
+    found = log_prob(model, x, grid=grid, generator=keyed(0))
+    assert (found.value - model.log_prob(x, grid[0])).abs().mean() < 5e-3
+
+
+def test_a_posterior_has_a_density_where_its_predictions_have_gradients():
+    model, _ = normal_of(2)
+    product = Matched(model, Noisy(f64(0.9, 0.0), 0.5))
+    with pytest.raises(ValueError, match="Matched: predictions without a gradient"):
+        log_prob(product, normals(3, 2), grid=GRID, generator=keyed(0))
+    guided = Guided(model, model, 1.0)
+    x = normals(5, 2)
+    same = [
+        log_prob(each, x, grid=GRID, generator=keyed(0)).value
+        for each in (guided, Guided(guided, model, 1.0))
+    ]
+    torch.testing.assert_close(same[0], same[1])
+
+
+def test_it_can_be_differentiated():
+    model, x = normal_of(3)
+    x = x[:6].requires_grad_()
+    found = log_prob(model, x, grid=GRID, generator=keyed(0)).value
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    (exact,) = torch.autograd.grad(model.log_prob(x, GRID[0]).sum(), x)
+    torch.testing.assert_close(slope, exact, rtol=2e-3, atol=2e-3)
+
+
+def test_there_and_back():
+    model = Mixture(2, 0.5)
+    x = model.draws(20)
+    latent = transport(model, x, GRID)
+    back = transport(model, latent, GRID.flip(0))
+    assert (back - x).abs().max() < 2e-3 and (latent - x).abs().mean() > 0.1
+    assert (transport(model, transport(model, x, GRID[::4]), GRID[::4].flip(0)) - x).abs().max() > 2e-3
+
+
+def test_the_integral():
+    """Exact for polynomials of degree five at any places, and for what rises like alpha^2 from -infinity."""
+    places = torch.tensor([-2.0, -1.7, -0.9, 0.1, 0.4, 1.3, 1.9, 2.5]).double()
+    value = [(float(p), f64(1.0, -2.0) * (p**5 - p**2 + 3)) for p in places]
+
+    def whole(p):
+        return p**6 / 6 - p**3 / 3 + 3 * p
+
+    exact = f64(1.0, -2.0) * (whole(places[-1]) - whole(places[0]))
+    torch.testing.assert_close(integral(value[::-1]), exact, rtol=1e-12, atol=1e-12)
+    rising = [(-math.inf, f64(0.0)), *((p, f64(math.exp(2 * p))) for p in torch.linspace(-3, 1, 60).tolist())]
+    assert float(integral(rising)) == pytest.approx(math.exp(2) / 2, rel=1e-6)
+
+
+HALF = 0.1  # of a level
+
+
+def levels(n: int) -> tuple[Normal, Tensor, Tensor]:
+    """A normal density of one value, its levels, and their log-probabilities."""
+    kernel = Gaussian(LogLinear(6, -14))
+    model = Normal(kernel, f64(0.2).reshape(1), f64(0.3).reshape(1, 1))
+    x = 2 * HALF * torch.arange(-4, 5).double()[:, None]
+    grid = grid_of(kernel.schedule, 1e-9, 50)
+    law = torch.distributions.Normal(0.2, math.sqrt(0.3 + blurred(grid[0], kernel)))
+    exact = (law.cdf(x + HALF) - law.cdf(x - HALF)).log()[:, 0]
+    return model, x.repeat_interleave(n, 0), exact
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+def test_noise_within_a_level(kind):
+    """Its density is the one that is told: E 1 / q is the width, and nothing lies outside."""
+    x = torch.zeros(40_000, 1).double()
+    y, log_q = dequantized(x, kind, HALF, 0.05, Streams(0, rows=range(len(x))))
+    assert y.abs().max() <= HALF
+    volume = (-log_q).exp()
+    assert abs(float(volume.mean()) / (2 * HALF) - 1) < 4 * float(volume.std()) / 2 / HALF / 200 + 1e-9
+    assert (float(y.std()) < 0.045) == (kind == "truncated")
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+def test_levels_are_bounded_from_below_and_many_draws_reach_them(kind):
+    model, x, exact = levels(200)
+    grid = grid_of(model.kernel.schedule, 1e-9, 50)
+    gaps = []
+    for samples in (1, 8):
+        how = {"grid": grid, "half": HALF, "dequantize": kind, "samples": samples, "seed": 3}
+        found = log_probs(model, x, **how).value.view(9, 200)
+        gap, se = exact - found.mean(1), found.std(1) / 200**0.5
+        assert (gap > -4 * se - 2e-4).all()
+        gaps.append(float(gap.mean()))
+    assert gaps[0] > 1e-3 and gaps[1] < gaps[0] / 4
+
+
+def test_a_row_does_not_depend_on_the_others():
+    torch.manual_seed(0)
+    network = MLP((3,), hidden=16, layers=2)
+    torch.nn.init.normal_(network.last.weight, std=0.2)
+    model, data = Denoiser(network, KERNEL).eval(), normals(20, 3).float()
+    for signs in (0, 2):
+        how = {"grid": GRID[::4], "seed": 1, "signs": signs, "block": 8}
+        every = log_probs(model, data, **how)
+        some = log_probs(model, data[:5], **how)
+        for a, b in zip(every, some, strict=True):
+            assert torch.equal(a[:5], b) and a.dtype == torch.float64
+    noisy = {"grid": GRID[::4], "half": 0.1, "samples": 2, "block": 8}
+    assert torch.equal(log_probs(model, data[:3], **noisy).value, log_probs(model, data, **noisy).value[:3])
+
+
+REFUSED = [
+    ({"solver": Exponential(2, tau=1)}, "Exponential: a flow has no noise; use unipc"),
+    ({"grid": GRID[:4]}, "a grid rises from above 0 to exactly 1"),
+    ({"grid": GRID[-3:]}, "grid: 3 times; an odd number from 5 on"),
+    ({"grid": GRID[-6:]}, "grid: 6 times; an odd number from 5 on"),
+    ({"signs": 1}, "signs=1: two at least"),
+    ({"signs": -2}, "signs=-2: two at least"),
+]
+
+
+@pytest.mark.parametrize(("how", "said"), REFUSED)
+def test_what_gives_no_density_is_refused(how, said):
+    model, x = normal_of(2)
+    with pytest.raises(ValueError, match=said):
+        log_prob(model, x, **({"grid": GRID, "generator": keyed(0)} | how))
+
+
+def test_so_is_what_gives_no_likelihood():
+    model, x = normal_of(2)
+    for how, said in (
+        ({"samples": 0, "half": 0.1}, "samples=0: at least one draw"),
+        ({"samples": 2}, "samples=2: continuous data have no noise"),
+        ({"dequantize": "normal", "half": 0.1}, "dequantize='normal': one of truncated, uniform"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            log_probs(model, x, grid=GRID, **how)
+    with pytest.raises(ValueError, match="calls=7: at least 8"):
+        grid_of(KERNEL.schedule, 1e-3, 7)
+    bits = GaussianReverse(Binomial(ConstantFraction()), f64(0.0), f64(1.0))
+    with pytest.raises(ValueError, match="UniPC needs a Gaussian kernel"):
+        transport(bits, x, GRID, UniPC(2))
