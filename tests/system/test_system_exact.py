@@ -86,7 +86,7 @@ def test_raw_units():
     z = of.space.encode(raw).double()  # as wide as data with so much noise
     log_p = torch.distributions.Normal(0.0, 1 / alpha).log_prob(z).sum(1) + of.space.log_det((2,))
     assert abs(of.space.log_det((2,))) > 0.5
-    torch.testing.assert_close(of.log_prob(raw, calls=50), log_p, rtol=0, atol=2e-3)
+    torch.testing.assert_close(of.log_prob(raw, calls=50), log_p, rtol=0, atol=5e-3)
 
 
 def test_what_has_no_flow_is_refused(runs: Path, bits: Path):
