@@ -9,7 +9,8 @@ Table 2. The order that is seen on irregular grids: a mixture of three normal de
 one, and a product of correlated normal data with an observation.
 Table 3. Mixtures of eight normal densities of width 0.3 in 2-D and 64-D with an exact denoiser: root mean
 square distance of values from where the probability flow leads, after so many calls, of each solver on the
-best of three grids: even in lambda, rho = 7, and even in the time of a cosine.
+best of three grids: even in lambda, rho = 7, and even in the time of a cosine. The last rows are of grids
+that `samplers.Tuner` chose, from other x_1.
 
 All run in float64 from the same x_1 on the same lambda, the last of them that of the first latent. Schedulers
 of diffusers are given these as their sigmas (some round to float32), azula's as a schedule of its own. Heun's
@@ -31,11 +32,11 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import Guided, Matched, Noisy
 from undiffuse.random import Streams, keyed
-from undiffuse.samplers import DDIM, DEIS, DPMSolver, DPMSolverPP, Exponential, UniPC
+from undiffuse.samplers import DDIM, DEIS, DPMSolver, DPMSolverPP, Exponential, Tuner, UniPC
 from undiffuse.samplers.exponential import Level
 from undiffuse.samplers.quadrature import moments
 from undiffuse.schedules import LogLinear
-from undiffuse.schedules.grids import invert
+from undiffuse.schedules.grids import invert, uniform
 
 try:
     import diffusers
@@ -56,13 +57,13 @@ Solver = Callable[[Denoise, Tensor, Tensor], Tensor]  # x_1, lambda (N,) rising 
 class Asked(ReverseProcess):
     """A denoiser of lambda, as a model."""
 
-    def __init__(self, denoise: Denoise) -> None:
+    def __init__(self, denoise: Denoise, kernel: Gaussian = KERNEL) -> None:
         super().__init__()
-        self.kernel, self.denoise = KERNEL, denoise
+        self.kernel, self.denoise = kernel, denoise
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t]."""
-        return self.denoise(x_t, Level.of(KERNEL, t).place)
+        return self.denoise(x_t, Level.of(self.kernel, t).place)
 
     def step(self, *_: Tensor) -> None:
         """None."""
@@ -384,6 +385,22 @@ def errors() -> None:
                 ]
                 cells.append(f"{min(found):.1e}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for name, solver in {"deis 3": DEIS(3), "unipc 2": UniPC(2), "unipc 3": UniPC(3)}.items():
+        cells = []
+        for d, model in models.items():
+            for n in counts:
+                found = ours(solver)(asked(model), starts[d], chosen(d, solver, n + 1)) - right[d]
+                cells.append(f"{float(found.square().mean().sqrt()):.1e}")
+        print(f"| ours: {name}, grid chosen | {' | '.join(cells)} |", flush=True)
+
+
+def chosen(d: int, solver: Exponential, count: int) -> Tensor:
+    """lambda from -4 to 5 by `Tuner`, from 256 rows that are not those of the table."""
+    kernel = Gaussian(LogLinear(10, -8))
+    x_1 = torch.randn(256, d, dtype=torch.float64, generator=keyed("chosen", d))
+    chain = torch.cat([torch.tensor([1e-9], dtype=torch.float64), uniform(100)])
+    tuner = Tuner(Asked(asked(eight(d)), kernel), x_1, chain)
+    return kernel.schedule.logsnr(tuner.tuned(solver, count)[0]).flip(0) / 2
 
 
 def main() -> None:

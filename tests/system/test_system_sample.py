@@ -189,3 +189,20 @@ def test_a_chain_that_stops_early_gives_means(runs: Path):
     with torch.no_grad():
         mean = run.model.predict(x_t, torch.tensor(t, dtype=torch.float64))
     assert torch.equal(early.sample(3, sampler=DDIM()), run.space.decode(mean))
+
+
+def test_times_are_chosen_for_so_few_steps(copy, capsys):
+    run = copy("points")
+    good("sample", run, "-n", 4, "--steps", 5, "--sampler", "deis order=2", "--tuned")
+    drawn = np.load(run / "samples" / "seed0-from0-n4-steps5-deis-order=2-tuned.npy")
+    loaded = library.load(run)
+    tuned = loaded.tuned(5, library.samplers.DEIS(2))
+    assert len(tuned.grid) == 5 and isinstance(tuned.sampler, library.samplers.DEIS)
+    assert np.array_equal(tuned.sample(4).numpy(), drawn)
+    assert not np.array_equal(loaded.sample(4, steps=5, sampler=library.samplers.DEIS(2)).numpy(), drawn)
+    assert isinstance(loaded.tuned(3, rows=2).sampler, library.samplers.UniPC)
+    assert "--tuned: of how many steps? Say --steps" in refused("sample", run, "--tuned")
+    said = refused("sample", run, "--tuned", "--steps", 5, "--sampler", "ancestral")
+    assert "Ancestral adds noise: no path of it can be judged" in said
+    with pytest.raises(ValueError, match="rows=0: at least one"):
+        loaded.tuned(5, rows=0)

@@ -35,6 +35,8 @@ undiffuse sample runs/first -n 50000  (in shards; again, and it makes those that
 
 undiffuse sample runs/first -n 64 --steps 20 --sampler unipc
 
+undiffuse sample runs/first -n 64 --steps 8 --sampler deis --tuned
+
 undiffuse sample runs/first -n 64 --steps 50 --sampler "dpm-solver++ order=3"
 
 undiffuse sample runs/first --sampler "langevin snr=0.1"
@@ -85,6 +87,14 @@ ShareFrom = Annotated[
     typer.Option("--share-from", help="Instead, n samples that are one until this t; may be repeated."),
 ]
 States = Annotated[int, typer.Option("--states", help="With --share-from: how many shared states.")]
+Tuned = Annotated[
+    bool,
+    typer.Option(
+        "--tuned",
+        help="First choose the times of these --steps for the sampler (default: unipc), by some sixty walks "
+        "of 32 rows.",
+    ),
+]
 Slices = Annotated[
     bool,
     typer.Option("--slices", help="Points in the plane: also a figure of both processes and the drift."),
@@ -99,6 +109,7 @@ def command(
     steps: Steps = None,
     sampler: SamplerName = None,
     eta: Eta = None,
+    tuned: Tuned = False,
     label: Label = None,
     given: GivenFiles = None,
     guidance: Guidance = None,
@@ -126,7 +137,8 @@ def command(
         trained = conditioned(opened, told, guidance, clip, stop)
         n = (64 if told is None or told.count == 1 else told.count - first) if n is None else n
         walk = _sampler(sampler, eta)
-        words = _words(n, seed, first, steps, sampler, eta) + named(told, guidance, clip, stop)
+        words = _words(n, seed, first, steps, sampler, eta) + ["tuned"] * tuned
+        words += named(told, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
         target = target_of(out)
         figures = Figures(
@@ -136,6 +148,8 @@ def command(
         _check(trained, target, film, animate, stages, slices, bool(share_from))
         (walk or trained.sampler).check(trained.model)
         check_range(n, first)
+        if tuned:
+            trained, steps, walk = _tuned(trained, steps, walk, seed), None, None
         if share_from or figures.paths or slices:  # what one process draws
             if not group.leads:
                 return
@@ -161,6 +175,14 @@ def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
     if name is None and eta is None:
         return None
     return sampler_of((name or "ddim") + ("" if eta is None else f" eta={eta!r}"))
+
+
+def _tuned(trained: "Run", steps: int | None, walk: "Sampler | None", seed: int) -> "Run":
+    """The run on the times that suit so many steps of the sampler."""
+    if steps is None:
+        raise ValueError("--tuned: of how many steps? Say --steps, such as --steps 10")
+    with tracked("tune") as track:
+        return trained.tuned(steps, walk, seed, track=track)
 
 
 def _words(

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 KINDS = ("torch", "numpy", "pandas")
-WHOLE = ("n", "seed", "steps", "terms", "first", "points", "states", "block", "calls", "signs", "samples")
+WHOLE = (
+    *("n", "seed", "steps", "terms", "first", "points"),
+    *("states", "block", "calls", "signs", "samples", "rows"),
+)
 TYPES = dict.fromkeys(WHOLE, ("__index__", "a whole number"))  # what a value has, by the argument's name
 TYPES |= dict.fromkeys(("t", "std", "minutes"), ("__float__", "a number"))
 TYPES |= {"sampler": ("finish", "a sampler, such as undiffuse.samplers.DDIM()")}

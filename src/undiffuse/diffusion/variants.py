@@ -1,4 +1,4 @@
-"""A diffusion with one thing changed: its condition, the range of its predictions, where its chain ends."""
+"""A diffusion with one thing changed: its condition, the range of its predictions, the times of its chain."""
 
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from undiffuse.conditions import Given
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
+from undiffuse.random import Streams
+from undiffuse.samplers import Sampler, Tuner, UniPC, like_of, start
+from undiffuse.samplers.tuned import FINE, check_tuned
+from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
@@ -63,3 +67,27 @@ def stopped(of: D, t: float) -> D:
     if not 0 <= t <= 1:
         raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
     return of.replace(first=t)
+
+
+def tuned(
+    of: D,
+    steps: int = 10,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    *,
+    rows: int = 32,
+    track: Track = SILENT,
+) -> D:
+    """The diffusion that walks so few steps of a solver, by default UniPC, at the times that suit it best.
+
+    They are chosen by where so many rows come to, beside a walk of a hundred steps (`samplers.Tuner`). Raises
+    ValueError for kernels of symbols, solvers with noise, fewer than two steps, or rows below 1.
+    """
+    if rows < 1:
+        raise ValueError(f"rows={rows}: at least one is walked, to choose times by")
+    solver, streams = sampler or UniPC(), Streams(seed, "tuned", rows=range(rows))
+    check_tuned(of.model, solver, steps)
+    x_1 = start(of.model, like_of(of.model, (rows, *of.shape)), streams)
+    fine, search = track.split(FINE, 60 * steps)
+    grid, _ = Tuner(of.model.rows_alike(rows), x_1, of.grid, fine).tuned(solver, steps, search)
+    return of.replace(chain=grid, first=0.0, sampler=solver)

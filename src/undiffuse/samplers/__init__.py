@@ -12,6 +12,7 @@ from undiffuse.samplers.resampled import Resampled
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.samplers.shared import check_shared, sample_shared
 from undiffuse.samplers.solvers import DDIM, DEIS, DPMSolver, DPMSolverPP, SASolver, UniPC
+from undiffuse.samplers.tuned import Tuner
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ancestral": Ancestral,
@@ -40,6 +41,7 @@ __all__ = [
     "Resampled",
     "SASolver",
     "Sampler",
+    "Tuner",
     "UniPC",
     "check_shared",
     "evidence",
