@@ -15,19 +15,23 @@ all of its divergence), with one step size for all rows.
 import argparse
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from undiffuse import Denoiser
+from undiffuse.axes import Axes
+from undiffuse.bases import GaussianBase, MixtureBase, NumberBase
 from undiffuse.data.swiss_roll import SwissRoll
-from undiffuse.distributions import Correlated
 from undiffuse.flow import grid_of, log_prob
 from undiffuse.flow.density import Diverging
 from undiffuse.kernels import Gaussian
-from undiffuse.model import ReverseProcess
+from undiffuse.networks import MLP
 from undiffuse.random import keyed
 from undiffuse.schedules import LogLinear
 from undiffuse.schedules.grids import invert
+from undiffuse.tensors import ONE, total
 
 try:
     from torchdiffeq import odeint
@@ -35,72 +39,66 @@ except ImportError:
     odeint = None
 
 KERNEL = Gaussian(LogLinear(10, -8))
+FIRST = torch.tensor(1e-9, dtype=torch.float64)
 
 
-class Mixture(ReverseProcess):
-    """The exact denoiser of normal densities N(means[k], cov), one covariance for all, and their log p."""
+@dataclass
+class Case:
+    """A density of equally likely normal ones, N(means[k], U diag(var) U'), as a model's base."""
 
-    def __init__(self, means: Tensor, cov: Tensor) -> None:
-        super().__init__()
-        self.kernel, self.means, self.cov = KERNEL, means, cov
-        self.unit = torch.eye(len(cov), dtype=torch.float64)
+    means: Tensor
+    var: Tensor
+    axes: Tensor
 
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t]."""
-        alpha, sigma = KERNEL.alpha_sigma(t)
-        inverse = torch.linalg.inv(alpha**2 * self.cov + sigma**2 * self.unit)
-        away = x_t.unsqueeze(1) - alpha * self.means
-        log_p = -0.5 * ((away @ inverse) * away).sum(2)
-        mean = log_p.softmax(1) @ self.means
-        return mean + alpha * (x_t - alpha * mean) @ inverse @ self.cov
-
-    def prior(self, like: Tensor) -> Correlated:
-        """The normal law of x_1's moments."""
-        alpha, sigma = KERNEL.alpha_sigma(torch.ones((), dtype=torch.float64))
-        mean = self.means.mean(0)
-        between = (self.means - mean).mT @ (self.means - mean) / len(self.means)
-        cov = alpha**2 * (self.cov + between) + sigma**2 * self.unit
-        root = torch.linalg.cholesky(cov).expand(len(like), -1, -1)
-        return Correlated((alpha * mean).expand(len(like), -1), root)
-
-    def log_prob(self, x: Tensor, noise: float) -> Tensor:
+    def base(self, noise: float = 0.0) -> NumberBase:
         """Of data with noise of this variance."""
-        law = torch.distributions.MultivariateNormal(self.means, self.cov + noise * self.unit)
-        return law.log_prob(x.unsqueeze(1)).logsumexp(1) - math.log(len(self.means))
+        var, unit = self.var + noise, self.axes
+        mean = self.means.mean(0)
+        if len(self.means) == 1:
+            return GaussianBase(mean, var, Axes.whole(unit))
+        away = self.means - mean
+        values, vectors = torch.linalg.eigh(away.mT @ away / len(away) + unit @ var.diag() @ unit.mT)
+        beside, count = GaussianBase(mean, values, Axes.whole(vectors)), len(self.means)
+        each = (var.expand(count, -1), unit.expand(count, -1, -1))
+        return MixtureBase(torch.zeros(count), self.means, *each, beside)
+
+    def model(self) -> Denoiser:
+        """A network that adds nothing to the base."""
+        network = MLP((len(self.var),), hidden=1, layers=1).double()
+        return Denoiser.on(self.base(), network, KERNEL, learned=False)
 
     def draws(self, n: int) -> Tensor:
         """The same n, always."""
         which = torch.randint(len(self.means), (n,), generator=keyed("which"))
-        noise = torch.randn(n, len(self.cov), dtype=torch.float64, generator=keyed("noise"))
-        return self.means[which] + noise @ torch.linalg.cholesky(self.cov).mT
+        noise = torch.randn(n, len(self.var), dtype=torch.float64, generator=keyed("noise"))
+        return self.means[which] + (noise * self.var.sqrt()) @ self.axes.mT
 
-    def step(self, *_: Tensor) -> None:
-        """None."""
-        raise NotImplementedError
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Of what the flow's last state is: with its noise."""
+        level = KERNEL.level(FIRST)
+        return self.base((level.sigma / level.alpha) ** 2).log_prob(x)
 
-    decode = step
 
-
-def normal(d: int) -> Mixture:
+def normal(d: int) -> Case:
     """Correlated values whose variances go from 0.05 to 2."""
     axes = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=keyed("axes", d)))[0]
-    cov = axes @ torch.logspace(math.log10(0.05), math.log10(2), d).double().diag() @ axes.mT
-    return Mixture(torch.linspace(-1, 1, d).double().unsqueeze(0), cov)
+    var = torch.logspace(math.log10(0.05), math.log10(2), d).double()
+    return Case(torch.linspace(-1, 1, d).double().unsqueeze(0), var, axes)
 
 
-def clusters(d: int, width: float) -> Mixture:
+def clusters(d: int, width: float) -> Case:
     """Eight normal densities."""
     means = 0.6 * torch.randn(8, d, dtype=torch.float64, generator=keyed("means", d))
-    return Mixture(means, width**2 * torch.eye(d, dtype=torch.float64))
+    return Case(means, torch.full((d,), width**2).double(), torch.eye(d, dtype=torch.float64))
 
 
-def roll() -> Mixture:
+def roll() -> Case:
     """500 components of the density."""
     means, std = SwissRoll().components(500)
-    return Mixture(means, std**2 * torch.eye(2, dtype=torch.float64))
+    return Case(means, torch.full((2,), std**2).double(), torch.eye(2, dtype=torch.float64))
 
 
-CASES: dict[str, Callable[[], Mixture]] = {
+CASES: dict[str, Callable[[], Case]] = {
     "normal, d = 2": lambda: normal(2),
     "normal, d = 64": lambda: normal(64),
     "mixture, d = 2": lambda: clusters(2, 0.5),
@@ -111,39 +109,32 @@ CASES: dict[str, Callable[[], Mixture]] = {
 }
 
 
-def ours(model: Mixture, x: Tensor, calls: int) -> tuple[Tensor, Tensor, int]:
+def ours(case: Case, x: Tensor, calls: int) -> tuple[Tensor, Tensor, int]:
     """Errors, stated errors, evaluations."""
-    grid = grid_of(KERNEL.schedule, 1e-9, calls)
-    found = log_prob(model, x, grid=grid, generator=keyed(0), signs=0)
-    return found.value - exact(model, x), found.error, len(grid) + len(grid[::2])
+    grid = grid_of(KERNEL.schedule, float(FIRST), calls)
+    found = log_prob(case.model(), x, grid=grid, generator=keyed(0), signs=0)
+    return found.value - case.log_prob(x), found.error, len(grid) + len(grid[::2])
 
 
-def exact(model: Mixture, x: Tensor) -> Tensor:
-    alpha, sigma = KERNEL.alpha_sigma(torch.tensor(1e-9, dtype=torch.float64))
-    return model.log_prob(x, float((sigma / alpha) ** 2))
-
-
-def dopri5(model: Mixture, x: Tensor, tolerance: float) -> tuple[Tensor, int]:
+def dopri5(case: Case, x: Tensor, tolerance: float) -> tuple[Tensor, int]:
     """Errors and evaluations of an adaptive solver on x and log p."""
-    ends = KERNEL.schedule.logsnr(torch.tensor([1e-9, 1.0], dtype=torch.float64)) / 2
-    d, count = x.shape[1], 0
+    model, first = case.model(), KERNEL.level(FIRST)
+    d, count, last = x.shape[1], 0, KERNEL.level(ONE)
 
     def slope(place: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         nonlocal count
         count += 1
-        watched = Diverging(model, None, False)
-        t = invert(KERNEL.schedule, 2 * place.reshape(1))[0].clamp(0, 1)
+        watched, t = Diverging(model, None, False), invert(KERNEL.schedule, 2 * place.reshape(1))[0]
+        alpha = KERNEL.level(t).alpha
         x_0 = watched.predict(state[0], t)
-        alpha, _ = KERNEL.alpha_sigma(t)
         return -(alpha**2) * state[0] + alpha * x_0, d * alpha**2 - watched.seen[0][1][0]
 
-    alpha, _ = KERNEL.alpha_sigma(torch.tensor(1e-9, dtype=torch.float64))
-    begin = (x * alpha, torch.zeros(len(x), dtype=torch.float64))
-    x_1, change = (
-        path[-1] for path in odeint(slope, begin, ends, rtol=tolerance, atol=tolerance, method="dopri5")
-    )
-    end = model.prior(x_1).log_prob(x_1).sum(1)
-    return end - change + d * math.log(alpha) - exact(model, x), count
+    ends = torch.tensor([first.place, last.place], dtype=torch.float64)
+    begin = (x * first.alpha, torch.zeros(len(x), dtype=torch.float64))
+    found = odeint(slope, begin, ends, rtol=tolerance, atol=tolerance, method="dopri5")
+    x_1, change = (path[-1] for path in found)
+    end = total(model.prior(x_1).log_prob(x_1))
+    return end - change + d * math.log(first.alpha) - case.log_prob(x), count
 
 
 def main() -> None:
@@ -155,14 +146,14 @@ def main() -> None:
     print("| density | solver | evaluations | mean error | worst | stated error covers |")
     print("|---|---|---|---|---|---|")
     for name, make in CASES.items():
-        model = make()
-        x, d = model.draws(rows), len(model.cov)
+        case = make()
+        x, d = case.draws(rows), len(case.var)
         for calls in (25, 50, 100):
-            away, stated, count = ours(model, x, calls)
+            away, stated, count = ours(case, x, calls)
             inside = float((away.abs() <= stated + 1e-6 * d).double().mean())
             _print(name, "ours", count, away / d, f"{inside:.0%}")
         for tolerance in (1e-2, 1e-3, 1e-4, 1e-5) if odeint else ():
-            away, count = dopri5(model, x, tolerance)
+            away, count = dopri5(case, x, tolerance)
             _print(name, f"dopri5, {tolerance:g}", count, away / d, "-")
 
 

@@ -18,21 +18,23 @@ from undiffuse.networks import MLP, SigmoidMLP, UNet
 from undiffuse.objectives import Simple
 from undiffuse.parameterizations import Eps, V
 from undiffuse.random import Streams
-from undiffuse.samplers import Ancestral, reverse, start
+from undiffuse.samplers import Ancestral, Sampler, UniPC, reverse, start
 from undiffuse.schedules import ConstantFraction, LogLinear, grids
 from undiffuse.training import Settings, State, train
 
 ROUNDS = 5
 
 
-def sampling(model: Denoiser, shape: tuple[int, ...], steps: int) -> tuple[Callable, Callable]:
-    """`steps` ancestral steps, noise streams included; and as many bare forward passes."""
+def sampling(
+    model: Denoiser, shape: tuple[int, ...], steps: int, sampler: Sampler | None = None
+) -> tuple[Callable, Callable]:
+    """`steps` steps, ancestral unless told, noise streams included; and as many bare forward passes."""
     x, t = torch.zeros(shape), torch.full((1,), 0.5).expand(shape[0])
-    grid = grids.uniform(steps)
+    grid, sampler = grids.uniform(steps), sampler or Ancestral()
 
     def ours() -> None:
         streams = Streams(0, "benchmark", rows=range(len(x)))
-        for _ in reverse(model, start(model, x, streams), sampler=Ancestral(), grid=grid, generator=streams):
+        for _ in reverse(model, start(model, x, streams), sampler=sampler, grid=grid, generator=streams):
             pass
 
     @torch.no_grad()
@@ -101,6 +103,10 @@ def main() -> None:
     images = (64, 1, 28, 28)
     compare("sampling, MLP, (1024, 2), 1000 steps", *sampling(mlp, (1024, 2), 1000), 1.10)
     compare("sampling, U-Net, (64, 1, 28, 28), 10 steps", *sampling(unet, images, 10), 1.02)
+    compare("sampling, UniPC 3, MLP, (1024, 2), 50 steps", *sampling(mlp, (1024, 2), 50, UniPC(3)), 1.10)
+    compare(
+        "sampling, UniPC 3, U-Net, (64, 1, 28, 28), 10 steps", *sampling(unet, images, 10, UniPC(3)), 1.02
+    )
     compare("training, MLP, (1024, 2), 50 steps", *training(mlp, (1024, 2), 50), 1.05)
     compare("training, U-Net, (64, 1, 28, 28), 4 steps", *training(unet, images, 4), 1.05)
     bits, chain = torch.randint(2, (1024, 20)).float(), Binomial(ConstantFraction(), 0.2)

@@ -20,132 +20,23 @@ two calls a step count as two, and so do those of singlestep solvers.
 import argparse
 import importlib
 import math
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from solver_peers import KERNEL, Denoise, Solver, azula, diffusers, model_of, of_azula, ours, scales, theirs
+from undiffuse import Denoiser
+from undiffuse.axes import Axes
+from undiffuse.bases import GaussianBase, MixtureBase, NumberBase
 from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
+from undiffuse.networks import MLP
 from undiffuse.posteriors import Guided, Matched, Noisy
-from undiffuse.random import Streams, keyed
+from undiffuse.random import keyed
 from undiffuse.samplers import DDIM, DEIS, DPMSolver, DPMSolverPP, Exponential, Tuner, UniPC
-from undiffuse.samplers.exponential import Level
 from undiffuse.samplers.quadrature import moments
 from undiffuse.schedules import LogLinear
-from undiffuse.schedules.grids import invert, uniform
-
-try:
-    import diffusers
-except ImportError:
-    diffusers = None
-try:
-    import azula.noise
-    import azula.sample
-    from azula.denoise import DiracPosterior
-except ImportError:
-    azula = None
-
-KERNEL = Gaussian(LogLinear(12, -14))
-Denoise = Callable[[Tensor, float], Tensor]  # (x, lambda) -> E[x_0 | x]
-Solver = Callable[[Denoise, Tensor, Tensor], Tensor]  # x_1, lambda (N,) rising -> x at the last of them
-
-
-class Asked(ReverseProcess):
-    """A denoiser of lambda, as a model."""
-
-    def __init__(self, denoise: Denoise, kernel: Gaussian = KERNEL) -> None:
-        super().__init__()
-        self.kernel, self.denoise = kernel, denoise
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t]."""
-        return self.denoise(x_t, Level.of(self.kernel, t).place)
-
-    def step(self, *_: Tensor) -> None:
-        """None."""
-        raise NotImplementedError
-
-    decode = step
-
-
-class Silent(Streams):
-    """Where noise is left out."""
-
-    def __init__(self) -> None:
-        super().__init__(0, rows=[])
-
-    def draw(self, kind: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Zeros."""
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-
-def scales(place: float) -> tuple[float, float]:
-    """alpha and sigma at lambda."""
-    return 1 / math.sqrt(1 + math.exp(-2 * place)), 1 / math.sqrt(1 + math.exp(2 * place))
-
-
-def ours(solver: Exponential) -> Solver:
-    """One of this library's."""
-
-    def run(denoise: Denoise, x: Tensor, places: Tensor) -> Tensor:
-        model, state = Asked(denoise), solver.init()
-        for t, s in pairwise(invert(KERNEL.schedule, 2 * places)):
-            x, state = solver.step(model, x, t, s, state, Silent())
-        return x
-
-    return run
-
-
-def theirs(name: str, **options: Any) -> Solver:
-    """A scheduler of diffusers."""
-    heun = name == "HeunDiscrete"
-
-    def run(denoise: Denoise, x: Tensor, places: Tensor) -> Tensor:
-        scheduler = getattr(diffusers, f"{name}Scheduler")(prediction_type="sample", **options)
-        scheduler.set_timesteps(len(places) - 1)
-        sigmas, asked = (-places).exp(), places[:-1].tolist()
-        if heun:
-            sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:].repeat(2)])
-            asked = [asked[0], *np.repeat(asked[1:], 2).tolist(), float(places[-1])]
-            x = x / scales(asked[0])[0]
-        scheduler.sigmas, scheduler.timesteps = sigmas, torch.arange(len(asked))
-        for place, t in zip(asked, scheduler.timesteps, strict=True):
-            seen = x * scales(place)[0] if heun else x
-            x = scheduler.step(denoise(seen, place), t, x).prev_sample
-        return x * scales(float(places[-1]))[0] if heun else x
-
-    return run
-
-
-def of_azula(name: str, **options: Any) -> Solver:
-    """A sampler of azula."""
-
-    def run(denoise: Denoise, x: Tensor, places: Tensor) -> Tensor:
-        last = len(places) - 1
-
-        def at(t: Tensor) -> Tensor:
-            return torch.as_tensor(np.interp((1 - t.numpy()) * last, range(last + 1), places.numpy()))
-
-        class Given(azula.noise.Schedule):
-            def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
-                place = at(t)
-                return (2 * place).sigmoid().sqrt(), (-2 * place).sigmoid().sqrt()
-
-        class Exact(torch.nn.Module):
-            schedule = Given()
-
-            def forward(self, x_t: Tensor, t: Tensor, **_: Any) -> Any:
-                return DiracPosterior(denoise(x_t, float(at(t))))
-
-        sampler = getattr(azula.sample, f"{name}Sampler")
-        return sampler(Exact(), steps=last, silent=True, dtype=torch.float64, **options)(x)
-
-    return run
-
+from undiffuse.schedules.grids import uniform
 
 OURS: dict[str, tuple[Solver, int, int]] = {  # with the order that is claimed, and calls a step
     "ours: ddim": (ours(DDIM()), 1, 1),
@@ -243,74 +134,44 @@ def laws() -> None:
 # Tables 2 and 3
 
 
-class Mixture(ReverseProcess):
-    """The exact denoiser of normal densities of these widths (K,), means (K, d) and weights (K,)."""
-
-    def __init__(self, means: Tensor, widths: Tensor, weights: Tensor) -> None:
-        super().__init__()
-        self.kernel, self.means, self.vars, self.weights = KERNEL, means, widths.square(), weights
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t]."""
-        level = Level.of(KERNEL, t)
-        scale = level.alpha**2 * self.vars + level.sigma**2
-        away = (x_t.unsqueeze(1) - level.alpha * self.means).square().sum(2)
-        log_p = self.weights.log() - away / scale / 2 - x_t.shape[1] * scale.log() / 2
-        share = level.alpha * self.vars / scale
-        r = log_p.softmax(1)
-        return (r * (1 - level.alpha * share)) @ self.means + (r * share).sum(1, keepdim=True) * x_t
-
-    def step(self, *_: Tensor) -> None:
-        """None."""
-        raise NotImplementedError
-
-    decode = step
+def on(base: NumberBase) -> Denoiser:
+    """The exact denoiser of this density: a network that adds nothing to its base."""
+    return Denoiser.on(base, MLP(base.shape, hidden=1, layers=1).double(), KERNEL, learned=False)
 
 
-class Correlated(ReverseProcess):
-    """The exact denoiser of two correlated values."""
-
-    kernel = KERNEL
-    mean = torch.tensor([0.5, -0.2], dtype=torch.float64)
-    cov = torch.tensor([[0.5, 0.3], [0.3, 0.4]], dtype=torch.float64)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kernel = KERNEL
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t]."""
-        level = Level.of(KERNEL, t)
-        scale = level.alpha**2 * self.cov + level.sigma**2 * torch.eye(2, dtype=torch.float64)
-        return self.mean + level.alpha * (x_t - level.alpha * self.mean) @ torch.linalg.inv(scale) @ self.cov
-
-    def step(self, *_: Tensor) -> None:
-        """None."""
-        raise NotImplementedError
-
-    decode = step
+def mixture(means: Tensor, widths: Tensor, weights: Tensor) -> Denoiser:
+    """Of normal densities of these widths (K,), means (K, d) and weights (K,)."""
+    unit = torch.eye(means.shape[1], dtype=torch.float64)
+    beside = GaussianBase(means.mean(0), means.var(0) + 1)  # of which predictions take nothing
+    vars = widths.square()[:, None].expand_as(means)
+    return on(MixtureBase(weights.log(), means, vars, unit.expand(len(means), -1, -1), beside))
 
 
-def three(shift: float = 0.0, more: float = 0.0) -> Mixture:
-    """Three normal densities on a line."""
+def three(shift: float = 0.0, more: float = 0.0) -> Denoiser:
+    """Three on a line."""
     means = torch.tensor([[-1.0], [0.3], [1.4]], dtype=torch.float64) * (1 - shift)
     widths = (torch.tensor([0.04, 0.1, 0.02], dtype=torch.float64) + more).sqrt()
-    return Mixture(means, widths, torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64))
+    return mixture(means, widths, torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64))
 
 
-def eight(d: int) -> Mixture:
+def eight(d: int) -> Denoiser:
     """Eight in the plane, or in more dimensions."""
     means = torch.randn(8, d, dtype=torch.float64, generator=keyed("eight", d))
-    return Mixture(
-        means, torch.full((8,), 0.3, dtype=torch.float64), torch.full((8,), 1 / 8, dtype=torch.float64)
-    )
+    return mixture(means, torch.full((8,), 0.3).double(), torch.full((8,), 1 / 8).double())
+
+
+def correlated() -> Denoiser:
+    """Two correlated values."""
+    cov = torch.tensor([[0.5, 0.3], [0.3, 0.4]], dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(cov)
+    return on(GaussianBase(torch.tensor([0.5, -0.2], dtype=torch.float64), values, Axes.whole(vectors)))
 
 
 def asked(model: ReverseProcess) -> Denoise:
-    """A model as a function of lambda."""
+    """A model of `KERNEL` as a function of lambda."""
 
     def denoise(x: Tensor, place: float) -> Tensor:
-        return model.predict(x, torch.tensor((6 - place) / 13, dtype=torch.float64))  # of `KERNEL`
+        return model.predict(x, torch.tensor((6 - place) / 13, dtype=torch.float64))
 
     return denoise
 
@@ -327,7 +188,7 @@ def orders() -> None:
     cases = {
         "mixture": (three(), 1, (160, 320), 64),
         "guided": (Guided(three(), three(0.1, 0.02), 1.3), 1, (160, 320), 64),
-        "product": (Matched(Correlated(), Noisy(seen, torch.tensor([0.45, 3.0]))), 2, (160, 320), 4),
+        "product": (Matched(correlated(), Noisy(seen, torch.tensor([0.45, 3.0]))), 2, (160, 320), 4),
     }
     print(f"| solver | claims | {' | '.join(cases)} |\n|---|---|{'---|' * len(cases)}")
     exact = {}
@@ -399,7 +260,7 @@ def chosen(d: int, solver: Exponential, count: int) -> Tensor:
     kernel = Gaussian(LogLinear(10, -8))
     x_1 = torch.randn(256, d, dtype=torch.float64, generator=keyed("chosen", d))
     chain = torch.cat([torch.tensor([1e-9], dtype=torch.float64), uniform(100)])
-    tuner = Tuner(Asked(asked(eight(d)), kernel), x_1, chain)
+    tuner = Tuner(model_of(asked(eight(d)), kernel), x_1, chain)
     return kernel.schedule.logsnr(tuner.tuned(solver, count)[0]).flip(0) / 2
 
 

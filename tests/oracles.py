@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from undiffuse.distributions import Correlated, Distribution, Normal
 from undiffuse.kernels import Gaussian
-from undiffuse.model import ReverseProcess
+from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.networks import MixtureDenoiser
 from undiffuse.objectives import Times
+from undiffuse.parameterizations import X0
 from undiffuse.random import Streams
 
 
@@ -69,6 +71,22 @@ def plane(dims: int, count: int = 4) -> tuple[Tensor, Tensor, Tensor]:
         noise[:, None].expand(-1, dims),
         torch.outer(w, w).flatten(),
     )
+
+
+class Nothing(nn.Module):
+    """A network that has learned nothing yet: zeros, `outputs` times as many as its input."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return torch.zeros_like(x).repeat_interleave(self.outputs, 1)
+
+
+def mixture(kernel: Gaussian, means: Tensor, std: float, weights: Tensor | None = None) -> Denoiser:
+    """The exact denoiser of normal densities of one width about means (K, D)."""
+    return Denoiser(MixtureDenoiser(kernel, means, std, weights), kernel, X0())
 
 
 class GaussianReverse(ReverseProcess):

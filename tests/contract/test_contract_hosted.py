@@ -15,6 +15,7 @@ from hosted import META, Hosted
 from undiffuse import devices, networks
 from undiffuse.bounds import nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
+from undiffuse.flow import dequantized, log_prob
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Continuous, Hybrid, Importance, Simple, Variational
@@ -164,6 +165,18 @@ def test_nor_does_guidance():
     a, b = plain(), plain(1)
     b.kernel = a.kernel
     assert not waits(Guided(a, b, 2.0))
+
+
+@pytest.mark.parametrize("signs", [0, 2])
+def test_a_walk_along_the_flow_does_not_wait(signs):
+    """And a level's noise neither; the errors are worked out there."""
+    model, grid = plain(), grids.logsnr(LogLinear(), 7, 1e-3)
+    model.requires_grad_(False)
+    x = torch.zeros(4, 4, device=META)
+    with Hosted() as counted:
+        y, _ = dequantized(x, "truncated", 0.1, 0.1, Streams(0, rows=range(4)))
+        log_prob(model, y, grid=grid, generator=Streams(0, rows=range(4)), signs=signs)
+    assert not counted.wide and not counted.waits
 
 
 def reads_of(work) -> Counter[str]:

@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hosted import Hosted
+from oracles import Nothing
 from undiffuse import devices
 from undiffuse.axes import Axes, cosines
 from undiffuse.bases import Frequencies, GaussianBase, MixtureBase, fit
@@ -33,17 +34,6 @@ G = keyed("bases")
 def draws_of_its_own() -> None:
     """A test draws the same whichever came before it."""
     G.set_state(keyed("draws").get_state())
-
-
-class Nothing(nn.Module):
-    """A network that has learned nothing yet: zeros, `outputs` times as many as its input."""
-
-    def __init__(self, outputs: int = 1) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return torch.zeros_like(x).repeat_interleave(self.outputs, 1)
 
 
 def gaussian(shape: tuple[int, ...], axes: Axes) -> GaussianBase:

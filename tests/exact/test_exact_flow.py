@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from oracles import CorrelatedReverse, GaussianReverse, correlated, f64, normals
+from oracles import Nothing, f64, normals
+from undiffuse.axes import Axes
+from undiffuse.bases import GaussianBase, MixtureBase, NumberBase
 from undiffuse.flow import dequantized, grid_of, log_prob, log_probs, transport
 from undiffuse.flow.density import integral
 from undiffuse.kernels import Binomial, Gaussian
-from undiffuse.model import Denoiser, ReverseProcess
+from undiffuse.model import Denoiser
 from undiffuse.networks import MLP
 from undiffuse.posteriors import Guided, Matched, Noisy
 from undiffuse.random import Streams, keyed
@@ -28,76 +30,50 @@ def blurred(t: Tensor, kernel: Gaussian = KERNEL) -> float:
     return float((sigma / alpha) ** 2)
 
 
-class Centred(ReverseProcess):
-    """A model whose prior has the moments that its data leave at t = 1."""
-
-    def begins(self, mean: Tensor, cov: Tensor) -> None:
-        self.first = mean, cov
-
-    def prior(self, like: Tensor):
-        alpha, sigma = self.kernel.alpha_sigma(f64(1.0))
-        mean, cov = self.first
-        law = alpha**2 * cov + sigma**2 * torch.eye(len(mean)).double()
-        return correlated((alpha * mean).expand(len(like), -1), law)
+def on(base: NumberBase, kernel: Gaussian = KERNEL) -> Denoiser:
+    """The exact model of a density, its prior too."""
+    return Denoiser.on(base, Nothing(), kernel, learned=False)
 
 
-class Normal(Centred, CorrelatedReverse):
-    """Correlated normal data."""
-
-    def __init__(self, kernel: Gaussian, mean: Tensor, cov: Tensor) -> None:
-        CorrelatedReverse.__init__(self, kernel, mean, cov)
-        self.begins(mean, cov)
-
-    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
-        cov = self.cov + blurred(t, self.kernel) * torch.eye(len(self.mean)).double()
-        return torch.distributions.MultivariateNormal(self.mean, cov).log_prob(x)
+def normal(mean: Tensor, cov: Tensor) -> GaussianBase:
+    values, vectors = torch.linalg.eigh(cov)
+    return GaussianBase(mean, values, Axes.whole(vectors))
 
 
-class Mixture(Centred):
-    """The exact denoiser of eight normal densities of one width."""
-
-    def __init__(self, d: int, std: float, kernel: Gaussian = KERNEL) -> None:
-        super().__init__()
-        self.kernel, self.std = kernel, std
-        self.means = 0.6 * torch.randn(8, d, generator=keyed("means", d), dtype=torch.float64)
-        away = self.means - self.means.mean(0)
-        self.begins(self.means.mean(0), away.mT @ away / 8 + std**2 * torch.eye(d).double())
-
-    def predict(self, x_t, t):
-        alpha, sigma = self.kernel.alpha_sigma(t)
-        scale = alpha**2 * self.std**2 + sigma**2
-        mean = (-torch.cdist(x_t, alpha * self.means).square() / scale / 2).softmax(1) @ self.means
-        return mean + alpha * self.std**2 / scale * (x_t - alpha * mean)
-
-    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
-        scale = self.std**2 + blurred(t)
-        log_p = -torch.cdist(x, self.means).square() / scale / 2
-        return log_p.logsumexp(1) - math.log(8) - 0.5 * x.shape[1] * math.log(2 * math.pi * scale)
-
-    def draws(self, n: int) -> Tensor:
-        g = keyed("draws")
-        return self.means[torch.randint(8, (n,), generator=g)] + self.std * normals(n, self.means.shape[1])
-
-    def step(self, x_t, t, s):
-        raise NotImplementedError
-
-    decode = step
+def density(base: GaussianBase, x: Tensor, noise: float) -> Tensor:
+    """log p of normal data with noise of this variance."""
+    axes = base.axes.dense(base.shape, base.var)
+    cov = axes @ (base.var + noise).diag() @ axes.mT
+    return torch.distributions.MultivariateNormal(base.mean, cov).log_prob(x)
 
 
-def normal_of(d: int) -> tuple[Normal, Tensor]:
-    """A model of d correlated values of very different widths, and data."""
-    g = keyed("cov", d)
-    axes = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=g))[0]
-    cov = axes @ torch.logspace(-1.3, 0.3, d).double().diag() @ axes.mT
-    mean = torch.linspace(-1, 1, d).double()
-    return Normal(KERNEL, mean, cov), mean + normals(40, d) @ torch.linalg.cholesky(cov).mT
+def eight(d: int, var: float) -> MixtureBase:
+    """Eight normal densities, with the normal one of their moments, which x_1 is drawn from."""
+    means = 0.6 * torch.randn(8, d, generator=keyed("means", d), dtype=torch.float64)
+    away, unit = means - means.mean(0), torch.eye(d, dtype=torch.float64)
+    beside = normal(means.mean(0), away.mT @ away / 8 + var * unit)
+    return MixtureBase(torch.zeros(8), means, torch.full((8, d), var), unit.expand(8, d, d), beside)
+
+
+def draws(d: int, n: int) -> Tensor:
+    """Examples of eight, of width 0.5."""
+    which = torch.randint(8, (n,), generator=keyed("draws"))
+    return eight(d, 0.25).means[which] + 0.5 * normals(n, d)
+
+
+def normal_of(d: int) -> tuple[GaussianBase, Tensor]:
+    """d correlated values of very different widths, and data."""
+    axes = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=keyed("cov", d)))[0]
+    var = torch.logspace(-1.3, 0.3, d).double()
+    base = GaussianBase(torch.linspace(-1, 1, d).double(), var, Axes.whole(axes))
+    return base, base.mean + (normals(40, d) * var.sqrt()) @ axes.mT
 
 
 @pytest.mark.parametrize("d", [2, 64])
 def test_normal_data(d):
-    model, x = normal_of(d)
-    found = log_prob(model, x, grid=GRID, generator=keyed(0), signs=0)
-    away = (found.value - model.log_prob(x, GRID[0])).abs()
+    base, x = normal_of(d)
+    found = log_prob(on(base), x, grid=GRID, generator=keyed(0), signs=0)
+    away = (found.value - density(base, x, blurred(GRID[0]))).abs()
     assert len(GRID) + len(GRID[::2]) <= 50
     assert away.mean() < 1e-4 * d and (away <= found.error + 1e-5 * d).all()
     assert (found.se == 0).all()
@@ -105,27 +81,27 @@ def test_normal_data(d):
 
 @pytest.mark.parametrize("d", [2, 16])
 def test_a_mixture(d):
-    model = Mixture(d, 0.5)
-    x = model.draws(60)
-    found = log_prob(model, x, grid=GRID, generator=keyed(0))
-    away = (found.value - model.log_prob(x, GRID[0])).abs()
+    x = draws(d, 60)
+    found = log_prob(on(eight(d, 0.25)), x, grid=GRID, generator=keyed(0))
+    away = (found.value - eight(d, 0.25 + blurred(GRID[0])).log_prob(x)).abs()
     assert away.mean() < 1e-4 * d and (away <= found.error + 2e-4).double().mean() > 0.9
 
 
 def test_more_calls_are_nearer_and_the_solver_matters():
-    model = Mixture(2, 0.5)
-    x, errors = model.draws(30), []
+    model, x, errors = on(eight(2, 0.25)), draws(2, 30), []
+    exact = eight(2, 0.25 + blurred(GRID[0])).log_prob(x)
     for calls in (25, 50, 100):
         grid = grid_of(KERNEL.schedule, 1e-9, calls)
         found = log_prob(model, x, grid=grid, generator=keyed(0))
-        errors.append(float((found.value - model.log_prob(x, grid[0])).abs().mean()))
+        errors.append(float((found.value - exact).abs().mean()))
     assert errors[0] > 10 * errors[1] > 20 * errors[2]
     first = log_prob(model, x, grid=GRID, generator=keyed(0), solver=DDIM())
-    assert (first.value - model.log_prob(x, GRID[0])).abs().mean() > 100 * errors[1]
+    assert (first.value - exact).abs().mean() > 100 * errors[1]
 
 
 def test_signs_are_unbiased_and_their_error_is_what_it_says():
-    model, x = normal_of(8)
+    base, x = normal_of(8)
+    model = on(base)
     exact = log_prob(model, x[:20], grid=GRID[::4], generator=keyed(0)).value
     found = log_prob(model, x[:20].repeat(50, 1), grid=GRID[::4], generator=keyed(1), signs=8)
     z = (found.value.view(50, 20) - exact).flatten()
@@ -138,16 +114,15 @@ def test_signs_are_unbiased_and_their_error_is_what_it_says():
 def test_a_chain_that_erases_everything():
     """Its first step comes from an infinite lambda, and the integral has no lower end."""
     kernel = Gaussian(Cosine(None))
-    model = Normal(kernel, f64(0.3, -0.2), torch.tensor([[0.6, 0.2], [0.2, 0.9]]).double())
-    x = model.mean + normals(30, 2)
-    grid = torch.cat([grid_of(kernel.schedule, 2e-3, 60)])
+    base = normal(f64(0.3, -0.2), torch.tensor([[0.6, 0.2], [0.2, 0.9]]).double())
+    x, grid = base.mean + normals(30, 2), grid_of(kernel.schedule, 2e-3, 60)
     assert kernel.schedule.logsnr(grid[-1]) == -torch.inf
-    found = log_prob(model, x, grid=grid, generator=keyed(0))
-    assert (found.value - model.log_prob(x, grid[0])).abs().mean() < 5e-3
+    found = log_prob(on(base, kernel), x, grid=grid, generator=keyed(0))
+    assert (found.value - density(base, x, blurred(grid[0], kernel))).abs().mean() < 5e-3
 
 
 def test_a_posterior_has_a_density_where_its_predictions_have_gradients():
-    model, _ = normal_of(2)
+    model = on(normal_of(2)[0])
     product = Matched(model, Noisy(f64(0.9, 0.0), 0.5))
     with pytest.raises(ValueError, match="Matched: predictions without a gradient"):
         log_prob(product, normals(3, 2), grid=GRID, generator=keyed(0))
@@ -161,17 +136,16 @@ def test_a_posterior_has_a_density_where_its_predictions_have_gradients():
 
 
 def test_it_can_be_differentiated():
-    model, x = normal_of(3)
+    base, x = normal_of(3)
     x = x[:6].requires_grad_()
-    found = log_prob(model, x, grid=GRID, generator=keyed(0)).value
+    found = log_prob(on(base), x, grid=GRID, generator=keyed(0)).value
     (slope,) = torch.autograd.grad(found.sum(), x)
-    (exact,) = torch.autograd.grad(model.log_prob(x, GRID[0]).sum(), x)
+    (exact,) = torch.autograd.grad(density(base, x, blurred(GRID[0])).sum(), x)
     torch.testing.assert_close(slope, exact, rtol=2e-3, atol=2e-3)
 
 
 def test_there_and_back():
-    model = Mixture(2, 0.5)
-    x = model.draws(20)
+    model, x = on(eight(2, 0.25)), draws(2, 20)
     latent = transport(model, x, GRID)
     back = transport(model, latent, GRID.flip(0))
     assert (back - x).abs().max() < 2e-3 and (latent - x).abs().mean() > 0.1
@@ -195,10 +169,10 @@ def test_the_integral():
 HALF = 0.1  # of a level
 
 
-def levels(n: int) -> tuple[Normal, Tensor, Tensor]:
+def levels(n: int) -> tuple[Denoiser, Tensor, Tensor]:
     """A normal density of one value, its levels, and their log-probabilities."""
     kernel = Gaussian(LogLinear(6, -14))
-    model = Normal(kernel, f64(0.2).reshape(1), f64(0.3).reshape(1, 1))
+    model = on(GaussianBase(f64(0.2).reshape(1), f64(0.3).reshape(1)), kernel)
     x = 2 * HALF * torch.arange(-4, 5).double()[:, None]
     grid = grid_of(kernel.schedule, 1e-9, 50)
     law = torch.distributions.Normal(0.2, math.sqrt(0.3 + blurred(grid[0], kernel)))
@@ -258,13 +232,15 @@ REFUSED = [
 
 @pytest.mark.parametrize(("how", "said"), REFUSED)
 def test_what_gives_no_density_is_refused(how, said):
-    model, x = normal_of(2)
+    base, x = normal_of(2)
+    model = on(base)
     with pytest.raises(ValueError, match=said):
         log_prob(model, x, **({"grid": GRID, "generator": keyed(0)} | how))
 
 
 def test_so_is_what_gives_no_likelihood():
-    model, x = normal_of(2)
+    base, x = normal_of(2)
+    model = on(base)
     for how, said in (
         ({"samples": 0, "half": 0.1}, "samples=0: at least one draw"),
         ({"samples": 2}, "samples=2: continuous data have no noise"),
@@ -274,6 +250,6 @@ def test_so_is_what_gives_no_likelihood():
             log_probs(model, x, grid=GRID, **how)
     with pytest.raises(ValueError, match="calls=7: at least 8"):
         grid_of(KERNEL.schedule, 1e-3, 7)
-    bits = GaussianReverse(Binomial(ConstantFraction()), f64(0.0), f64(1.0))
-    with pytest.raises(ValueError, match="UniPC needs a Gaussian kernel"):
+    bits = Denoiser(Nothing(), Binomial(ConstantFraction()))
+    with pytest.raises(ValueError, match="a Binomial kernel is of symbols, between which nothing flows"):
         transport(bits, x, GRID, UniPC(2))

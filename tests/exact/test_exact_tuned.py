@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from oracles import GaussianDenoiser, f64, normals
+from oracles import GaussianDenoiser, Nothing, f64, mixture, normals
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
-from undiffuse.networks import MixtureDenoiser
-from undiffuse.parameterizations import X0, Logit
+from undiffuse.parameterizations import X0
 from undiffuse.random import keyed
 from undiffuse.samplers import DEIS, DPMSolverPP, Exponential, Tuner, UniPC
 from undiffuse.samplers.tuned import BENDS, FINE, pattern_search, warped
@@ -17,14 +16,11 @@ from undiffuse.schedules import ConstantFraction, Cosine, Linear, LogLinear, gri
 EVEN = [0.0] * BENDS
 
 
-def mixture(kernel: Gaussian) -> Denoiser:
-    """Eight points of width 0.3 in the plane."""
-    means = torch.randn(8, 2, dtype=torch.float64, generator=keyed("eight"))
-    return Denoiser(MixtureDenoiser(kernel, means, 0.3), kernel, X0())
+MEANS = torch.randn(8, 2, dtype=torch.float64, generator=keyed("eight"))
 
 
 def tuner(kernel: Gaussian, chain: Tensor, rows: int = 32, seed: int = 0) -> Tuner:
-    return Tuner(mixture(kernel), normals(rows, 2, seed=seed), chain)
+    return Tuner(mixture(kernel, MEANS, 0.3), normals(rows, 2, seed=seed), chain)
 
 
 def test_the_density_of_places_is_what_the_bends_say():
@@ -89,6 +85,6 @@ def test_refusals():
         chosen.tuned(Exponential(2, tau=1), 5)
     with pytest.raises(ValueError, match="steps=1: a grid of less than two times"):
         chosen.tuned(UniPC(2), 1)
-    bits = Denoiser(torch.nn.Identity(), Binomial(ConstantFraction()), Logit())
+    bits = Denoiser(Nothing(), Binomial(ConstantFraction()))
     with pytest.raises(ValueError, match="UniPC needs a Gaussian kernel"):
         Tuner(bits, normals(2, 3), grids.uniform(9))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def test_printed_written_and_computed_agree(copy: Callable[[str], Path], kind: s
     found, loaded = read(run, name), library.load(run)
     data = load_data(loaded.recipe).test[:5]
     again = loaded.likelihood(data, calls=11, beside=True, terms=2)
-    assert str(again) in out and json.loads(json.dumps(again.summary())) == found
-    assert ("noise of width" in out) == (kind != "digits") and found["calls"] == 11
+    assert json.loads(json.dumps(again.summary())) == found and str(again.less) in str(again)
+    for word, each in (("-log2", again.bits), ("the bound, less that", again.less)):
+        assert re.search(rf"{word}.* \+?{each.mean:.4f} +{each.se:.4f}", out)
+    assert f"{again.grid_error:.4f}" in out and "11 calls an example" in out
+    assert ("the density of the data with noise" in out) == (kind != "digits") and found["calls"] == 11
     nats = loaded.log_prob(data, calls=11)
     scale = math.prod(loaded.shape) * math.log(2)
     assert found["bits"]["mean"] == pytest.approx(float(-nats.mean()) / scale, rel=1e-6)
@@ -90,16 +94,35 @@ def test_raw_units():
 
 
 def test_what_has_no_flow_is_refused(runs: Path, bits: Path):
-    assert "UniPC needs a Gaussian kernel, not Binomial" in refused("evaluate", bits, "--exact")
+    before = tree(bits)
+    said = "a Binomial kernel is of symbols, between which nothing flows: use the bound (bits)"
+    assert said in refused("evaluate", bits, "--exact") and tree(bits) == before
     assert "calls=3: at least 8" in refused("evaluate", runs / "points", "--exact", "--calls", 3)
     assert "--json prints the bound alone" in refused("evaluate", runs / "points", "--exact", "--json")
     loaded = library.load(runs / "digits")
     raw = load_data(loaded.recipe).test[:3]
     with pytest.raises(ValueError, match="calls=2: a walk along the flow takes three"):
         loaded.encode(raw, calls=2)
+    with pytest.raises(TypeError, match="nothing"):
+        loaded.log_prob(raw, nothing=1)
     with pytest.raises(ValueError, match="dequantize='none': one of truncated, uniform"):
         loaded.log_prob(raw, dequantize="none")
     with pytest.raises(TypeError, match=r"signs=1\.5: give a whole number"):
         loaded.log_prob(raw, signs=1.5)
     with pytest.raises(ValueError, match="a standard error needs at least two"):
         loaded.likelihood(raw[:1])
+
+
+def test_what_has_no_flow_or_no_rows_is_refused(runs: Path):
+    loaded = library.load(runs / "digits")
+    raw = load_data(loaded.recipe).test[:3]
+    for ask in (loaded.log_prob, loaded.encode, loaded.bits):
+        with pytest.raises(ValueError, match="no examples"):
+            ask(raw[:0])
+    with pytest.raises(ValueError, match="latents: some are not finite"):
+        loaded.decode(torch.full((2, *loaded.shape), torch.nan))
+    for ask in (loaded.stopped(1).log_prob, loaded.stopped(1).encode):
+        with pytest.raises(ValueError, match="stop=1: no time is left in which anything flows"):
+            ask(raw)
+    with pytest.raises(ValueError, match="a chain of one time leaves none to choose"):
+        loaded.stopped(1).tuned(4)

@@ -202,6 +202,7 @@ def test_times_are_chosen_for_so_few_steps(copy, capsys):
     assert not np.array_equal(loaded.sample(4, steps=5, sampler=library.samplers.DEIS(2)).numpy(), drawn)
     assert isinstance(loaded.tuned(3, rows=2).sampler, library.samplers.UniPC)
     assert "--tuned: of how many steps? Say --steps" in refused("sample", run, "--tuned")
+    assert "would all be equal" in refused("sample", run, "--tuned", "--steps", 5, "--share-from", 0.5)
     said = refused("sample", run, "--tuned", "--steps", 5, "--sampler", "ancestral")
     assert "Ancestral adds noise: no path of it can be judged" in said
     with pytest.raises(ValueError, match="rows=0: at least one"):

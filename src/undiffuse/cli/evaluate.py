@@ -58,11 +58,11 @@ Exact = Annotated[
     bool,
     typer.Option(
         "--exact",
-        help="Also the log-likelihood by the probability-flow ODE, which is no bound (Gaussian chains).",
+        help="Also the log-likelihood by the probability-flow ODE, beside the bound (data of numbers).",
     ),
 ]
 Calls = Annotated[
-    int, typer.Option("--calls", help="With --exact: calls of the network for each example, 8 at least.")
+    int, typer.Option("--calls", help="With --exact: network calls for each example, at least 8.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")]
 

@@ -113,11 +113,17 @@ def report_exact(
     from undiffuse.files import write_json
 
     with tracked("flow") as track:
-        found = trained.likelihood(data, seed, calls=calls, beside=True, terms=terms or 0, track=track)
-    typer.echo(str(found))
+        found = trained.likelihood(data, seed, calls=calls, beside=True, terms=terms, track=track)
+    assert found.less is not None
+    kind = "density" if found.levels is None else "probability, at most"
+    rows = table("", ">bits/dim", ">s.e.", title=f"By the probability-flow ODE, {calls} calls an example")
+    rows.add_row(f"-log2 {kind}", f"{found.bits.mean:.4f}", f"{found.bits.se:.4f}")
+    rows.add_row("  what its steps may be off by", f"{found.grid_error:.4f}", "")
+    rows.add_row("the bound, less that", f"{found.less.mean:+.4f}", f"{found.less.se:.4f}")
+    show(rows)
     if found.levels is None:
-        said = f"a density of data with noise of width {found.width:.2g}, as wide as the first latent's"
-        typer.echo(f"({said}, where the data's own is 1)")
+        wide = f"{found.width:.2g} standard deviations"
+        typer.echo(f"(the density of the data with noise of {wide}: as much as the chain's first time has)")
 
     def save(folder: Path) -> list[Path]:
         path = folder / f"likelihood-{split}-{calls}-calls.json"

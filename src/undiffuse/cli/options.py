@@ -39,8 +39,8 @@ SamplerName = Annotated[
     str | None,
     typer.Option(
         "--sampler",
-        help="ancestral, ddim, dpm-solver, dpm-solver++, deis, unipc, sa-solver, langevin or resampled, with "
-        "its arguments: 'dpm-solver++ order=3'. Default: the recipe's.",
+        help="ancestral, ddim, dpm-solver, dpm-solver++, deis, unipc, sa-solver, exponential (any of these), "
+        "langevin or resampled, with its arguments: 'dpm-solver++ order=3'. Default: the recipe's.",
     ),
 ]
 Split = Annotated[str, typer.Option("--split", help="test or train.")]

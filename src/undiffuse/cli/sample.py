@@ -91,8 +91,8 @@ Tuned = Annotated[
     bool,
     typer.Option(
         "--tuned",
-        help="First choose the times of these --steps for the sampler (default: unipc), by some sixty walks "
-        "of 32 rows.",
+        help="First find the times at which so few --steps come nearest to many: some sixty walks of 32 "
+        "samples. Without --sampler: unipc.",
     ),
 ]
 Slices = Annotated[
@@ -148,6 +148,8 @@ def command(
         _check(trained, target, film, animate, stages, slices, bool(share_from))
         (walk or trained.sampler).check(trained.model)
         check_range(n, first)
+        if tuned and share_from:
+            raise ValueError("--tuned is for samplers without noise, whose --share-from would all be equal")
         if tuned:
             trained, steps, walk = _tuned(trained, steps, walk, seed), None, None
         if share_from or figures.paths or slices:  # what one process draws

@@ -46,9 +46,11 @@ def check_range(n: int, first: int) -> None:
 
 
 def check(run: "Diffusion", raw: Tensor) -> None:
-    """Raise ValueError unless raw (B, *shape) has examples of the run's shape."""
+    """Raise ValueError unless raw (B, *shape) has examples, and of the run's shape."""
     if tuple(raw.shape[1:]) != run.shape:
         raise ValueError(f"examples of shape {tuple(raw.shape[1:])}: this run has {run.shape}")
+    if not len(raw):
+        raise ValueError("no examples: give one at least")
 
 
 def check_density(run: "Diffusion", raw: Tensor) -> None:

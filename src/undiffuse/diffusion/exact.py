@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -10,10 +10,9 @@ from torch import Tensor
 from undiffuse.bounds.streamed import Streamed
 from undiffuse.data import Levels
 from undiffuse.estimate import Estimate, Moments, check_examples
-from undiffuse.flow import Dequantize, LogProb, grid_of, log_probs, transport
+from undiffuse.flow import Dequantize, LogProb, check_flow, grid_of, log_probs, transport
+from undiffuse.kernels import Gaussian
 from undiffuse.samplers.base import gaussian_of
-from undiffuse.samplers.exponential import Level
-from undiffuse.samplers.solvers import UniPC
 from undiffuse.schedules.grids import logsnr
 from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
@@ -22,6 +21,22 @@ if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
 
 CALLS = 50
+
+
+class How(TypedDict, total=False):
+    """How a density is followed; what is left out is as `_found` has it.
+
+    `calls` of the network for each example and draw; so many products with its Jacobian at each as there are
+    random `signs`, or for every value: 0, which is the default up to 16 values, above it two signs. Of levels
+    so many `samples` of the noise within a level, weighted by importance where they are more than one, and
+    what it is: "truncated" normal, or "uniform".
+    """
+
+    calls: int
+    signs: int | None
+    samples: int
+    dequantize: Dequantize
+    track: Track
 
 
 @dataclass(frozen=True)
@@ -51,37 +66,20 @@ class Likelihood:
 
     def __str__(self) -> str:
         """One line."""
-        kind = "density" if self.levels is None else f"probability, {self.dequantize} noise"
-        line = (
-            f"by the flow: {self.bits} bits/dim ({kind}; {self.calls} calls, grid +- {self.grid_error:.4f})"
-        )
-        return (
-            line if self.less is None else f"{line}; the bound is {self.less.mean:+.4f} +- {self.less.se:.4f}"
-        )
+        line = f"{self.bits} bits/dim by the flow, its grid's error up to {self.grid_error:.4f}"
+        return line if self.less is None else f"{line}; the bound less that is {self.less}"
 
 
-def log_prob(
-    of: "Diffusion",
-    raw: Tensor,
-    seed: int = 0,
-    *,
-    calls: int = CALLS,
-    signs: int | None = None,
-    samples: int = 1,
-    dequantize: Dequantize = "truncated",
-    track: Track = SILENT,
-) -> Tensor:
+def log_prob(of: "Diffusion", raw: Tensor, seed: int = 0, **how: Unpack[How]) -> Tensor:
     """log p of raw examples (N, *shape), (N,) in nats an example and raw units: no bound, but an ODE.
 
-    A density of continuous data. Of levels a lower bound on log-probabilities, by `samples` draws of noise
-    within a level; more than one are weighted by importance. Each takes so many `calls` of the network, and
-    as many products with its Jacobian for every one of so many random `signs`, or for every value: 0, which
-    is the default up to 16 values. It has a gradient where `raw` has. `likelihood` says how far it is right.
+    A density of continuous data, of levels a lower bound on log-probabilities. `how` are calls, signs,
+    samples, dequantize and track (see `How`). It has a gradient where `raw` has. `likelihood` says how far it
+    is right.
 
     Raises ValueError for kernels of symbols, and models whose predictions have no gradient.
     """
-    how: dict[str, Any] = {"signs": signs, "samples": samples, "dequantize": dequantize, "track": track}
-    return _found(of, raw, seed, calls, **how).value
+    return _found(of, raw, seed, **how).value
 
 
 def likelihood(
@@ -89,28 +87,27 @@ def likelihood(
     raw: Tensor,
     seed: int = 0,
     *,
-    calls: int = CALLS,
-    signs: int | None = None,
-    samples: int = 1,
-    dequantize: Dequantize = "truncated",
     beside: bool = False,
     terms: int | None = None,
-    track: Track = SILENT,
+    **how: Unpack[How],
 ) -> Likelihood:
-    """The same of a data set, with its errors; `beside` the bound of the same examples, of so many `terms`.
+    """The same of a data set, with its errors; `beside` the bound of the same examples.
 
-    Raises ValueError for fewer than two examples, and as `log_prob` does.
+    Of that so many `terms` are computed for each example as the flow takes calls, unless told. Raises
+    ValueError for fewer than two examples, and as `log_prob` does.
     """
     check_examples(raw)
-    how: dict[str, Any] = {"signs": signs, "samples": samples, "dequantize": dequantize}
-    first, second = track.split(4 * calls * samples, 10 * beside)
-    found, scale = _found(of, raw, seed, calls, track=first, **how), 1 / (dims(of.shape) * math.log(2))
-    own = -found.value.detach() * scale
-    columns = [own] if not beside else [own, of.bits(raw, seed, terms=terms, track=second).double() - own]
+    calls, samples, track = how.get("calls", CALLS), how.get("samples", 1), how.get("track", SILENT)
+    terms = calls if terms is None else terms
+    how["track"], bound = track.split(4 * calls * samples, beside * (terms or len(of.grid)))
+    found, scale = _found(of, raw, seed, **how), 1 / (dims(of.shape) * math.log(2))
+    columns = [-found.value.detach() * scale]
+    if beside:
+        columns.append(of.bits(raw, seed, terms=terms, track=bound).double() - columns[0])
     moments = Moments()
     moments.add(torch.stack(columns, 1))
     bits, *less = moments.estimates()
-    level = Level.of(gaussian_of(of.model), of.grid[0])
+    level = gaussian_of(of.model).level(of.grid[0])
     return Likelihood(
         examples=len(raw),
         calls=calls,
@@ -118,9 +115,9 @@ def likelihood(
         grid_error=float(found.error.mean()) * scale,
         less=less[0] if less else None,
         levels=of.levels,
-        dequantize=dequantize if of.levels else None,
+        dequantize=how.get("dequantize", "truncated") if of.levels else None,
         samples=samples,
-        signs=signs,
+        signs=how.get("signs"),
         width=level.sigma / level.alpha,
     )
 
@@ -135,35 +132,67 @@ def encode(of: "Diffusion", raw: Tensor, *, calls: int = CALLS, track: Track = S
 
 
 def decode(of: "Diffusion", latents: Tensor, *, calls: int = CALLS, track: Track = SILENT) -> Tensor:
-    """The raw examples of latents (N, *shape): the inverse of `encode`, as near as so many calls bring it."""
+    """The raw examples of latents (N, *shape): the inverse of `encode`, as near as so many calls bring it.
+
+    Raises ValueError as `encode` does, and for latents that are not finite.
+    """
     of.check(latents)
+    if not bool(latents.isfinite().all()):
+        raise ValueError("latents: some are not finite")
     return of.space.decode(_carried(of, latents, calls, track, up=False).cpu())
 
 
 def check_calls(of: "Diffusion", calls: int) -> None:
-    """Raise ValueError for a kernel that has no flow, and for too few calls, before any is made."""
-    UniPC(4).check(of.model)
-    grid_of(gaussian_of(of.model).schedule, float(of.grid[0]), calls)
+    """Raise ValueError for a model that has no flow, and for too few calls, before any is made."""
+    kernel, first = _flow(of)
+    grid_of(kernel.schedule, first, calls)
 
 
-def _found(of: "Diffusion", raw: Tensor, seed: int, calls: int, **how: Any) -> LogProb:
+def _flow(of: "Diffusion") -> tuple[Gaussian, float]:
+    """The kernel and the time at which the flow begins. Raises ValueError for a model that has none."""
+    check_flow(of.model)
+    first = float(of.grid[0])
+    if first == 1:
+        raise ValueError("stop=1: no time is left in which anything flows; stop before it")
+    return gaussian_of(of.model), first
+
+
+def _found(
+    of: "Diffusion",
+    raw: Tensor,
+    seed: int,
+    *,
+    calls: int = CALLS,
+    signs: int | None = None,
+    samples: int = 1,
+    dequantize: Dequantize = "truncated",
+    track: Track = SILENT,
+) -> LogProb:
     """In nats and raw units."""
     of.check_density(raw)
-    check_calls(of, calls)
-    half = 1 / (of.space.levels - 1) if isinstance(of.space, Levels) else None
-    grid = grid_of(gaussian_of(of.model).schedule, float(of.grid[0]), calls)
-    found = log_probs(of.model, raw, grid=grid, seed=seed, encode=of.space.encode, half=half, **how)
+    kernel, first = _flow(of)
+    found = log_probs(
+        of.model,
+        raw,
+        grid=grid_of(kernel.schedule, first, calls),
+        seed=seed,
+        encode=of.space.encode,
+        half=1 / (of.space.levels - 1) if isinstance(of.space, Levels) else None,
+        dequantize=dequantize,
+        samples=samples,
+        signs=signs,
+        track=track,
+    )
     return found._replace(value=found.value + of.space.log_det(of.shape))
 
 
 def _carried(of: "Diffusion", x: Tensor, calls: int, track: Track, up: bool) -> Tensor:
     """Examples to latents, or back to x_0."""
-    UniPC(4).check(of.model)
+    kernel, first = _flow(of)
     if calls < 3:
         raise ValueError(f"calls={calls}: a walk along the flow takes three at least")
-    kernel = gaussian_of(of.model)
-    grid, done = logsnr(kernel.schedule, calls, float(of.grid[0])), []
-    alpha = Level.of(kernel, grid[0]).alpha
+    grid, done = logsnr(kernel.schedule, calls, first), []
+    alpha = kernel.level(grid[0]).alpha
     parts = Streamed(of.model, x, 0, "flow", of.space.encode if up else (lambda z: z), None, grid)
     for part, inner in track.over(parts):
         begin, times = (part.x_0 * alpha, grid) if up else (part.x_0, grid.flip(0))

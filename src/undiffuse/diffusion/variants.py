@@ -8,7 +8,7 @@ from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 from undiffuse.random import Streams
 from undiffuse.samplers import Sampler, Tuner, UniPC, like_of, start
-from undiffuse.samplers.tuned import FINE, check_tuned
+from undiffuse.samplers.tuned import FINE, USUAL, check_tuned
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
@@ -88,6 +88,6 @@ def tuned(
     solver, streams = sampler or UniPC(), Streams(seed, "tuned", rows=range(rows))
     check_tuned(of.model, solver, steps)
     x_1 = start(of.model, like_of(of.model, (rows, *of.shape)), streams)
-    fine, search = track.split(FINE, 60 * steps)
+    fine, search = track.split(FINE, USUAL * steps)
     grid, _ = Tuner(of.model.rows_alike(rows), x_1, of.grid, fine).tuned(solver, steps, search)
     return of.replace(chain=grid, first=0.0, sampler=solver)

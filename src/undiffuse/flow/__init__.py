@@ -3,14 +3,14 @@
 from undiffuse.flow.density import LogProb, log_prob
 from undiffuse.flow.dequantize import Dequantize, dequantized
 from undiffuse.flow.likelihood import grid_of, log_probs
-from undiffuse.flow.transport import transport
+from undiffuse.flow.transport import check_flow, transport
 
 __all__ = [
     "Dequantize",
     "LogProb",
+    "check_flow",
     "dequantized",
     "grid_of",
-    "integral",
     "log_prob",
     "log_probs",
     "transport",

@@ -15,19 +15,19 @@ of the difference from a walk of every other time, as it would be at third order
 """
 
 import math
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
-from undiffuse.devices import wide
+from undiffuse.devices import wide, widest
+from undiffuse.distributions import Distribution
 from undiffuse.flow.transport import carried, check_flow
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator, uniform
 from undiffuse.samplers import Exponential, UniPC
 from undiffuse.samplers.base import gaussian_of
-from undiffuse.samplers.exponential import Level
 from undiffuse.samplers.quadrature import weights
 from undiffuse.schedules.grids import check_grid
 from undiffuse.student import student
@@ -57,7 +57,7 @@ class Diverging(ReverseProcess):
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The model's."""
-        level = Level.of(gaussian_of(self.model), t)
+        level = gaussian_of(self.model).level(t)
         with torch.enable_grad():
             x = x_t if self.graph else x_t.detach()
             x = x if x.requires_grad else x.requires_grad_()
@@ -71,7 +71,7 @@ class Diverging(ReverseProcess):
 
     def _exact(self, x_0: Tensor, x: Tensor) -> Tensor:
         """The trace of the Jacobian, (1, B)."""
-        flat, trace = x_0.flatten(1), torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        flat, trace = x_0.flatten(1), torch.zeros(len(x), dtype=widest(x.device), device=x.device)
         for i in range(flat.shape[1]):
             (row,) = torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True, create_graph=self.graph)
             trace = trace + wide(row.flatten(1)[:, i])
@@ -86,13 +86,13 @@ class Diverging(ReverseProcess):
             each.append(total(row * v))
         return torch.stack(each)
 
-    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> NoReturn:
-        """A flow has no steps that are distributions."""
-        raise NotImplementedError
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
+        """The model's."""
+        return self.model.step(x_t, t, s)
 
-    def decode(self, x_t: Tensor, t: Tensor) -> NoReturn:
-        """Nor a last one."""
-        raise NotImplementedError
+    def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
+        """The model's."""
+        return self.model.decode(x_t, t)
 
 
 @unaided
@@ -137,7 +137,7 @@ def _walk(
 ) -> Tensor:
     """log p (K, B) by one walk up the grid."""
     watched = Diverging(model, signs, x.requires_grad and torch.is_grad_enabled())
-    first, last = (Level.of(gaussian_of(model), t) for t in (grid[0], grid[-1]))
+    first, last = (gaussian_of(model).level(t) for t in (grid[0], grid[-1]))
     with torch.set_grad_enabled(watched.graph):
         x_1 = carried(watched, x * first.alpha, grid, solver, track)
         end = total(model.prior(x_1).log_prob(x_1))

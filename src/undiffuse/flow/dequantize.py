@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from undiffuse.devices import wide
+from undiffuse.devices import wide, widest
 from undiffuse.random import Generator, uniform
 from undiffuse.tensors import total
 
@@ -32,14 +32,14 @@ def check_dequantize(kind: str) -> None:
 def dequantized(
     x: Tensor, kind: Dequantize, half: float, width: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """y of levels x (B, *shape), `half` a level from them at most, and log q (B,) in nats, float64.
+    """y of levels x (B, *shape), `half` a level from them at most, and log q (B,) in nats.
 
     `width` is the standard deviation of the truncated noise.
     """
-    u = 2 * uniform(tuple(x.shape), generator, torch.float64, x.device) - 1
+    u = 2 * uniform(tuple(x.shape), generator, widest(x.device), x.device) - 1
     if kind == "uniform":
         return x + (half * u).to(x), total(torch.full_like(wide(x), -math.log(2 * half)))
     within = math.erf(half / width / math.sqrt(2))
-    z = math.sqrt(2) * torch.erfinv(wide(u) * within)
+    z = math.sqrt(2) * torch.erfinv(u * within)
     log_q = -0.5 * z.square() - math.log(math.sqrt(2 * math.pi) * width * within)
     return x + (width * z).to(x), total(log_q)

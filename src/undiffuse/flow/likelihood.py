@@ -14,7 +14,6 @@ from undiffuse.flow.dequantize import Dequantize, check_dequantize, dequantized
 from undiffuse.model import ReverseProcess
 from undiffuse.samplers import Exponential
 from undiffuse.samplers.base import gaussian_of
-from undiffuse.samplers.exponential import Level
 from undiffuse.schedules import Schedule, grids
 from undiffuse.track import SILENT, Track
 
@@ -49,7 +48,7 @@ def log_probs(
         how: dict[str, Any] = {"generator": part.streams, "signs": signs, "solver": solver, "track": track}
         if half is None:
             return log_prob(part.model, part.x_0, grid=grid, **how)
-        level = Level.of(gaussian_of(model), grid[0])
+        level = gaussian_of(model).level(grid[0])
         y, log_q = dequantized(part.x_0, dequantize, half, level.sigma / level.alpha, part.streams)
         found = log_prob(part.model, y, grid=grid, **how)
         return found._replace(value=found.value - log_q)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
+from undiffuse.kernels import Gaussian
 from undiffuse.model import ReverseProcess
 from undiffuse.samplers import Exponential, Sampler, UniPC
 from undiffuse.track import SILENT, Track
@@ -32,8 +33,13 @@ def transport(
     return carried(model, x, times, solver, track)
 
 
-def check_flow(model: ReverseProcess, solver: Sampler) -> None:
-    """Raise ValueError for a solver with noise, and for a model that has no flow."""
+def check_flow(model: ReverseProcess, solver: Sampler | None = None) -> None:
+    """Raise ValueError for a model of symbols, which has no flow, and for a solver with noise."""
+    if not isinstance(model.kernel, Gaussian):
+        kind = type(model.kernel).__name__
+        raise ValueError(f"a {kind} kernel is of symbols, between which nothing flows: use the bound (bits)")
+    if solver is None:
+        return
     if not isinstance(solver, Exponential) or not solver.deterministic:
         raise ValueError(f"{type(solver).__name__}: a flow has no noise; use unipc, or another with tau=0")
     solver.check(model)

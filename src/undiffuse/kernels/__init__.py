@@ -4,7 +4,7 @@ from undiffuse.kernels.base import Kernel
 from undiffuse.kernels.binomial import Binomial
 from undiffuse.kernels.categorical import Absorbing, Categorical
 from undiffuse.kernels.discrete import Discrete
-from undiffuse.kernels.gaussian import Bridge, Gaussian
+from undiffuse.kernels.gaussian import Bridge, Gaussian, Level
 from undiffuse.kernels.universal import Universal
 
 KERNELS: dict[str, type[Kernel]] = {
@@ -24,5 +24,6 @@ __all__ = [
     "Discrete",
     "Gaussian",
     "Kernel",
+    "Level",
     "Universal",
 ]

@@ -12,6 +12,7 @@ beta = 1 - keep_t / keep_s:
 Coefficients are worked out in float64 from the log-SNR, so that neither 1 - keep nor beta loses digits.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from undiffuse.kernels.base import Kernel
 from undiffuse.schedules import Schedule, log_kept
 from undiffuse.tensors import like
 
+FAR = 700.0  # a log-SNR whose exponential float64 still holds
+
 
 class Bridge(NamedTuple):
     """Coefficients of q(x_s | x_t, x_0) = N(a x_0 + b x_t, var), and the step's rate; float64."""
@@ -30,6 +33,14 @@ class Bridge(NamedTuple):
     b: Tensor
     var: Tensor
     beta: Tensor
+
+
+class Level(NamedTuple):
+    """A time in numbers: `place` is lambda = log(alpha / sigma), half of the log-SNR, infinite at an end."""
+
+    place: float
+    alpha: float
+    sigma: float
 
 
 class Gaussian(Kernel):
@@ -43,6 +54,12 @@ class Gaussian(Kernel):
         """alpha_t and sigma_t, float64 of t's shape."""
         logsnr = self.schedule.logsnr(t)
         return logsnr.sigmoid().sqrt(), (-logsnr).sigmoid().sqrt()
+
+    def level(self, t: Tensor) -> Level:
+        """That of t, 0-d: for coefficients that are worked out on the host."""
+        logsnr = float(self.schedule.logsnr(t))
+        up, down = (math.exp(min(each, FAR)) for each in (logsnr, -logsnr))
+        return Level(logsnr / 2, 1 / math.sqrt(1 + down), 1 / math.sqrt(1 + up))
 
     def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Normal:
         """N(sqrt(1 - beta) x_s, beta)."""

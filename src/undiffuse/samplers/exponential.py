@@ -16,9 +16,10 @@ A *multistep* solver takes the predictions of earlier steps, one call a step. A 
 of its own between t and s, at 1/2, or at 1/3 and 2/3 of h. A *corrector* makes the last step again once there
 is a prediction at its end, with the same noise: no more calls, since that prediction was due anyway.
 
-The order is that of the polynomial, one more with a corrector; with noise it is 1 in what the noise adds to
-D, and the noise's own mean and variance are exact. A step from a time at which nothing is left of the data,
-where lambda is infinite, is of first order, and no later polynomial goes through its prediction.
+The order is that of the polynomial; with a corrector the corrector's, but at most one more. With noise it is
+1 in what the noise adds to D, and the noise's own mean and variance are exact. A step from a time at which
+nothing is left of the data, where lambda is infinite, is of first order, and no later polynomial goes through
+its prediction.
 """
 
 import math
@@ -28,7 +29,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from undiffuse.kernels import Gaussian
+from undiffuse.kernels import Level
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.random import Generator, normal
@@ -44,25 +45,10 @@ Clip = Literal["none", "static", "dynamic"]
 QUANTILE = 0.995  # of an example's values that dynamic clipping leaves as they are
 
 
-class Level(NamedTuple):
-    """A time, as the integrator knows it."""
-
-    place: float  # lambda
-    alpha: float
-    sigma: float
-
-    @classmethod
-    def of(cls, kernel: Gaussian, t: Tensor) -> "Level":
-        """That of t, 0-d."""
-        logsnr = float(kernel.schedule.logsnr(t))
-        up, down = (math.exp(min(each, 700.0)) for each in (logsnr, -logsnr))
-        return cls(logsnr / 2, 1 / math.sqrt(1 + down), 1 / math.sqrt(1 + up))
-
-
 class Node(NamedTuple):
-    """A prediction (D, or eps) at a lambda."""
+    """A prediction (D, or eps) and where it was made."""
 
-    place: float
+    level: Level
     value: Tensor
 
 
@@ -77,7 +63,7 @@ class Part(NamedTuple):
 
     def whole(self, nodes: Sequence[Node]) -> Tensor:
         """x_s with the polynomial through these."""
-        places = [(node.place - self.begin) / self.h for node in nodes]
+        places = [(node.level.place - self.begin) / self.h for node in nodes]
         x, found = self.exact, weights(places, self.z) if math.isfinite(self.h) else [1.0]
         for weight, node in zip(found, nodes, strict=True):
             x = torch.add(x, node.value, alpha=self.gain * weight)
@@ -122,7 +108,7 @@ class Exponential(Sampler):
                 raise ValueError(f"{name}={value!r}: one of {', '.join(get_args(known))}")
         self.tau, self.corrector, self.singlestep, self.of, self.clip = tau, corrector, singlestep, of, clip
         self.predictor = order
-        self.order = max(order, min(corrector, order + 1))
+        self.order = min(corrector, order + 1) if corrector else order
         self.deterministic = tau == 0
 
     def check(self, model: ReverseProcess) -> None:
@@ -148,13 +134,12 @@ class Exponential(Sampler):
         generator: Generator,
     ) -> tuple[Tensor, Past]:
         """x_s, and with it what later steps remember."""
-        past, kernel = state or Past(), gaussian_of(model)
-        x_t, nodes = self.arrive(model, x_t, t, past)
-        part = self._part(x_t, Level.of(kernel, t), Level.of(kernel, s), generator)
+        x_t, nodes = self.arrive(model, x_t, t, state or Past())
+        part = self._part(x_t, nodes[0].level, gaussian_of(model).level(s), generator)
         if not math.isfinite(part.h):
             return part.whole(nodes[:1]), Past()
         if self.singlestep:
-            return part.whole(self._between(model, x_t, t, part, generator, nodes[0])), Past()
+            return part.whole(self._between(model, x_t, part.h, generator, nodes[0])), Past()
         kept = nodes[: max(self.predictor, self.corrector - 1)]
         return part.whole(nodes[: self.predictor]), Past(kept, part if self.corrector else None)
 
@@ -210,21 +195,21 @@ class Exponential(Sampler):
         return Part(t.place, h, exact, gain, z)
 
     def _between(
-        self, model: ReverseProcess, x_t: Tensor, t: Tensor, step: Part, generator: Generator, now: Node
+        self, model: ReverseProcess, x_t: Tensor, h: float, generator: Generator, now: Node
     ) -> list[Node]:
-        """Predictions on the way of a step, each where those before it lead."""
+        """Predictions on the way of a step of length h, each where those before it lead."""
         nodes, kernel = [now], gaussian_of(model)
-        places = [step.begin + share * step.h for share in BETWEEN[self.predictor]]
+        places = [now.level.place + share * h for share in BETWEEN[self.predictor]]
         for between in invert(kernel.schedule, 2 * torch.tensor(places, dtype=torch.float64)):
-            part = self._part(x_t, Level.of(kernel, t), Level.of(kernel, between), generator)
+            part = self._part(x_t, now.level, kernel.level(between), generator)
             nodes.append(self._look(model, part.whole(nodes), between))
         return nodes
 
     def _look(self, model: ReverseProcess, x_t: Tensor, t: Tensor) -> Node:
         """The prediction at x_t, as the polynomial is of it."""
-        level, value = Level.of(gaussian_of(model), t), self.predict(model, x_t, t)
+        level, value = gaussian_of(model).level(t), self.predict(model, x_t, t)
         known = self.of == "data" or level.place == -math.inf
-        return Node(level.place, value if known else torch.add(x_t, value, alpha=-level.alpha) / level.sigma)
+        return Node(level, value if known else torch.add(x_t, value, alpha=-level.alpha) / level.sigma)
 
 
 def _check(order: int, tau: float, corrector: int, singlestep: bool) -> None:

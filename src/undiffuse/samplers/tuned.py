@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
+from undiffuse.devices import wide
 from undiffuse.model import ReverseProcess
 from undiffuse.samplers.base import Sampler, gaussian_of
-from undiffuse.samplers.exponential import Level
 from undiffuse.samplers.loop import last, reverse
 from undiffuse.samplers.solvers import UniPC
 from undiffuse.schedules.grids import Grid, check_grid, invert
@@ -27,7 +27,8 @@ from undiffuse.track import SILENT, Track
 BENDS = 3
 FINE = 100  # times of the fine walk
 FAR = -7.5  # lambda below which nothing is told apart
-FIRST, LEAST, MOST = 1.0, 0.05, 150  # step of the search at the beginning and the end; walks
+FIRST, LEAST, MOST = 1.0, 0.05, 150  # step of the search at the beginning and the end; walks at most
+USUAL = 60  # walks, by which the progress is told
 
 
 def warped(begin: float, end: float, bends: Sequence[float], steps: int) -> Tensor:
@@ -62,8 +63,10 @@ class Tuner:
         solver = UniPC(3)
         solver.check(model)
         self.model, self.x_1, self.chain = model, x_1, check_grid(chain)
+        if len(chain) < 2:
+            raise ValueError("a chain of one time leaves none to choose")
         schedule = gaussian_of(model).schedule
-        self.begin, self.end = (Level.of(gaussian_of(model), t).place for t in (chain[-1], chain[0]))
+        self.begin, self.end = (gaussian_of(model).level(t).place for t in (chain[-1], chain[0]))
         self.begin, self.table = max(self.begin, FAR), schedule.steps is not None
         self.x_0 = self._walk(solver, self.grid([0.0] * BENDS, FINE), track)
 
@@ -80,7 +83,7 @@ class Tuner:
 
     def distance(self, solver: Sampler, grid: Tensor) -> float:
         """How far x_0 is from the fine walk's: root mean square over values, mean over rows."""
-        away = (self._walk(solver, grid) - self.x_0).flatten(1).double()
+        away = wide(self._walk(solver, grid) - self.x_0).flatten(1)
         return float(away.square().mean(1).sqrt().mean())
 
     def tuned(self, solver: Sampler, steps: int, track: Track = SILENT) -> tuple[Grid, float]:
@@ -93,7 +96,7 @@ class Tuner:
 
         def loss(bends: Sequence[float]) -> float:
             found = self.distance(solver, self.grid(bends, steps))
-            track.at(next(walks), MOST)
+            track.at(min(next(walks), USUAL), USUAL)
             return found if math.isfinite(found) else math.inf
 
         bends, least = pattern_search(loss, BENDS, MOST)
