@@ -30,7 +30,11 @@ def noisy(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator) -
 
 def step(model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: Generator) -> Tensor:
     """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) at one draw of x_t, (B,); s and t are 0-d or (B,)."""
-    x_t = noisy(model, x_0, t, generator)
+    return step_from(model, x_0, noisy(model, x_0, t, generator), s, t)
+
+
+def step_from(model: ReverseProcess, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+    """KL(q(x_s | x_t, x_0) || p(x_s | x_t)), (B,); s and t are 0-d or (B,)."""
     return total(model.kernel.bridge(x_0, x_t, s, t).kl(model.step(x_t, t, s)))
 
 

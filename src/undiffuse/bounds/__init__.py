@@ -1,18 +1,25 @@
 """Bounds on the log-likelihood and on entropies: nats inside, bits outside."""
 
 from undiffuse.bounds.chains import Best, Costs, costs, follow
+from undiffuse.bounds.control import LinearControl
+from undiffuse.bounds.drawing import Control, Drawing
 from undiffuse.bounds.entropy import StepEntropies, step_entropies
 from undiffuse.bounds.evaluate import Beside, Partial, Report, blocks, evaluate
 from undiffuse.bounds.nelbo import Nelbo, nelbo
 from undiffuse.bounds.optimal import check_fixed, optimal_variance, widened
+from undiffuse.bounds.pilot import Plan, plan
 from undiffuse.bounds.progressive import Progressive, progressive, receive
 
 __all__ = [
     "Beside",
     "Best",
+    "Control",
     "Costs",
+    "Drawing",
+    "LinearControl",
     "Nelbo",
     "Partial",
+    "Plan",
     "Progressive",
     "Report",
     "StepEntropies",
@@ -23,6 +30,7 @@ __all__ = [
     "follow",
     "nelbo",
     "optimal_variance",
+    "plan",
     "progressive",
     "receive",
     "step_entropies",

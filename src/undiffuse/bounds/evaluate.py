@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
-from undiffuse.bounds.nelbo import Nelbo, calls, nelbo
+from undiffuse.bounds.drawing import Drawing
+from undiffuse.bounds.nelbo import Nelbo, averaged, calls, nelbo
 from undiffuse.bounds.streamed import Streamed
 from undiffuse.devices import fetched
 from undiffuse.estimate import Estimate, Moments, check_examples
@@ -31,7 +32,9 @@ class Report:
     eq. 14, which needs `excess`, null less the entropy of pi, to be zero. `per_step[i]` leaves grid[i + 1];
     `terms` of these steps were computed for each example. `beside` has what other densities make of the same
     examples, by name, and how far `total` lies above it, example by example. `untold` is the total of the
-    same model on the same noise where nothing is told, and `worth` how far it lies above `total`.
+    same model on the same noise where nothing is told, and `worth` how far it lies above `total`. Of several
+    `rounds`, each with draws of its own, all of this is the mean, and `noise` the standard error that the
+    draws leave in the total of these very examples.
     """
 
     examples: int
@@ -53,6 +56,13 @@ class Report:
     beside: dict[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
     untold: Estimate | None = None
     worth: Estimate | None = None
+    rounds: int = 1
+    noise: float | None = None
+
+    @property
+    def calls(self) -> int:
+        """Network calls for each example."""
+        return self.rounds * (self.terms + 1)
 
 
 class Beside(Protocol):
@@ -103,6 +113,8 @@ def evaluate(
     grid: Tensor,
     seed: int = 0,
     terms: int | None = None,
+    rounds: int = 1,
+    drawing: Drawing | None = None,
     encode: Callable[[Tensor], Tensor] = lambda x: x,
     block: int | None = None,
     track: Track = SILENT,
@@ -112,7 +124,7 @@ def evaluate(
     beside: Beside | None = None,
     untold: ReverseProcess | None = None,
 ) -> Report:
-    """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples.
+    """The report over the data (N, *shape), N >= 2. Raises ValueError for fewer examples, or rounds below 1.
 
     `kept` is called with what is gathered so far after every block; handed in as `partial`, it is gone on
     from. The blocks are divided among the `processes`, all of which return the same report. `untold` is the
@@ -126,26 +138,28 @@ def evaluate(
     )
     tracks = track.part(now.done, len(data), len(data)).split(*[1] * len(parts))
 
+    how: dict[str, Any] = {"grid": grid, "terms": terms, "rounds": rounds, "drawing": drawing}
+
     def work(number: int) -> Tensor:
         given, x_0, _, streams = parts[number]
         looks = tracks[number].split(*[1] * (1 if plain is None else 2))
-        part = nelbo(given, x_0, grid=grid, generator=streams, terms=terms, track=looks[0])
+        part, noise = averaged(given, x_0, generator=streams, track=looks[0], **how)
         others = part.total.new_zeros(len(x_0), 0) if beside is None else beside(x_0, streams)
         columns = [*_columns(model, x_0, part), *others.T, *(part.total - each for each in others.T)]
         if plain is not None:
             other, same, _, again = plain[number]
-            total = nelbo(other, same, grid=grid, generator=again, terms=terms, track=looks[1]).total
+            total = averaged(other, same, generator=again, track=looks[1], **how)[0].total
             columns += [total, total - part.total]
-        return torch.cat([torch.stack(columns, 1), part.steps], 1) * scale
+        return torch.cat([torch.stack([*columns, noise * scale], 1), part.steps], 1) * scale
 
     names = [] if beside is None else beside.names
-    columns = len(COLUMNS) + 2 * len(names) + (0 if untold is None else 2)
+    columns = len(COLUMNS) + 2 * len(names) + (0 if untold is None else 2) + 1
     for number, rows in enumerate(processes.spread(work, len(parts))):
         rows = rows[: parts.counted(number)]
         now.scalars.add(rows[:, :columns])
         now.steps.add(rows[:, columns:])
         kept(now)
-    scalars, steps = now.scalars.estimates(), now.steps
+    (*scalars, noise), steps = now.scalars.estimates(), now.steps
     named, others = dict(zip(COLUMNS, scalars, strict=False)), scalars[len(COLUMNS) :]
     return Report(
         examples=len(data),
@@ -156,6 +170,8 @@ def evaluate(
         beside={name: (others[i], others[len(names) + i]) for i, name in enumerate(names)},
         untold=None if untold is None else others[-2],
         worth=None if untold is None else others[-1],
+        rounds=rounds,
+        noise=None if rounds == 1 else (noise.mean / len(data)) ** 0.5,
         **named,
     )
 

@@ -5,18 +5,17 @@ counted as often as its stretch is long: every entry of `steps` and their sum st
 spread shows in the standard error over examples.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from undiffuse import terms as bound
 from undiffuse.ambient import unaided
+from undiffuse.bounds.drawing import Drawing
 from undiffuse.devices import fetched
 from undiffuse.model import ReverseProcess
-from undiffuse.random import Generator, uniform
+from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
 from undiffuse.track import SILENT, Track
 
@@ -64,21 +63,25 @@ def nelbo(
     grid: Tensor,
     generator: Generator,
     terms: int | None = None,
+    drawing: Drawing | None = None,
     track: Track = SILENT,
 ) -> Nelbo:
     """The bound for x_0 (B, *shape) on the chain with these latent times (Ho et al. 2020, eq. 5).
 
-    Every term has its own draw of x_t. Memory does not grow with the chain but for one number a term and
+    `drawing` says which steps so many `terms` are, by default one of each of as many equal stretches. Every
+    term has its own draw of x_t. Memory does not grow with the chain but for one number a term and
     example. Raises ValueError for a grid that is none, terms < 1.
     """
-    grid = check_grid(grid)
-    steps, places, values = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64), [], []
-    chosen = _choose(len(grid) - 1, terms, len(x_0), generator)
-    for index, weight in track.each(chosen, calls(grid, terms)):
-        values.append(weight * bound.step(model, x_0, grid[index], grid[index + 1], generator))
-        places.append(index.expand(len(x_0)))
+    grid, places, values = check_grid(grid), [], []
+    drawing = drawing or Drawing.even(len(grid) - 1)
+    draws = drawing.drawn(model, x_0, grid, generator, terms)
+    for one in track.each(draws, calls(grid, terms)):
+        values.append(drawing.left(one))
+        places.append(one.step.expand(len(x_0)))
+    steps = torch.zeros(len(x_0), len(grid) - 1, dtype=torch.float64)
     if values:  # read at the end: nothing waits for a step
         steps.scatter_(1, torch.stack(places, 1), fetched(torch.stack(values, 1)))
+    steps += drawing.known(x_0, grid)
     x_t = bound.noisy(model, x_0, grid[0], generator)
     decode, edge = (fetched(term(model, x_0, x_t, grid[0])) for term in (bound.decode, bound.edge))
     track.at(1)
@@ -86,19 +89,32 @@ def nelbo(
     return Nelbo(fetched(bound.prior(model, x_0)), steps, decode, edge, around)
 
 
+def averaged(
+    model: ReverseProcess,
+    x_0: Tensor,
+    *,
+    grid: Tensor,
+    generator: Generator,
+    terms: int | None = None,
+    rounds: int = 1,
+    drawing: Drawing | None = None,
+    track: Track = SILENT,
+) -> tuple[Nelbo, Tensor]:
+    """The mean of so many bounds, each of draws of its own, and the variance of its total, (B,); 0 of one.
+
+    Raises ValueError as `nelbo` does, and for rounds below 1.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}: at least one")
+    found = [
+        nelbo(model, x_0, grid=grid, generator=generator, terms=terms, drawing=drawing, track=look)
+        for look in track.split(*[1] * rounds)
+    ]
+    mean = Nelbo(*(torch.stack([getattr(one, part.name) for one in found]).mean(0) for part in fields(Nelbo)))
+    totals = torch.stack([one.total for one in found])
+    return mean, totals.var(0) / rounds if rounds > 1 else torch.zeros_like(totals[0])
+
+
 def calls(grid: Tensor, terms: int | None) -> int:
     """Network calls that `nelbo` makes."""
     return min(len(grid) - 1, terms or len(grid)) + 1
-
-
-def _choose(count: int, terms: int | None, rows: int, generator: Generator) -> Iterator[tuple[Tensor, int]]:
-    """(step index, weight) pairs: 0-d, all steps in turn; or (B,), one of each stretch a row."""
-    if terms is not None and terms < 1:
-        raise ValueError(f"terms={terms}: at least one step of the chain is evaluated")
-    if terms is None or terms >= count:
-        yield from ((index, 1) for index in torch.arange(count - 1, -1, -1))
-        return
-    edges = torch.linspace(0, count, terms + 1, dtype=torch.float64).round().long()
-    for low, high in pairwise(edges.tolist()):
-        size = high - low
-        yield low + (uniform((rows,), generator) * size).long(), size

@@ -10,6 +10,7 @@ import typer
 
 from undiffuse.cli import (
     check,
+    compare,
     compress,
     datasets,
     decompress,
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate),
-    *(evaluate, distances, parzen, optimal_variance),
+    *(evaluate, compare, distances, parzen, optimal_variance),
     *(compress, decompress, inspect_, rate_distortion),
     *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )

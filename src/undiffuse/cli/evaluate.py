@@ -30,6 +30,8 @@ undiffuse evaluate runs/first
 
 undiffuse evaluate runs/first --examples 1000 --terms 20
 
+undiffuse evaluate runs/first --examples 1000 --error 0.01
+
 undiffuse evaluate runs/first --split train --steps 100
 
 undiffuse evaluate runs/swiss-roll-2015 --entropy
@@ -64,6 +66,14 @@ Exact = Annotated[
 Calls = Annotated[
     int, typer.Option("--calls", help="With --exact: network calls for each example, at least 8.")
 ]
+Error = Annotated[
+    float | None,
+    typer.Option(
+        "--error",
+        help="Instead of --terms: the standard error (bits/dim) that random terms may leave in the bound of "
+        "these examples. As few as that takes are computed.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")]
 
 
@@ -73,6 +83,7 @@ def command(
     examples: Examples = None,
     steps: Steps = None,
     terms: Terms = None,
+    error: Error = None,
     entropy: Entropy = False,
     progressive: Progressive = False,
     exact: Exact = False,
@@ -114,15 +125,16 @@ def command(
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
         if exact:
             check_calls(trained, calls)
-        terms = terms_of(trained, terms)
+        terms = terms_of(trained, terms, error)
         data, given = split_of(trained, split, examples)
-        name, trained = part_of(trained, split, len(data), steps, terms, seed), trained.told(given)
+        name, trained = part_of(trained, split, len(data), steps, terms, seed, error), trained.told(given)
         hashed = hash_of(data, *(given.values.values() if given is not None else ()))
-        key = (split, len(data), hashed, seed, str(steps), str(terms), str(stop))
+        key = (split, len(data), hashed, seed, str(steps), str(terms), str(error), str(stop))
         with resumed(trained, *key) as resume:
             with tracked("evaluate") as track:
-                how: dict[str, Any] = {"steps": steps, "terms": terms, "worth": knows_none(trained, given)}
-                result = evaluate(trained, data, seed, track=track, **how, **resume)
+                how: dict[str, Any] = {"steps": steps, "terms": terms, "error": error}
+                how |= {"worth": knows_none(trained, given), **resume}
+                result = evaluate(trained, data, seed, track=track, **how)
             if not group.leads:
                 return
             if as_json:
@@ -161,3 +173,8 @@ def _print(result: "Evaluation", note: str | None) -> None:
         f"bits per dimension: {result.bits} "
         f"({result.report.examples:,} examples, chain of {len(result.report.grid)} steps)"
     )
+    if result.report.noise is not None:
+        typer.echo(
+            f"of these very examples: {result.bits.mean:.4f} +- {result.report.noise:.4f}, by "
+            f"{result.report.calls:,} network calls for each"
+        )

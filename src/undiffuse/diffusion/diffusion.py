@@ -13,9 +13,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from undiffuse import bounds, samplers
+from undiffuse import samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import checks, coded, exact, observed, variants
+from undiffuse.diffusion import bounded, checks, coded, exact, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
@@ -279,88 +279,11 @@ class Diffusion:
     impute = alike("raw", "mask")(observed.impute)
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
+    bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound
+    step_entropies = alike("raw")(bounded.step_entropies)
     log_prob, likelihood = alike("raw")(exact.log_prob), alike("raw")(exact.likelihood)  # by the flow
     encode, decode = alike("raw")(exact.encode), alike("latents")(exact.decode)  # latents, and back
     check, check_density = checks.check, checks.check_density  # of what it is given
-
-    @alike("raw")
-    def bits(
-        self,
-        raw: Tensor,
-        seed: int = 0,
-        *,
-        terms: int | None = None,
-        track: Track = SILENT,
-    ) -> Tensor:
-        """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
-
-        Probabilities of levels, or densities in the raw units of continuous data. As `undiffuse evaluate`
-        does, so many `terms` of the chain are computed for every example, drawn at random: unbiased, the
-        fewer the noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which
-        takes as many network calls.
-        """
-        self.check_density(raw)
-        terms = self.terms if terms is None else terms
-        if terms is not None and terms < 0:
-            raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
-        parts = bounds.blocks(
-            self.model,
-            raw,
-            grid=self.grid,
-            seed=seed,
-            terms=terms or None,
-            encode=self.space.encode,
-            track=track,
-        )
-        nats = torch.cat([bound.total for _, bound in parts])
-        return nats / (dims(self.shape) * math.log(2)) - self.shift
-
-    @alike("raw")
-    def evaluate(
-        self,
-        raw: Tensor,
-        seed: int = 0,
-        *,
-        steps: int | None = None,
-        terms: int | None = None,
-        worth: bool = False,
-        track: Track = SILENT,
-        **resume: Any,
-    ) -> bounds.Report:
-        """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
-
-        `worth`: also what the model's condition is worth, beside the same model if nothing is told, which
-        takes as long again. `resume` are `partial` and `kept` of `bounds.evaluate`.
-        """
-        self.check_density(raw)
-        return bounds.evaluate(
-            self.model,
-            raw,
-            grid=self.thinned(steps),
-            seed=seed,
-            terms=terms,
-            encode=self.space.encode,
-            track=track,
-            processes=self.processes,
-            beside=self.simple,
-            untold=self.denoiser.told(None) if worth else None,
-            **resume,
-        )
-
-    @alike("raw")
-    def step_entropies(
-        self,
-        raw: Tensor,
-        seed: int = 0,
-        *,
-        steps: int | None = None,
-        track: Track = SILENT,
-    ) -> bounds.StepEntropies:
-        """The entropy of every reverse step between its bounds (2015, eq. 24), in bits per dimension."""
-        self.check(raw)
-        return bounds.step_entropies(
-            self.model, raw, grid=self.thinned(steps), seed=seed, encode=self.space.encode, track=track
-        )
 
     def _walk(self, seed: int, steps: int | None, sampler: Sampler | None) -> dict[str, Any]:
         """What every walk down the chain is told."""

@@ -135,6 +135,8 @@ class Evaluation:
             "training_steps": self.step,
             "chain_steps": len(self.report.grid),
             "terms": self.report.terms,
+            "rounds": self.report.rounds,
+            "noise": self.report.noise,
             "overlapping": self.overlapping,
             "first_time": float(self.report.grid[0]),
             "rows": [asdict(row) for row in self.rows()],
@@ -149,12 +151,14 @@ def evaluate(
     *,
     steps: int | None = None,
     terms: int | None = None,
+    error: float | None = None,
     worth: bool = False,
     track: Track = SILENT,
     **resume: Any,
 ) -> Evaluation:
     """The bound of the run on raw examples (N, *shape); the rest as in `Diffusion.evaluate`."""
-    report = run.evaluate(raw, seed, steps=steps, terms=terms, worth=worth, track=track, **resume)
+    how: dict[str, Any] = {"steps": steps, "terms": terms, "error": error, "worth": worth}
+    report = run.evaluate(raw, seed, track=track, **how, **resume)
     symbols, known = run.model.kernel.symbols is not None, run.denoiser.conditions if worth else {}
     classes = [each.count for each in known.values() if isinstance(each, Classes)]
     tells = math.log2(math.prod(classes)) if known and len(classes) == len(known) else math.inf
@@ -164,8 +168,9 @@ def evaluate(
 def scarce(report: Report) -> list[str]:
     """Warnings if so little was computed that a few large terms may decide, and the error not know of them.
 
-    With ten examples and one term each, two standard errors covered 47 to 69 % in place of 95 of exact chains
-    of 100 to 1,000 steps, normal and of symbols; within the limits used here 91 to 96 %.
+    Where an error was asked for, draws went where the bits are. With ten examples and one term each, two
+    standard errors covered 47 to 69 % in place of 95 of exact chains of 100 to 1,000 steps, normal and of
+    symbols; within the limits used here 91 to 96 %.
     """
     steps, found = len(report.grid) - 1, []
     if report.examples < FEW:
@@ -174,7 +179,7 @@ def scarce(report: Report) -> list[str]:
             f"{FEW} examples on it matters less"
         )
     draws = report.examples * report.terms / max(steps, 1)
-    if report.terms < steps and (report.terms == 1 or draws < DRAWS):
+    if report.noise is None and report.terms < steps and (report.terms == 1 or draws < DRAWS):
         found.append(
             f"{report.terms:,} of {steps:,} steps for each of {report.examples:,} examples: a step was drawn "
             f"{draws:.2g} times in the mean, so that large terms may have been missed, and the error be too "

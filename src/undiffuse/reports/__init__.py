@@ -11,6 +11,7 @@ from undiffuse.reports.optimal import (
     save_variance,
     variance_name,
 )
+from undiffuse.reports.paired import Standing, compare
 from undiffuse.reports.parzen import parzen_of, protocol, save_parzen
 from undiffuse.reports.progressive import (
     measure_of,
@@ -35,9 +36,11 @@ __all__ = [
     "Diagnosis",
     "PaperRow",
     "Reproduced",
+    "Standing",
     "budgeted",
     "check_variance",
     "chosen",
+    "compare",
     "compare_variance",
     "contest",
     "distances_of",

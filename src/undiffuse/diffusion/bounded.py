@@ -1,0 +1,106 @@
+"""The bound on what examples cost, in raw units: of each, and over a data set; to a given error."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from undiffuse import bounds
+from undiffuse.bases import GaussianBase
+from undiffuse.diffusion.bases import NORMAL
+from undiffuse.kernels import Gaussian
+from undiffuse.tensors import dims
+from undiffuse.track import SILENT, Track
+
+if TYPE_CHECKING:
+    from undiffuse.diffusion.diffusion import Diffusion
+
+
+def bits(
+    of: "Diffusion", raw: Tensor, seed: int = 0, *, terms: int | None = None, track: Track = SILENT
+) -> Tensor:
+    """Upper bound on -log2 p of every raw example (B, *shape), in bits per dimension, (B,).
+
+    Probabilities of levels, or densities in the raw units of continuous data. As `undiffuse evaluate` does,
+    so many `terms` of the chain are computed for every example, drawn at random: unbiased, the fewer the
+    noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which takes as many
+    network calls.
+    """
+    of.check_density(raw)
+    terms = of.terms if terms is None else terms
+    if terms is not None and terms < 0:
+        raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
+    parts = bounds.blocks(
+        of.model,
+        raw,
+        grid=of.grid,
+        seed=seed,
+        terms=terms or None,
+        encode=of.space.encode,
+        track=track,
+    )
+    nats = torch.cat([bound.total for _, bound in parts])
+    return nats / (dims(of.shape) * math.log(2)) - of.shift
+
+
+def evaluate(
+    of: "Diffusion",
+    raw: Tensor,
+    seed: int = 0,
+    *,
+    steps: int | None = None,
+    terms: int | None = None,
+    error: float | None = None,
+    worth: bool = False,
+    track: Track = SILENT,
+    **resume: Any,
+) -> bounds.Report:
+    """The bound over a data set, in bits per dimension of x_0 (subtract `shift` for raw units).
+
+    `error`: as many terms as bring the standard error that their draws leave in the bound of these examples
+    down to so many bits per dimension, found by a look at some of them (`bounds.plan`). `worth`: also what
+    the model's condition is worth, beside the same model if nothing is told, which takes as long again.
+    `resume` are `partial` and `kept` of `bounds.evaluate`.
+
+    Raises ValueError for terms and an error at once, or an error that is not positive.
+    """
+    of.check_density(raw)
+    if error is not None and terms is not None:
+        raise ValueError(f"terms={terms}, error={error:g}: an error decides how many terms there are")
+    grid = of.thinned(steps)
+    how: dict[str, Any] = {"grid": grid, "seed": seed, "encode": of.space.encode}
+    drawn: dict[str, Any] = {"terms": terms}
+    if error is not None:
+        look, track = track.split(1, 9)
+        plan = bounds.plan(of.model, raw, error=error, control=control_of(of), track=look, **how)
+        drawn = {"terms": plan.terms, "rounds": plan.rounds, "drawing": plan.drawing}
+    return bounds.evaluate(
+        of.model,
+        raw,
+        **how,
+        **drawn,
+        track=track,
+        processes=of.processes,
+        beside=of.simple,
+        untold=of.denoiser.told(None) if worth else None,
+        **resume,
+    )
+
+
+def control_of(of: "Diffusion") -> bounds.Control | None:
+    """What is known of the steps' costs without a network: by the normal density of the training data."""
+    base, kernel = of.bases.found.get(NORMAL), of.model.kernel
+    if not isinstance(base, GaussianBase) or not isinstance(kernel, Gaussian):
+        return None
+    return bounds.LinearControl(base.to(of.device), kernel)
+
+
+def step_entropies(
+    of: "Diffusion", raw: Tensor, seed: int = 0, *, steps: int | None = None, track: Track = SILENT
+) -> bounds.StepEntropies:
+    """The entropy of every reverse step between its bounds (2015, eq. 24), in bits per dimension."""
+    of.check(raw)
+    return bounds.step_entropies(
+        of.model, raw, grid=of.thinned(steps), seed=seed, encode=of.space.encode, track=track
+    )

@@ -1,0 +1,78 @@
+"""undiffuse compare, and the bound to a given error: on the same examples, with the same noise."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from shell import good, refused
+
+import undiffuse as library
+from undiffuse.recipes import load_data
+from undiffuse.reports import compare
+
+
+@pytest.fixture(scope="module")
+def pair(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run, and a copy."""
+    copied = library.load(runs / "digits").save(tmp_path_factory.mktemp("copied") / "run")
+    return runs / "digits", copied
+
+
+def test_the_same_run_is_no_better(pair: tuple[Path, Path]):
+    out = good("compare", *pair, "--terms", 2)
+    assert re.search(r"\+0\.0000\s+0\.0000", out)
+    assert "no difference that these examples can tell" in out
+
+
+def test_pairs_tell_what_apart_could_not(runs: Path):
+    run = library.load(runs / "digits")
+    worse = library.load(runs / "digits")
+    with torch.no_grad():
+        for weight in worse.model.parameters():
+            weight.mul_(1.02)
+    raw = load_data(run.recipe).test[:60]
+    first, second = compare([run, worse], raw, terms=5)
+    assert (first.more.mean, first.more.se) == (0, 0)
+    assert second.more.se < 0.3 * second.unpaired
+    bits = [of.bits(raw, terms=5).double() for of in (run, worse)]
+    assert second.more.mean == pytest.approx(float((bits[1] - bits[0]).mean()))
+    back = compare([worse, run], raw, terms=5)[1]
+    assert back.more.mean == pytest.approx(-second.more.mean)
+    assert ("more" in str(second)) == (second.more.mean > 0) != ("more" in str(back))
+
+
+def test_json_and_examples_of_ones_own(pair: tuple[Path, Path], tmp_path: Path):
+    raw = load_data(library.load(pair[0]).recipe).test[:6].numpy()
+    np.save(tmp_path / "new.npy", raw)
+    found = json.loads(good("compare", *pair, "--on", tmp_path / "new.npy", "--json"))
+    assert found["examples"] == 6 and [each["name"] for each in found["runs"]] == [str(p) for p in pair]
+
+
+def test_what_cannot_be_compared_is_refused(pair: tuple[Path, Path], runs: Path):
+    assert "a comparison takes two at least" in refused("compare", pair[0])
+    assert "their bits can't be compared" in refused("compare", pair[0], runs / "vectors")
+    assert "--terms -1" in refused("compare", *pair, "--terms", -1)
+    assert "--examples 1" in refused("compare", *pair, "--examples", 1)
+
+
+@pytest.mark.parametrize("kind", ["digits", "vectors"])
+def test_an_error_that_is_asked_for(copy: Callable[[str], Path], kind: str):
+    run = copy(kind)
+    out = good("evaluate", run, "--error", "0.05")
+    told = re.search(r"of these very examples: [\d.]+ \+- ([\d.]+), by (\d+) network calls for each", out)
+    assert told is not None and float(told[1]) < 0.05 * 1.5
+    written = json.loads((run / "evaluation-test-error-0.05.json").read_text())
+    assert written["rounds"] * (written["terms"] + 1) == int(told[2])
+    assert written["noise"] == pytest.approx(float(told[1]), abs=1e-4)
+    assert "--error 0.05: decides how many terms" in refused("evaluate", run, "--error", "0.05", "--terms", 3)
+    assert "error=0.0: a positive number" in refused("evaluate", run, "--error", 0)
+
+
+def test_terms_and_an_error_at_once(runs: Path):
+    run = library.load(runs / "digits")
+    with pytest.raises(ValueError, match=r"terms=3, error=0\.1: an error decides"):
+        run.evaluate(load_data(run.recipe).test[:4], terms=3, error=0.1)
