@@ -34,6 +34,7 @@ from undiffuse.cli import (
     restore,
     sample,
     score,
+    solvers,
     train,
 )
 from undiffuse.cli.console import SWITCHES, explained, failed, follows, listen
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate),
-    *(evaluate, compare, distances, parzen, optimal_variance),
+    *(evaluate, compare, distances, solvers, parzen, optimal_variance),
     *(compress, decompress, inspect_, rate_distortion),
     *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )

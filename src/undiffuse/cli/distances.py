@@ -68,7 +68,7 @@ def command(
         results, chain = Results.of(trained, out), len(trained.thinned(steps))
         walk = trained.sampler if sampler is None else sampler_of(sampler)
         walk.check(trained.model)
-        fixed = contest(trained, _extractor(trained, features), n, seed)
+        fixed = contest(trained, extractor_of(trained, features), n, seed)
         with tracked("distances") as track:
             found = distances_of(trained, fixed, n, seed, steps=steps, sampler=walk, track=track)
         if not group.leads:
@@ -87,7 +87,7 @@ def command(
         results.write(lambda folder: [save_distances(found, folder, drawn, **facts)])
 
 
-def _extractor(trained: "Run", features: str | None) -> "Extractor":
+def extractor_of(trained: "Run", features: str | None) -> "Extractor":
     """The extractor in the file, where the model is; without one the values themselves."""
     from undiffuse.metrics import Pixels, load_features
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undiffuse.cli.console import printable, tracked
+from undiffuse.cli.console import CHATTER, LOG, printable, tracked
 from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
 from undiffuse.cli.options import (
     DataDir,
@@ -15,7 +15,6 @@ from undiffuse.cli.options import (
     RunFolder,
     SamplerName,
     Seed,
-    Steps,
     Stop,
 )
 from undiffuse.cli.processes import LONG, Count, sharing
@@ -23,6 +22,7 @@ from undiffuse.cli.processes import LONG, Count, sharing
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from undiffuse.diffusion.walks import Steps as Number
     from undiffuse.runs import Run
     from undiffuse.samplers import Sampler
 
@@ -55,9 +55,18 @@ undiffuse sample runs/swiss-roll -n 2000 --slices
 """
 
 
-Number = Annotated[
+Samples = Annotated[
     int | None,
     typer.Option("-n", help="How many samples. Default: 64, or as many as --given is for."),
+]
+Steps = Annotated[
+    str | None,
+    typer.Option(
+        "--steps",
+        metavar="N|all",
+        help="Sampling steps: thin the chain to so many, or all of it. Default: the fewest that undiffuse "
+        "solvers found as good as all, if that was run; else all.",
+    ),
 ]
 First = Annotated[
     int, typer.Option("--first", help="Number of the first sample; i is the same in any batch.")
@@ -103,7 +112,7 @@ Slices = Annotated[
 
 def command(
     run: RunFolder,
-    n: Number = None,
+    n: Samples = None,
     seed: Seed = 0,
     first: First = 0,
     steps: Steps = None,
@@ -137,7 +146,10 @@ def command(
         trained = conditioned(opened, told, guidance, clip, stop)
         n = (64 if told is None or told.count == 1 else told.count - first) if n is None else n
         walk = _sampler(sampler, eta)
-        words = _words(n, seed, first, steps, sampler, eta) + ["tuned"] * tuned
+        asked = _number(steps)
+        chosen = None if share_from or tuned or walk else trained.chosen(asked)
+        words = _words(n, seed, first, asked, sampler, eta) + ["tuned"] * tuned
+        words += [] if chosen is None else [f"steps{chosen.steps}"] * (asked is None) + chosen.name.split()
         words += named(told, guidance, clip, stop)
         stem = trained.folder / "samples" / "-".join(words)
         target = target_of(out)
@@ -151,12 +163,14 @@ def command(
         if tuned and share_from:
             raise ValueError("--tuned is for samplers without noise, whose --share-from would all be equal")
         if tuned:
-            trained, steps, walk = _tuned(trained, steps, walk, seed), None, None
+            trained, asked, walk = _tuned(trained, asked, walk, seed), None, None
+        if chosen is not None and asked is None and trained.walks is not None:
+            LOG.log(CHATTER, trained.walks.said)
         if share_from or figures.paths or slices:  # what one process draws
             if not group.leads:
                 return
             trained = trained.replace(processes=ALONE)
-        how: dict[str, Any] = {"steps": steps, "sampler": walk, "first": first}
+        how: dict[str, Any] = {"steps": asked, "sampler": walk, "first": first}
         if n > LARGE and target is None and not (share_from or figures.paths or slices):
             paths = _shards(trained, n, seed, how, stem)
         elif share_from:
@@ -171,6 +185,15 @@ def command(
             typer.echo(printable(str(path)))
 
 
+def _number(value: str | None) -> "Number":
+    """The steps that were asked for."""
+    if value is None or value == "all":
+        return "all" if value else None
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(f"--steps {value}: a whole number, or all")
+    return int(value)
+
+
 def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
     from undiffuse.recipes import sampler_of
 
@@ -179,16 +202,16 @@ def _sampler(name: str | None, eta: float | None) -> "Sampler | None":
     return sampler_of((name or "ddim") + ("" if eta is None else f" eta={eta!r}"))
 
 
-def _tuned(trained: "Run", steps: int | None, walk: "Sampler | None", seed: int) -> "Run":
+def _tuned(trained: "Run", steps: "Number", walk: "Sampler | None", seed: int) -> "Run":
     """The run on the times that suit so many steps of the sampler."""
-    if steps is None:
+    if steps is None or isinstance(steps, str):
         raise ValueError("--tuned: of how many steps? Say --steps, such as --steps 10")
     with tracked("tune") as track:
         return trained.tuned(steps, walk, seed, track=track)
 
 
 def _words(
-    n: int, seed: int, first: int, steps: int | None, sampler: str | None, eta: float | None
+    n: int, seed: int, first: int, steps: "Number", sampler: str | None, eta: float | None
 ) -> list[str]:
     """Of a file's name: whatever makes these samples others than the run's own."""
     words = [f"seed{seed}", f"from{first}", f"n{n}"]

@@ -26,6 +26,7 @@ from undiffuse.diffusion.output import (
 )
 from undiffuse.diffusion.posterior import METHODS, Way
 from undiffuse.diffusion.sheet import save_posterior, save_sheet
+from undiffuse.diffusion.walks import Walk, Walks
 
 __all__ = [
     "METHODS",
@@ -34,6 +35,8 @@ __all__ = [
     "Evaluation",
     "Likelihood",
     "Posterior",
+    "Walk",
+    "Walks",
     "Way",
     "check_calls",
     "check_range",

@@ -20,6 +20,7 @@ from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
 from undiffuse.diffusion.examples import examples_of, fitting_kernel
+from undiffuse.diffusion.walks import ALL, Steps, Walk, Walks
 from undiffuse.kernels import Kernel
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import Decoder, DiscretizedDecoder, Parameterization, Variance
@@ -42,6 +43,7 @@ class Diffusion:
     random (None: all). `shades` are the raw values that are black and white in a picture, `noise` is that
     which raw data carry where what was rounded has a density, `overlapping` says that examples share values,
     so that they are not independent. `bases` are densities in closed form of the training data, by name.
+    `walks` are those of few steps that were measured for these weights, of which samples take the shortest.
     `processes` share the work of `sample` and `evaluate`; `step` counts the training steps behind the
     weights. Examples may be tensors, arrays or DataFrames: what comes back is of the kind that went in, and
     samples of that of `container`.
@@ -117,6 +119,7 @@ class Diffusion:
         self.overlapping, self.bases, self.step = overlapping, bases or Bases(), step
         self.processes: Processes = ALONE
         self.first, self.container = 0.0, Container()
+        self.walks: Walks | None = None
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other attributes; weights are shared. Raises AttributeError for what it has not."""
@@ -165,7 +168,7 @@ class Diffusion:
         n: int,
         seed: int = 0,
         *,
-        steps: int | None = None,
+        steps: Steps = None,
         sampler: Sampler | None = None,
         first: int = 0,
         block: int | None = None,
@@ -173,14 +176,15 @@ class Diffusion:
     ) -> Tensor:
         """n raw samples (n, *shape); sample `first + i` of a seed is the same however many are drawn.
 
-        `steps` thins the chain (default: all of its steps). Raises ValueError for n or steps below 1, or
-        first below 0.
+        `steps` thins the chain; "all" are its own. By default that is the chain, too, unless `walks` were
+        measured for it: then the fewest steps that are as good; and so many steps of theirs, if no sampler
+        is named. Raises ValueError for n or steps below 1, or first below 0.
         """
         check_range(n, first)
         x_0 = samplers.sample(
             self.model,
             (n, *self.shape),
-            **self._walk(seed, steps, sampler),
+            **self._walk(seed, *self.walked(steps, sampler)),
             first=first,
             block=block,
             track=track,
@@ -194,7 +198,7 @@ class Diffusion:
         n: int,
         seed: int = 0,
         *,
-        steps: int | None = None,
+        steps: Steps = None,
         sampler: Sampler | None = None,
         first: int = 0,
     ) -> Iterator[tuple[float, Tensor]]:
@@ -202,7 +206,7 @@ class Diffusion:
         states = samplers.trajectory(
             self.model,
             (n, *self.shape),
-            **self._walk(seed, steps, sampler),
+            **self._walk(seed, *self.walked(steps, sampler)),
             first=first,
         )
         return ((t, x.cpu()) for t, x in states)
@@ -235,7 +239,7 @@ class Diffusion:
             self.space.encode(b).to(self.device),
             t,
             torch.linspace(0, 1, points, dtype=torch.float64),
-            **self._walk(seed, steps, sampler),
+            **self._walk(seed, self.thinned(steps), sampler or self.sampler),
             track=track,
         )
         return self.space.decode(x_0.flatten(0, 1).cpu()).view(len(a), points, *self.shape)
@@ -264,7 +268,7 @@ class Diffusion:
             (states, *self.shape),
             n,
             t,
-            **self._walk(seed, steps, sampler),
+            **self._walk(seed, self.thinned(steps), sampler or self.sampler),
             first=first,
             track=track,
         )
@@ -285,10 +289,22 @@ class Diffusion:
     encode, decode = alike("raw")(exact.encode), alike("latents")(exact.decode)  # latents, and back
     check, check_density = checks.check, checks.check_density  # of what it is given
 
-    def _walk(self, seed: int, steps: int | None, sampler: Sampler | None) -> dict[str, Any]:
+    def walked(self, steps: Steps, sampler: Sampler | None) -> tuple[Tensor, Sampler]:
+        """The times and the sampler of samples."""
+        walk = self.chosen(steps) if sampler is None else None
+        if walk is not None:
+            return walk.grid, walk.sampler
+        return self.thinned(steps), sampler or self.sampler
+
+    def chosen(self, steps: Steps) -> Walk | None:
+        """The measured walk of so many steps, or of the fewest that are as good as all; None without one."""
+        if self.walks is None or steps == ALL:
+            return None
+        return self.walks.shortest if steps is None else self.walks.of(int(steps))
+
+    def _walk(self, seed: int, grid: Tensor, sampler: Sampler) -> dict[str, Any]:
         """What every walk down the chain is told."""
-        generator = torch.Generator().manual_seed(seed)
-        return {"generator": generator, "sampler": sampler or self.sampler, "grid": self.thinned(steps)}
+        return {"generator": torch.Generator().manual_seed(seed), "sampler": sampler, "grid": grid}
 
     @alike("raw")
     def with_noise(self, raw: Tensor, seed: int = 0) -> Tensor:
@@ -302,9 +318,11 @@ class Diffusion:
         """Bits per dimension that a density in raw units has less than one in x_0; 0 for levels."""
         return self.space.log_det(self.shape) / (dims(self.shape) * math.log(2))
 
-    def thinned(self, steps: int | None) -> Tensor:
+    def thinned(self, steps: Steps) -> Tensor:
         """The chain's grid, or `steps` times of it. Raises ValueError if it has not so many."""
         grid = self.grid
-        if steps is not None and not 1 <= steps <= len(grid):
+        if steps is None or isinstance(steps, str):
+            return grid
+        if not 1 <= steps <= len(grid):
             raise ValueError(f"steps={steps}: this run's chain can be thinned to 1 to {len(grid)} steps")
-        return grid if steps is None else thin(grid, steps)
+        return thin(grid, steps)

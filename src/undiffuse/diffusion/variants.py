@@ -8,7 +8,7 @@ from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 from undiffuse.random import Streams
 from undiffuse.samplers import Sampler, Tuner, UniPC, like_of, start
-from undiffuse.samplers.tuned import FINE, USUAL, check_tuned
+from undiffuse.samplers.tuned import FINE, ROWS, USUAL, check_tuned
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def guided(of: D, guidance: float) -> D:
     """The model led away, for a guidance above 1, from itself if nothing is told; itself for 1."""
     if guidance == 1.0:
         return of
-    return of.replace(model=Guided(of.denoiser, of.denoiser.told(None), guidance))
+    return of.replace(model=Guided(of.denoiser, of.denoiser.told(None), guidance), walks=None)
 
 
 def told(of: D, given: Given | None) -> D:
@@ -55,7 +55,7 @@ def clipped(of: D, on: bool) -> D:
         if of.levels is None:
             raise ValueError("continuous data have no range to clip predictions to")
         model.parameterization = Clipped(said)
-    return of.replace(model=model)
+    return of.replace(model=model, walks=None)
 
 
 def stopped(of: D, t: float) -> D:
@@ -66,7 +66,7 @@ def stopped(of: D, t: float) -> D:
     """
     if not 0 <= t <= 1:
         raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
-    return of.replace(first=t)
+    return of.replace(first=t, walks=of.walks if t == 0 else None)
 
 
 def tuned(
@@ -75,7 +75,7 @@ def tuned(
     sampler: Sampler | None = None,
     seed: int = 0,
     *,
-    rows: int = 32,
+    rows: int = ROWS,
     track: Track = SILENT,
 ) -> D:
     """The diffusion that walks so few steps of a solver, by default UniPC, at the times that suit it best.
@@ -90,4 +90,4 @@ def tuned(
     x_1 = start(of.model, like_of(of.model, (rows, *of.shape)), streams)
     fine, search = track.split(FINE, USUAL * steps)
     grid, _ = Tuner(of.model.rows_alike(rows), x_1, of.grid, fine).tuned(solver, steps, search)
-    return of.replace(chain=grid, first=0.0, sampler=solver)
+    return of.replace(chain=grid, first=0.0, sampler=solver, walks=None)

@@ -5,6 +5,7 @@ from undiffuse.metrics.frechet import frechet, frechet_of_moments
 from undiffuse.metrics.kernel import kernel_distance, mmd2
 from undiffuse.metrics.neighbours import Neighbours, neighbours
 from undiffuse.metrics.parzen import WIDTHS, Parzen, choose_width, log_density, parzen
+from undiffuse.metrics.sliced import sliced_wasserstein
 
 __all__ = [
     "WIDTHS",
@@ -24,4 +25,5 @@ __all__ = [
     "mmd2",
     "neighbours",
     "parzen",
+    "sliced_wasserstein",
 ]

@@ -7,6 +7,7 @@ step, so a reader, a page or an interrupted run never sees half a picture.
 from undiffuse.plots.animate import check_film, save_film, save_scatter_film
 from undiffuse.plots.columns import save_columns
 from undiffuse.plots.curves import save_training
+from undiffuse.plots.distances import save_distances
 from undiffuse.plots.entropy import save_entropy
 from undiffuse.plots.grid import save_grid, tile
 from undiffuse.plots.monitors import save_monitors
@@ -21,6 +22,7 @@ from undiffuse.plots.weights import save_fields, save_histograms
 __all__ = [
     "check_film",
     "save_columns",
+    "save_distances",
     "save_entropy",
     "save_fields",
     "save_film",

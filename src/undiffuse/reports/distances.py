@@ -114,11 +114,11 @@ def distances_of(
     Only features are kept of the samples. The track has stages `sample` and `compare`.
     """
     (sampler or run.sampler).check(run.model)
-    raw = _drawn(run, count, seed, steps, sampler, track.stage("sample"))
+    raw = drawn(run, count, seed, steps, sampler, track.stage("sample"))
     samples = extract(fixed.extractor, (fixed.unit_samples(x) for x in raw))
     comparing = track.stage("compare").split(2, 2, 1, 1)
     test, training = (
-        extract(fixed.extractor, _batches(fixed, x, part))
+        extract(fixed.extractor, unit_batches(fixed, x, part))
         for x, part in zip((fixed.test, fixed.training), comparing, strict=False)
     )
     pairs = zip((samples, training), comparing[2:], strict=True)
@@ -135,13 +135,13 @@ def save_distances(found: Comparison, folder: Path, drawn: str, **facts: object)
     return path
 
 
-def _drawn(
+def drawn(
     run: Run,
     count: int,
     seed: int,
-    steps: int | None,
-    sampler: Sampler | None,
-    track: Track,
+    steps: int | str | None = None,
+    sampler: Sampler | None = None,
+    track: Track = SILENT,
 ) -> Iterator[Tensor]:
     """Raw samples, batch by batch."""
     size = max(BATCH, cpu_block(run.shape))
@@ -151,7 +151,8 @@ def _drawn(
         yield run.in_tensors.sample(number, seed, first=first, track=inner, **how)
 
 
-def _batches(fixed: Contest, raw: Tensor, track: Track) -> Iterator[Tensor]:
+def unit_batches(fixed: Contest, raw: Tensor, track: Track) -> Iterator[Tensor]:
+    """Raw data as floats for the extractor, batch by batch."""
     for rows in track.each(torch.split(raw, BATCH)):
         yield fixed.unit(rows)
 

@@ -16,6 +16,7 @@ from undiffuse.recipes.reading import override, read
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.facts import conditions_in, read_facts
 from undiffuse.runs.run import Run
+from undiffuse.runs.walking import read_walks
 from undiffuse.training import checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def load(
     moved(model, torch.device(device)).eval().requires_grad_(False)
     LOG.info("run: %s, the weights of step %d in %s", folder, kept, newest)
     step = int(newest.name.removeprefix("step-"))
-    return run_of(folder, plan, model, facts, step, bases).replace(kept=kept)
+    run = run_of(folder, plan, model, facts, step, bases).replace(kept=kept)
+    return run.replace(walks=read_walks(run))
 
 
 def _newest(root: Path) -> tuple[Path, tuple[dict[str, Tensor], int]]:

@@ -12,7 +12,7 @@ from undiffuse.samplers.resampled import Resampled
 from undiffuse.samplers.resuming import sample_from
 from undiffuse.samplers.shared import check_shared, sample_shared
 from undiffuse.samplers.solvers import DDIM, DEIS, DPMSolver, DPMSolverPP, SASolver, UniPC
-from undiffuse.samplers.tuned import Tuner
+from undiffuse.samplers.tuned import Tuner, check_tuned
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ancestral": Ancestral,
@@ -44,6 +44,7 @@ __all__ = [
     "Tuner",
     "UniPC",
     "check_shared",
+    "check_tuned",
     "evidence",
     "interpolate",
     "last",

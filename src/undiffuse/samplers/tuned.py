@@ -28,6 +28,7 @@ BENDS = 3
 FINE = 100  # times of the fine walk
 FAR = -7.5  # lambda below which nothing is told apart
 FIRST, LEAST, MOST = 1.0, 0.05, 150  # step of the search at the beginning and the end; walks at most
+ROWS = 32  # samples that are walked
 USUAL = 60  # walks, by which the progress is told
 
 

@@ -1,0 +1,92 @@
+"""The walks of a run that `undiffuse solvers` measured: solvers.json in its folder, for its weights alone."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from undiffuse.diffusion.walks import Walk, Walks
+from undiffuse.enclosure import LinkError, names
+from undiffuse.estimate import Estimate
+from undiffuse.files import write_json
+from undiffuse.jsonfile import read_json
+from undiffuse.recipes.recipe import sampler_of
+from undiffuse.runs.jobs import weights_of
+from undiffuse.schedules.grids import check_grid
+
+if TYPE_CHECKING:
+    from undiffuse.runs.run import Run
+
+LOG = logging.getLogger(__name__)
+FILE = "solvers.json"
+PAIR = [0.0]
+WALK = {"sampler": "", "times": [0.0], "frechet": PAIR, "sliced": PAIR}
+LIKE = {
+    "key": "",
+    "samples": 0,
+    "seed": 0,
+    "features": "",
+    "chain": WALK,
+    "training": {"frechet": PAIR, "sliced": PAIR},
+    "walks": [WALK],
+}
+
+
+def read_walks(run: "Run") -> Walks | None:
+    """Those in the run's folder; None if there are none, or they are of other weights or damaged."""
+    found = stored(run)
+    try:
+        return None if found is None else walks_of(found)
+    except ValueError as error:
+        LOG.warning("%s: damaged, left alone: %s", run.folder / FILE, error)
+        return None
+
+
+def stored(run: "Run") -> dict[str, Any] | None:
+    """What the file says, of these weights."""
+    if FILE not in names(run.folder):
+        return None
+    try:
+        found: dict[str, Any] = read_json(run.folder / FILE, LIKE)
+    except LinkError:
+        raise
+    except (OSError, ValueError) as error:
+        LOG.warning("%s", error)
+        return None
+    return found if found["key"] == weights_of(run) else None
+
+
+def store(run: "Run", folder: Path, found: Mapping[str, Any]) -> Path:
+    """Write it into a folder, with the key of the run's weights."""
+    write_json(folder / FILE, {"key": weights_of(run), **found})
+    return folder / FILE
+
+
+def walks_of(found: Mapping[str, Any]) -> Walks:
+    """The file's walks. Raises ValueError for times, samplers or numbers that are none."""
+    training = found["training"]
+    return Walks(
+        [_walk(each) for each in found["walks"]],
+        _walk(found["chain"]),
+        (_estimate(training["frechet"]), _estimate(training["sliced"])),
+        found["samples"],
+        found["features"],
+    )
+
+
+def _walk(said: Mapping[str, Any]) -> Walk:
+    return Walk(
+        said["sampler"],
+        sampler_of(said["sampler"]),
+        check_grid(torch.tensor(said["times"], dtype=torch.float64)),
+        _estimate(said["frechet"]),
+        _estimate(said["sliced"]),
+    )
+
+
+def _estimate(pair: list[float]) -> Estimate:
+    if len(pair) != 2 or pair[1] < 0:
+        raise ValueError(f"{pair}: a mean and its standard error")
+    return Estimate(*pair)
