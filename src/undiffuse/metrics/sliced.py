@@ -14,19 +14,19 @@ from undiffuse.estimate import Estimate
 from undiffuse.metrics.rows import feature_rows
 
 DIRECTIONS = 256
-GROUPS = 10  # of the jackknife
+GROUPS = 10  # of the jackknife, if there are so many rows
 
 
 def sliced_wasserstein(
     samples: Tensor, data: Tensor, *, generator: torch.Generator, directions: int = DIRECTIONS
 ) -> Estimate:
-    """SW_2^2 and its standard error over both sets, by leaving out a tenth of each in turn.
+    """SW_2^2 and its standard error over both sets: the jackknife that leaves out a tenth of each in turn.
 
     Where the numbers of rows differ, the quantiles of both are read at as many places as the larger has.
 
     Args:
-        samples: features ``(N, D)``, N >= 20.
-        data: features ``(M, D)``, M >= 20.
+        samples: features ``(N, D)``, N >= 4.
+        data: features ``(M, D)``, M >= 4.
         generator: on the CPU; draws the directions.
         directions: how many.
 
@@ -35,18 +35,14 @@ def sliced_wasserstein(
     """
     if directions < 1:
         raise ValueError(f"directions={directions}: at least one")
-    x, y = feature_rows(2 * GROUPS, samples=samples, data=data)
+    x, y = feature_rows(4, samples=samples, data=data)
     u = torch.randn(x.shape[1], directions, generator=generator, dtype=torch.float64)
     u = u / u.norm(dim=0)
     x, y = x @ u, y @ u
-    left = [_squared(_without(x, g), _without(y, g)) for g in range(GROUPS)]
-    spread = torch.tensor(left, dtype=torch.float64).var(correction=0) * (GROUPS - 1)
+    groups = min(GROUPS, len(x), len(y))
+    left = [_squared(*(z[torch.arange(len(z)) % groups != g] for z in (x, y))) for g in range(groups)]
+    spread = torch.tensor(left, dtype=torch.float64).var(correction=0) * (groups - 1)
     return Estimate(_squared(x, y), float(spread.sqrt()))
-
-
-def _without(x: Tensor, group: int) -> Tensor:
-    """The rows of all groups but one."""
-    return x[torch.arange(len(x)) % GROUPS != group]
 
 
 def _squared(x: Tensor, y: Tensor) -> float:
