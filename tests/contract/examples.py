@@ -108,7 +108,9 @@ SAMPLERS = {
     "exponential": [samplers.Exponential(4, of="noise", corrector=2, tau=0.3)],
     "langevin": [samplers.Langevin(), samplers.Langevin(corrections=3, snr=0.3)],
     "resampled": [samplers.Resampled(1), samplers.Resampled(3)],
+    "counted": [samplers.Counted()],
 }
+OF_NUMBERS = {name: parts for name, parts in SAMPLERS.items() if name != "counted"}
 
 
 def leaning(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from examples import GAUSSIAN, SAMPLERS, each, small_model
+from examples import GAUSSIAN, OF_NUMBERS, each, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from undiffuse.samplers import DDIM, Ancestral, Langevin, reverse, sample, start
 from undiffuse.schedules import ConstantFraction, Cosine, Linear, grids
 from watched import reports, watched
 
-EVERY = pytest.mark.parametrize("sampler", **each(SAMPLERS))
+EVERY = pytest.mark.parametrize("sampler", **each(OF_NUMBERS))
 GRID = grids.logsnr(Linear(steps=None), 60, first=1e-4)
 
 

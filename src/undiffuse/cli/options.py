@@ -40,7 +40,8 @@ SamplerName = Annotated[
     typer.Option(
         "--sampler",
         help="ancestral, ddim, dpm-solver, dpm-solver++, deis, unipc, sa-solver, exponential (any of these), "
-        "langevin or resampled, with its arguments: 'dpm-solver++ order=3'. Default: the recipe's.",
+        "langevin, resampled or counted (of masks), with its arguments: 'dpm-solver++ order=3'. Default: the "
+        "recipe's.",
     ),
 ]
 Split = Annotated[str, typer.Option("--split", help="test or train.")]

@@ -27,7 +27,7 @@ Samplers = Annotated[
     typer.Option(
         "--sampler",
         help="A sampler, with its arguments; may be repeated. Default: unipc order=3, dpm-solver++ order=2, "
-        "ddim; of symbols ancestral.",
+        "ddim; of masks counted and ancestral, of other symbols ancestral.",
     ),
 ]
 Numbers = Annotated[

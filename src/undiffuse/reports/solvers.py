@@ -15,7 +15,7 @@ from torch import Tensor
 from undiffuse import plots
 from undiffuse.diffusion.walks import Walks
 from undiffuse.estimate import Estimate
-from undiffuse.kernels import Gaussian
+from undiffuse.kernels import Absorbing, Gaussian
 from undiffuse.metrics import extract, frechet, sliced_wasserstein
 from undiffuse.random import keyed
 from undiffuse.recipes import sampler_of
@@ -27,7 +27,8 @@ from undiffuse.samplers.tuned import ROWS, USUAL
 from undiffuse.track import SILENT, Track
 
 STEPS = (8, 10, 15, 20, 30, 50)
-NUMBERS, SYMBOLS = ("unipc order=3", "dpm-solver++ order=2", "ddim"), ("ancestral",)
+NUMBERS = ("unipc order=3", "dpm-solver++ order=2", "ddim")
+MASKS, SYMBOLS = ("counted", "ancestral"), ("ancestral",)
 CHOOSING = USUAL * ROWS  # samples that choosing times is as much work as
 
 
@@ -121,6 +122,8 @@ def own_sampler(run: Run) -> str:
 
 def usual_samplers(run: Run) -> Sequence[str]:
     """Those that are measured unless told."""
+    if isinstance(run.model.kernel, Absorbing):
+        return MASKS
     return NUMBERS if isinstance(run.model.kernel, Gaussian) else SYMBOLS
 
 

@@ -2,6 +2,7 @@
 
 from undiffuse.samplers.ancestral import Ancestral
 from undiffuse.samplers.base import Sampler
+from undiffuse.samplers.counted import Counted
 from undiffuse.samplers.evidence import Evidence, evidence
 from undiffuse.samplers.exponential import Exponential
 from undiffuse.samplers.interpolate import interpolate, mix
@@ -25,6 +26,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "exponential": Exponential,
     "langevin": Langevin,
     "resampled": Resampled,
+    "counted": Counted,
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "DEIS",
     "SAMPLERS",
     "Ancestral",
+    "Counted",
     "DPMSolver",
     "DPMSolverPP",
     "Evidence",
