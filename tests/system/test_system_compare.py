@@ -76,3 +76,18 @@ def test_terms_and_an_error_at_once(runs: Path):
     run = library.load(runs / "digits")
     with pytest.raises(ValueError, match=r"terms=3, error=0\.1: an error decides"):
         run.evaluate(load_data(run.recipe).test[:4], terms=3, error=0.1)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "digits"])
+def test_trajectories_tighten_the_bound(copy: Callable[[str], Path], kind: str):
+    run = copy(kind)
+    out = good("evaluate", run, "--examples", 6, "--terms", 1, "--steps", 4, "--trajectories", 3)
+    (path,) = run.glob("weighted-*.json")
+    found, opened = json.loads(path.read_text()), library.load(run)
+    raw = load_data(opened.recipe).test[:6]
+    again = opened.weighted(raw, trajectories=3, steps=4)
+    assert found["bits"]["mean"] == pytest.approx(again.bits.mean)
+    assert again.gain.mean == pytest.approx(again.bound.mean - again.bits.mean) and again.gain.mean > 0
+    assert f"{again.bits.mean:.4f}" in out and "trajectories of 3)" in out
+    assert "--trajectories 0: at least one" in refused("evaluate", run, "--trajectories", 0)
+    assert "--json prints the bound alone" in refused("evaluate", run, "--trajectories", 2, "--json")

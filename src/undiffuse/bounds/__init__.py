@@ -9,6 +9,7 @@ from undiffuse.bounds.nelbo import Nelbo, nelbo
 from undiffuse.bounds.optimal import check_fixed, optimal_variance, widened
 from undiffuse.bounds.pilot import Plan, plan
 from undiffuse.bounds.progressive import Progressive, progressive, receive
+from undiffuse.bounds.weighted import log_weight, weighted
 
 __all__ = [
     "Beside",
@@ -28,11 +29,13 @@ __all__ = [
     "costs",
     "evaluate",
     "follow",
+    "log_weight",
     "nelbo",
     "optimal_variance",
     "plan",
     "progressive",
     "receive",
     "step_entropies",
+    "weighted",
     "widened",
 ]

@@ -40,6 +40,8 @@ undiffuse evaluate runs/first --progressive
 
 undiffuse evaluate runs/first --exact --examples 100
 
+undiffuse evaluate runs/swiss-roll --trajectories 16 --examples 200 --steps 100
+
 Of samples: undiffuse distances, undiffuse parzen. Of the variances: undiffuse optimal-variance.
 """
 
@@ -74,6 +76,13 @@ Error = Annotated[
         "these examples. As few as that takes are computed.",
     ),
 ]
+Trajectories = Annotated[
+    int | None,
+    typer.Option(
+        "--trajectories",
+        help="Also the bound that so many trajectories tighten, each of all steps (importance-weighted).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the bound as JSON, no more.")]
 
 
@@ -88,6 +97,7 @@ def command(
     progressive: Progressive = False,
     exact: Exact = False,
     calls: Calls = 50,
+    trajectories: Trajectories = None,
     stop: Stop = None,
     out: ResultsFolder = None,
     as_json: AsJson = False,
@@ -107,12 +117,13 @@ def command(
         report_entropy,
         report_exact,
         report_progressive,
+        report_weighted,
         split_of,
         terms_of,
         warn,
     )
 
-    if as_json and (entropy or progressive or exact):
+    if as_json and (entropy or progressive or exact or trajectories is not None):
         raise ValueError("--json prints the bound alone: leave out what prints more")
     with sharing(processes, device, LONG) as (where, group):
         from undiffuse.diffusion import check_calls, evaluate
@@ -125,6 +136,8 @@ def command(
             raise ValueError(f"--steps {steps}: --entropy needs a chain of at least two steps")
         if exact:
             check_calls(trained, calls)
+        if trajectories is not None and trajectories < 1:
+            raise ValueError(f"--trajectories {trajectories}: at least one")
         terms = terms_of(trained, terms, error)
         data, given = split_of(trained, split, examples)
         name, trained = part_of(trained, split, len(data), steps, terms, seed, error), trained.told(given)
@@ -149,6 +162,8 @@ def command(
             report_progressive(trained, data, name, seed, steps, terms, results)
         if exact:
             report_exact(trained, data, name, seed, calls, terms, results)
+        if trajectories is not None:
+            report_weighted(trained, data, name, seed, trajectories, steps, results)
 
 
 def _print(result: "Evaluation", note: str | None) -> None:

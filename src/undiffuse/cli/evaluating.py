@@ -110,6 +110,8 @@ def report_exact(
     trained: "Run", data: "Tensor", split: str, seed: int, calls: int, terms: int | None, results: Results
 ) -> None:
     """The likelihood by the probability flow, beside the bound of the same examples."""
+    import torch
+
     from undiffuse.files import write_json
 
     with tracked("flow") as track:
@@ -119,14 +121,48 @@ def report_exact(
     rows = table("", ">bits/dim", ">s.e.", title=f"By the probability-flow ODE, {calls} calls an example")
     rows.add_row(f"-log2 {kind}", f"{found.bits.mean:.4f}", f"{found.bits.se:.4f}")
     rows.add_row("  what its steps may be off by", f"{found.grid_error:.4f}", "")
+    few = torch.arange(min(ROWS, len(data)))
+    away = trained.replace(model=trained.model.rows(few)).round_trip(data[few], calls=calls)
     rows.add_row("the bound, less that", f"{found.less.mean:+.4f}", f"{found.less.se:.4f}")
     show(rows)
+    typer.echo(f"{len(few)} examples to their latents and back: off by {away:.2g} (rms, raw units)")
     if found.levels is None:
         wide = f"{found.width:.2g} standard deviations"
         typer.echo(f"(the density of the data with noise of {wide}: as much as the chain's first time has)")
 
     def save(folder: Path) -> list[Path]:
         path = folder / f"likelihood-{split}-{calls}-calls.json"
+        write_json(path, found.summary())
+        return [path]
+
+    results.write(save)
+
+
+def report_weighted(
+    trained: "Run",
+    data: "Tensor",
+    split: str,
+    seed: int,
+    trajectories: int,
+    steps: int | None,
+    results: Results,
+) -> None:
+    """The bound that so many trajectories tighten, beside that of the same ones alone."""
+    from undiffuse.files import write_json
+
+    with tracked("trajectories") as track:
+        found = trained.weighted(data, seed, trajectories=trajectories, steps=steps, track=track)
+    title = f"Importance-weighted, {trajectories:,} trajectories of {found.steps:,} steps an example"
+    rows = table("", ">bits/dim", ">s.e.", title=title)
+    kind = "density" if trained.levels is None else "probability"
+    named = {f"-log2 {kind}, at most": found.bits, "the trajectories one by one": found.bound}
+    for name, each in {**named, "gain": found.gain}.items():
+        rows.add_row(name, f"{each.mean:.4f}", f"{each.se:.4f}")
+    show(rows)
+    typer.echo(f"(the weights are worth {found.effective:.1f} trajectories of {trajectories:,})")
+
+    def save(folder: Path) -> list[Path]:
+        path = folder / f"weighted-{split}-{trajectories}-trajectories.json"
         write_json(path, found.summary())
         return [path]
 

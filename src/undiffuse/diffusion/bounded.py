@@ -1,6 +1,7 @@
 """The bound on what examples cost, in raw units: of each, and over a data set; to a given error."""
 
 import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from undiffuse import bounds
 from undiffuse.bases import GaussianBase
 from undiffuse.diffusion.bases import NORMAL
+from undiffuse.estimate import Estimate, Moments, check_examples
 from undiffuse.kernels import Gaussian
 from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
@@ -94,6 +96,60 @@ def control_of(of: "Diffusion") -> bounds.Control | None:
     if not isinstance(base, GaussianBase) or not isinstance(kernel, Gaussian):
         return None
     return bounds.LinearControl(base.to(of.device), kernel)
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """-log2 p of examples by the mean weight of so many trajectories, at most, bits/dim in raw units.
+
+    `bound` is that of the same trajectories one by one, `gain` how far `bits` lies below it, pair by pair;
+    `effective` the number of trajectories that the weights are worth, the mean over examples.
+    """
+
+    examples: int
+    trajectories: int
+    steps: int
+    bits: Estimate
+    bound: Estimate
+    gain: Estimate
+    effective: float
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.bits} bits/dim at most by {self.trajectories} trajectories, worth "
+            f"{self.effective:.1f}; one by one {self.bound}"
+        )
+
+
+def weighted(
+    of: "Diffusion",
+    raw: Tensor,
+    seed: int = 0,
+    *,
+    trajectories: int = 8,
+    steps: int | None = None,
+    track: Track = SILENT,
+) -> Weighted:
+    """The bound over a data set that K trajectories tighten (see `undiffuse.bounds.weighted`).
+
+    Each takes all steps of the chain, or of one thinned to `steps`. Raises ValueError for fewer than two
+    examples, and trajectories below 1.
+    """
+    of.check_density(raw)
+    check_examples(raw)
+    grid = of.thinned(steps)
+    how: dict[str, Any] = {"grid": grid, "seed": seed, "encode": of.space.encode, "track": track}
+    mean, alone, number = bounds.weighted(of.model, raw, trajectories=trajectories, **how).unbind(1)
+    moments, scale = Moments(), 1 / (dims(of.shape) * math.log(2))
+    moments.add(torch.stack([mean, alone, alone - mean], 1) * scale)
+    bits, bound, gain = moments.estimates()
+    shift, effective = of.shift, float(number.mean())
+    return Weighted(len(raw), trajectories, len(grid), bits - shift, bound - shift, gain, effective)
 
 
 def step_entropies(

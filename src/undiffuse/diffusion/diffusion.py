@@ -284,8 +284,9 @@ class Diffusion:
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
     bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound
-    step_entropies = alike("raw")(bounded.step_entropies)
+    step_entropies, weighted = alike("raw")(bounded.step_entropies), alike("raw")(bounded.weighted)
     log_prob, likelihood = alike("raw")(exact.log_prob), alike("raw")(exact.likelihood)  # by the flow
+    round_trip = alike("raw")(exact.round_trip)
     encode, decode = alike("raw")(exact.encode), alike("latents")(exact.decode)  # latents, and back
     check, check_density = checks.check, checks.check_density  # of what it is given
 

@@ -142,6 +142,12 @@ def decode(of: "Diffusion", latents: Tensor, *, calls: int = CALLS, track: Track
     return of.space.decode(_carried(of, latents, calls, track, up=False).cpu())
 
 
+def round_trip(of: "Diffusion", raw: Tensor, *, calls: int = CALLS) -> float:
+    """How far raw examples are from what their latents lead back to: root mean square, raw units."""
+    back = decode(of, encode(of, raw, calls=calls), calls=calls)
+    return float((back.double() - raw.double()).square().mean().sqrt())
+
+
 def check_calls(of: "Diffusion", calls: int) -> None:
     """Raise ValueError for a model that has no flow, and for too few calls, before any is made."""
     kernel, first = _flow(of)
