@@ -2,6 +2,7 @@
 
 from undiffuse.bounds.chains import Best, Costs, costs, follow
 from undiffuse.bounds.control import LinearControl
+from undiffuse.bounds.curve import Curve, measured
 from undiffuse.bounds.drawing import Control, Drawing
 from undiffuse.bounds.entropy import StepEntropies, step_entropies
 from undiffuse.bounds.evaluate import Beside, Partial, Report, blocks, evaluate
@@ -16,6 +17,7 @@ __all__ = [
     "Best",
     "Control",
     "Costs",
+    "Curve",
     "Drawing",
     "LinearControl",
     "Nelbo",
@@ -30,6 +32,7 @@ __all__ = [
     "evaluate",
     "follow",
     "log_weight",
+    "measured",
     "nelbo",
     "optimal_variance",
     "plan",
