@@ -91,3 +91,21 @@ def test_trajectories_tighten_the_bound(copy: Callable[[str], Path], kind: str):
     assert f"{again.bits.mean:.4f}" in out and "trajectories of 3)" in out
     assert "--trajectories 0: at least one" in refused("evaluate", run, "--trajectories", 0)
     assert "--json prints the bound alone" in refused("evaluate", run, "--trajectories", 2, "--json")
+
+
+def test_a_chain_is_chosen_by_what_it_costs(copy: Callable[[str], Path], bits: Path):
+    run = copy("digits")
+    out = good("evaluate", run, "--steps", 4, "--best", "--terms", 0)
+    assert "chain of 4 steps" in out and (run / "evaluation-test-4-best-steps.json").exists()
+    opened = library.load(run)
+    raw = load_data(opened.recipe).train[:50]
+    found = opened.chained(4, raw)
+    assert len(found.grid) == 4 and found.grid[0] == opened.grid[0]
+    least = min(
+        float(found.replace(chain=chain).evaluate(raw[:50]).steps.mean)
+        for chain in (opened.thinned(4), found.grid)
+    )
+    assert float(found.evaluate(raw[:50]).steps.mean) == pytest.approx(least)
+    assert "--best: of how many steps?" in refused("evaluate", run, "--best")
+    assert "is of symbols" in refused("evaluate", bits, "--best", "--steps", 3)
+    assert "can be thinned to" in refused("evaluate", run, "--best", "--steps", 100_000)

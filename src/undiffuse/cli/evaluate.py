@@ -34,6 +34,8 @@ undiffuse evaluate runs/first --examples 1000 --error 0.01
 
 undiffuse evaluate runs/first --split train --steps 100
 
+undiffuse evaluate runs/first --steps 20 --best
+
 undiffuse evaluate runs/swiss-roll-2015 --entropy
 
 undiffuse evaluate runs/first --progressive
@@ -46,6 +48,13 @@ Of samples: undiffuse distances, undiffuse parzen. Of the variances: undiffuse o
 """
 
 
+Best = Annotated[
+    bool,
+    typer.Option(
+        "--best",
+        help="With --steps: not times at even distances, but those that cost some training examples least.",
+    ),
+]
 Entropy = Annotated[
     bool,
     typer.Option(
@@ -91,6 +100,7 @@ def command(
     split: Split = "test",
     examples: Examples = None,
     steps: Steps = None,
+    best: Best = False,
     terms: Terms = None,
     error: Error = None,
     entropy: Entropy = False,
@@ -114,6 +124,7 @@ def command(
     from undiffuse.cli.evaluating import (
         Results,
         knows_none,
+        on_best,
         report_entropy,
         report_exact,
         report_progressive,
@@ -138,11 +149,16 @@ def command(
             check_calls(trained, calls)
         if trajectories is not None and trajectories < 1:
             raise ValueError(f"--trajectories {trajectories}: at least one")
+        if best:
+            trained, steps = on_best(trained, steps, seed), None
+        chosen = len(trained.grid) if best else None
         terms = terms_of(trained, terms, error)
         data, given = split_of(trained, split, examples)
+        words = [] if chosen is None else [f"{chosen}-best-steps"]
         name, trained = part_of(trained, split, len(data), steps, terms, seed, error), trained.told(given)
+        name = "-".join([name, *words])
         hashed = hash_of(data, *(given.values.values() if given is not None else ()))
-        key = (split, len(data), hashed, seed, str(steps), str(terms), str(error), str(stop))
+        key = (split, len(data), hashed, seed, str(chosen or steps), str(terms), str(error), str(stop))
         with resumed(trained, *key) as resume:
             with tracked("evaluate") as track:
                 how: dict[str, Any] = {"steps": steps, "terms": terms, "error": error}

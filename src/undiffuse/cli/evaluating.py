@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from undiffuse.runs import Run
 
 ROWS = 10  # of a table
+CHOOSING = 256  # training examples that a chain is chosen by
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,20 @@ def report_weighted(
         return [path]
 
     results.write(save)
+
+
+def on_best(trained: "Run", steps: int | None, seed: int) -> "Run":
+    """The run on the chain of so many steps that costs training examples least."""
+    from undiffuse.data import sample_of
+    from undiffuse.recipes import load_data
+    from undiffuse.tensors import dims
+
+    if steps is None:
+        raise ValueError("--best: of how many steps? Say --steps, such as --steps 20")
+    trained.thinned(steps)
+    raw = sample_of(load_data(trained.recipe).train, CHOOSING * dims(trained.shape))
+    with tracked("choose steps") as track:
+        return trained.chained(steps, raw, seed, track=track)
 
 
 def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Given | None]":

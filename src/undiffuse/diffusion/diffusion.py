@@ -276,7 +276,7 @@ class Diffusion:
 
     given, told, guided = variants.given, variants.told, variants.guided  # the same, of other examples
     clipped, stopped = variants.clipped, variants.stopped  # and on another walk
-    tuned = alike()(variants.tuned)
+    tuned, chained = alike()(variants.tuned), alike("raw")(variants.chained)
     known = alike("raw", "mask")(observed.known)  # observations, as factors
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open

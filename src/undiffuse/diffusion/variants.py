@@ -3,17 +3,23 @@
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torch import Tensor
+
+from undiffuse.bounds import measured
 from undiffuse.conditions import Given
+from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
 from undiffuse.random import Streams
 from undiffuse.samplers import Sampler, Tuner, UniPC, like_of, start
 from undiffuse.samplers.tuned import FINE, ROWS, USUAL, check_tuned
+from undiffuse.schedules.grids import logsnr, thin
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
 
+TIMES = 64  # that a chain is chosen from
 D = TypeVar("D", bound="Diffusion")
 
 
@@ -67,6 +73,21 @@ def stopped(of: D, t: float) -> D:
     if not 0 <= t <= 1:
         raise ValueError(f"stop={t:g}: a time from 0 (the whole chain) to 1")
     return of.replace(first=t, walks=of.walks if t == 0 else None)
+
+
+def chained(of: D, steps: int, raw: Tensor, seed: int = 0, *, times: int = TIMES, track: Track = SILENT) -> D:
+    """The diffusion on the chain of so many steps that costs these raw examples least, (N, *shape), N >= 2.
+
+    It is found among so many `times`, even in log-SNR, by their mean squared errors (`bounds.Curve`); of a
+    table's chain among its own. Raises ValueError for kernels of symbols, and steps that there are not.
+    """
+    of.check(raw)
+    kernel, chain = of.model.kernel, of.grid
+    if isinstance(kernel, Gaussian) and kernel.schedule.steps is None:
+        chain = logsnr(kernel.schedule, times, float(chain[0]))
+    chain = thin(chain, min(times, len(chain)))
+    curve = measured(of.model, raw, grid=chain, seed=seed, encode=of.space.encode, track=track)
+    return of.replace(chain=curve.best(steps), first=0.0, walks=None)
 
 
 def tuned(
