@@ -26,8 +26,8 @@ Samplers = Annotated[
     list[str] | None,
     typer.Option(
         "--sampler",
-        help="A sampler, with its arguments; may be repeated. Default: unipc order=3, dpm-solver++ order=2, "
-        "ddim; of masks counted and ancestral, of other symbols ancestral.",
+        help="A sampler, with its arguments; may be repeated. Default: unipc order=3, dpm-solver++ order=2 "
+        "tau=1 and ddim; of masks counted and ancestral, of other symbols ancestral.",
     ),
 ]
 Numbers = Annotated[
@@ -87,7 +87,7 @@ def command(
             return
         notes = [f"{n:,} samples, {fixed.extractor.title}", *filter(None, [note_of(trained)])]
         rows = table(
-            ">steps", "sampler", ">Fréchet distance", ">sliced Wasserstein, squared", title="; ".join(notes)
+            ">steps", "sampler", ">Fréchet distance", ">sliced W2, squared", title="; ".join(notes)
         )
         for row in solver_rows(found):
             rows.add_row(*(printable(cell) for cell in row))

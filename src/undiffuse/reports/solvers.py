@@ -27,7 +27,7 @@ from undiffuse.samplers.tuned import ROWS, USUAL
 from undiffuse.track import SILENT, Track
 
 STEPS = (8, 10, 15, 20, 30, 50)
-NUMBERS = ("unipc order=3", "dpm-solver++ order=2", "ddim")
+NUMBERS = ("unipc order=3", "dpm-solver++ order=2 tau=1", "ddim")
 MASKS, SYMBOLS = ("counted", "ancestral"), ("ancestral",)
 CHOOSING = USUAL * ROWS  # samples that choosing times is as much work as
 
