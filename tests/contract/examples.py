@@ -146,6 +146,7 @@ GRIDS = {
     "uniform": [schedules.grids.uniform(1), schedules.grids.uniform(7), schedules.grids.uniform()],
     "strided": [schedules.grids.strided(20, 6), schedules.grids.strided()],
     "log-snr": [schedules.grids.logsnr(Linear(), 9), schedules.grids.logsnr(Cosine(None), 50, 0.01)],
+    "times": [schedules.grids.times([0.1, 0.7, 1.0])],
 }
 TIMES = {"independent": [objectives.Independent()], "stratified": [objectives.Stratified()]}
 TIMES["importance"] = [objectives.Importance(7)]
@@ -154,6 +155,15 @@ WEIGHTS = {
     "truncated": [objectives.Truncated()],
     "snr": [objectives.SNR()],
 }
+
+
+def distilled(**keys) -> objectives.Distilled:
+    """A student whose teacher goes half of the way to zero, whatever the times."""
+    made = objectives.Distilled(grid=schedules.grids.uniform(4), **keys)
+    made.teacher = lambda x_t, t, s, given, steps: x_t / 2
+    return made
+
+
 OBJECTIVES = {
     "simple": [
         objectives.Simple(),
@@ -170,6 +180,7 @@ OBJECTIVES = {
         objectives.Hybrid("huber", objectives.MinSNR(), 0.5, grid=schedules.grids.strided(20, 6)),
     ],
     "continuous": [objectives.Continuous(grid=schedules.grids.uniform(20))],
+    "distilled": [distilled(), distilled(loss="huber", weight=objectives.Truncated())],
 }
 NETWORKS = {
     "rbf": [lambda shape, outputs=1: networks.RBF(shape, 1000, outputs=outputs, units=4)],

@@ -159,8 +159,10 @@ def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None
     if not isinstance(said, Numbers):
         return NO_NUMBERS
     learned = variance.learned
-    if kind == "simple" and learned:
+    if kind in ("simple", "distilled") and learned:
         return "does not train a learned variance"
+    if kind == "distilled":
+        return "has no teacher"
     if kind == "hybrid" and not learned:
         return "trains a learned variance"
     if kind == "continuous" and learned:

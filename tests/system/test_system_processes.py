@@ -120,15 +120,11 @@ import os, signal, sys, time
 if os.environ.get("RANK") == "1":
     import undiffuse.bounds
     evaluate = sys.modules["undiffuse.bounds.evaluate"]
-    nelbo, looks = evaluate.nelbo, [0]
     def slow(*words, **named):
-        if looks:  # at the examples that are watched, before the first step
-            looks.pop()
-            return nelbo(*words, **named)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
         raise AssertionError("it was not left")
-    evaluate.nelbo = slow
+    evaluate.averaged = slow
 """
 
 

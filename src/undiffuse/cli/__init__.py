@@ -17,6 +17,7 @@ from undiffuse.cli import (
     demo,
     denoise,
     distances,
+    distill,
     doctor,
     evaluate,
     export,
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate),
-    *(evaluate, compare, distances, solvers, parzen, optimal_variance),
+    *(evaluate, compare, distances, solvers, distill, parzen, optimal_variance),
     *(compress, decompress, inspect_, rate_distortion),
     *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )

@@ -86,9 +86,7 @@ def command(
         if not group.leads:
             return
         notes = [f"{n:,} samples, {fixed.extractor.title}", *filter(None, [note_of(trained)])]
-        rows = table(
-            ">steps", "sampler", ">Fréchet distance", ">sliced W2, squared", title="; ".join(notes)
-        )
+        rows = table(">steps", "sampler", ">Fréchet distance", ">sliced W2, squared", title="; ".join(notes))
         for row in solver_rows(found):
             rows.add_row(*(printable(cell) for cell in row))
         show(rows)

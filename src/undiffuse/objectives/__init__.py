@@ -2,6 +2,7 @@
 
 from undiffuse.objectives.base import Objective
 from undiffuse.objectives.continuous import Continuous
+from undiffuse.objectives.distilled import Distilled, Teacher
 from undiffuse.objectives.hybrid import Hybrid
 from undiffuse.objectives.simple import Simple
 from undiffuse.objectives.times import Importance, Independent, Stratified, Times
@@ -13,6 +14,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "variational": Variational,
     "hybrid": Hybrid,
     "continuous": Continuous,
+    "distilled": Distilled,
 }
 TIMES: dict[str, type[Times]] = {
     "independent": Independent,
@@ -27,6 +29,7 @@ __all__ = [
     "TIMES",
     "WEIGHTS",
     "Continuous",
+    "Distilled",
     "Hybrid",
     "Importance",
     "Independent",
@@ -34,6 +37,7 @@ __all__ = [
     "Objective",
     "Simple",
     "Stratified",
+    "Teacher",
     "Times",
     "Truncated",
     "Variational",

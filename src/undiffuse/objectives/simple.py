@@ -45,14 +45,17 @@ class Simple(Objective):
 
     def __call__(self, model: Denoiser, x_0: Tensor, generator: Noise) -> Tensor:
         """(B,) mean errors over the dimensions."""
-        kernel, said = model.kernel, model.parameterization
-        if not (isinstance(kernel, Gaussian) and isinstance(said, Numbers)):
-            raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
-        _check_fixed(model)
+        self.check(model)
         u = self.times.draw(len(x_0), generator)
         t = times_at(self.grid, u)
-        x_t = kernel.marginal(x_0, t).sample(generator)
+        x_t = model.kernel.marginal(x_0, t).sample(generator)
         return self.times.balance(u, self.error(model, model.output(x_t, t)[0], x_0, x_t, t))
+
+    def check(self, model: Denoiser) -> None:
+        """Raise ValueError for a model that this does not train."""
+        if not (isinstance(model.kernel, Gaussian) and isinstance(model.parameterization, Numbers)):
+            raise ValueError("the simple objective is for Gaussian kernels; use objective.kind=variational")
+        _check_fixed(model)
 
     def error(self, model: Denoiser, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The mean error of this output at x_t, weighted, (B,)."""

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from undiffuse import plots
 from undiffuse.data import Splits
+from undiffuse.objectives import Distilled
 from undiffuse.processes import ALONE, Processes
 from undiffuse.runs import final
 from undiffuse.runs.datafiles import save_skipped
+from undiffuse.runs.distilling import Taught
 from undiffuse.runs.figures import save_schedule
 from undiffuse.runs.log import Event, Log, read_metrics, record
 from undiffuse.runs.measuring import Leaving, averaged, due, kept, measured, noted, recalled
@@ -53,6 +55,8 @@ class TrainingRun:
         self.run, self.splits, self.state = run, splits, state
         self.settings: Settings = state.settings
         self.objective = run.recipe.objective(run.model.kernel)
+        if isinstance(self.objective, Distilled):
+            self.objective.teacher = Taught(run.folder, run.denoiser)
         self.lock: Lock | None = None
         self.warnings: list[str] = []
         self.origin: dict[str, Any] = {}  # of its checkpoints

@@ -26,6 +26,7 @@ GRIDS: dict[str, Callable[..., grids.Grid]] = {
     "uniform": grids.uniform,
     "strided": grids.strided,
     "log-snr": grids.logsnr,
+    "times": grids.times,
 }
 
 __all__ = [

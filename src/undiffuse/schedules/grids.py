@@ -55,6 +55,11 @@ def logsnr(schedule: Schedule, steps: int = 1000, first: float = 1e-3) -> Grid:
     return Grid(grid)
 
 
+def times(times: list[float]) -> Grid:
+    """These times themselves. Raises ValueError unless they rise from above 0 to exactly 1."""
+    return check_grid(torch.tensor(times, dtype=torch.float64))
+
+
 def invert(schedule: Schedule, values: Tensor) -> Tensor:
     """Times at which the log-SNR takes these values, by bisection to float64 precision."""
     low, high = torch.zeros_like(values), torch.ones_like(values)
