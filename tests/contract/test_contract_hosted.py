@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from hosted import META, Hosted
 from undiffuse import devices, networks
-from undiffuse.bounds import nelbo
+from undiffuse.bases import GaussianBase
+from undiffuse.bounds import Drawing, LinearControl, nelbo
 from undiffuse.conditions import Classes, Image, Series, Vector
 from undiffuse.flow import dequantized, log_prob
 from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
@@ -201,6 +202,18 @@ def test_a_bound_waits_as_often_however_long_its_chain(kernel):
         for n, k in ((3, None), (9, None), (9, 2), (9, 5))
     ]
     assert all(each == found[0] for each in found) and found[0].total() <= 6, found
+
+
+def test_nor_for_what_a_control_takes_off():
+    """As often for many terms as for few."""
+    model, base = plain(), GaussianBase(torch.zeros(4).double(), torch.ones(4).double())
+    control = LinearControl(base, model.kernel, META)
+    assert base.mean.device.type == "cpu"
+    drawing = Drawing(Drawing.even(8).shares, torch.ones(8, dtype=torch.float64), control)
+    how = {"grid": grids.uniform(9), "drawing": drawing}
+    x_0 = torch.zeros(3, 4, device=META)
+    found = [reads_of(lambda k=k: nelbo(model, x_0, generator=streams(), terms=k, **how)) for k in (2, 5)]
+    assert found[0] == found[1] and found[0].total() <= 7, found
 
 
 def test_a_learned_schedule_is_read_again_only_once_it_has_changed():

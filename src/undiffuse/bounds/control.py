@@ -10,34 +10,39 @@ of the signal-to-noise ratio times that square (Kingma et al. 2021, eq. 13).
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from undiffuse.bases import GaussianBase
-from undiffuse.devices import fetched, onto, wide
+from undiffuse.devices import fetched, moved, onto, wide
 from undiffuse.kernels import Gaussian
 from undiffuse.tensors import total
 
+HOST = torch.device("cpu")
 VALUES = 2**22  # of a table of all steps that are held at once
 
 
 class LinearControl:
-    """C_j by a normal density of the data, for chains of a Gaussian kernel."""
+    """C_j by a normal density of the data, on the host, for a Gaussian chain that is walked on a device."""
 
-    def __init__(self, base: GaussianBase, kernel: Gaussian) -> None:
+    def __init__(self, base: GaussianBase, kernel: Gaussian, device: torch.device = HOST) -> None:
         self.base, self.kernel = base, kernel
+        self.there = cast(GaussianBase, moved(deepcopy(base), device))
 
     def at(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """1/2 (SNR_s - SNR_t) |x_0 - x_0-hat(x_t)|^2, (B,)."""
-        away = self.base.axes.along(x_0) - self.base.belief(x_t, t, self.kernel).mean
+        away = self.there.axes.along(x_0) - self.there.belief(x_t, t, self.kernel).mean
         return wide(total(away.square())) * onto(self._growth(s, t), x_0)
 
     def mean(self, x_0: Tensor, grid: Tensor) -> Tensor:
         """Its mean over x_t, of every step of the grid, (B, T - 1)."""
-        z = self.base.axes.along(fetched(x_0) - fetched(self.base.mean)).flatten(1).square()
-        var = fetched(self.base.var).flatten()
-        return torch.cat(list(self._parts(z, var, grid)), 1) * self._growth(grid[:-1], grid[1:])
+        z = self.base.axes.along(fetched(x_0) - self.base.mean).flatten(1).square()
+        return torch.cat(list(self._parts(z, self.base.var.flatten(), grid)), 1) * self._growth(
+            grid[:-1], grid[1:]
+        )
 
     def _parts(self, z: Tensor, var: Tensor, grid: Tensor) -> Iterator[Tensor]:
         for t in torch.split(grid[1:], max(1, VALUES // len(var))):

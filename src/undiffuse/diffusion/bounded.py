@@ -95,7 +95,7 @@ def control_of(of: "Diffusion") -> bounds.Control | None:
     base, kernel = of.bases.found.get(NORMAL), of.model.kernel
     if not isinstance(base, GaussianBase) or not isinstance(kernel, Gaussian):
         return None
-    return bounds.LinearControl(base.to(of.device), kernel)
+    return bounds.LinearControl(base, kernel, of.device)
 
 
 @dataclass(frozen=True)
