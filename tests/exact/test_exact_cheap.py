@@ -163,6 +163,13 @@ def test_an_error_that_is_none_is_refused(error):
         plan(MODEL, DATA, grid=GRID, error=error)
 
 
+def test_a_chain_of_one_time_has_a_decoder_alone():
+    found = plan(MODEL, DATA, grid=grids.uniform(1), error=0.3)
+    how = {"terms": found.terms, "rounds": found.rounds, "drawing": found.drawing}
+    report = evaluate(MODEL, DATA, grid=grids.uniform(1), **how)
+    assert report.noise < 0.4 and report.per_step.shape == (0,)
+
+
 def test_so_are_no_rounds():
     with pytest.raises(ValueError, match="rounds=0: at least one"):
         evaluate(MODEL, DATA, grid=GRID, rounds=0)

@@ -67,7 +67,7 @@ def plan(
     rows = torch.linspace(0, len(data) - 1, min(EXAMPLES, len(data))).round().long()
     look, parts = Look(model.rows(rows), data[rows], grid, seed, encode), track.split(*[1] * 4)
     drawing = Drawing.even(len(grid) - 1, control)
-    for number in range(2):
+    for number in range(2 if len(grid) > 1 else 0):  # a chain of one time has no steps to draw
         drawing = taught(look.draws(number, drawing, parts[number]), drawing)
     allowed = len(data) * (error * dims(tuple(data.shape[1:])) * math.log(2)) ** 2 / MARGIN
     decoder, steps = look.noise(2, drawing, TERMS, parts[2])
