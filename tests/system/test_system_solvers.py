@@ -54,6 +54,10 @@ def test_again_it_measures_only_what_is_new(copied: Callable[[], Path]):
     (run / "solvers.json").write_text(json.dumps(found))
     out = good("solvers", run, *FEW, "--steps", 5)
     assert out.count("7.25") >= 2
+    (run / "solvers.json").write_text(json.dumps(found | {"chain": None}))  # as if it had been cut off
+    assert library.load(run).walks is None
+    assert good("solvers", run, *FEW).count("7.25") >= 2
+    assert library.load(run).walks is not None
     assert "7.25" not in good("solvers", run, *FEW, "--seed", 1)  # of another seed, nothing is known
 
 

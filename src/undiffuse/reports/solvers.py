@@ -56,7 +56,7 @@ class Job:
         before = stored(self.run) or {}
         if all(before.get(name) == value for name, value in self.head.items()):
             self.found = {name: before[name] for name in ("walks", "chain", "training")}
-        self.found = {**self.head, "walks": [], **self.found}
+        self.found = {**self.head, "walks": [], "chain": None, **self.found}
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """Every sampler with every number of steps."""
@@ -66,25 +66,23 @@ class Job:
         """What is missing, the whole chain last, each kept as soon as it is there."""
         missing = [pair for pair in self.pairs() if pair not in self._there()]
         weights = [steps * sum(self._work(sampler_of(name))) for name, steps in missing]
-        *parts, last = track.split(*weights, len(self.run.grid) * self.samples * ("chain" not in self.found))
+        *parts, last = track.split(
+            *weights, len(self.run.grid) * self.samples * (self.found["chain"] is None)
+        )
         test = self._features(self.fixed.test)
         if "training" not in self.found:
             self.found["training"] = self._distances(self._features(self.fixed.training), test)
         for (name, steps), part in zip(missing, parts, strict=True):
             self.found["walks"].append(self._walk(name, steps, test, part))
             self.found["walks"].sort(key=lambda walk: (len(walk["times"]), walk["sampler"]))
-            self._keep()
-        if "chain" not in self.found:
+            self.kept(self.found)
+        if self.found["chain"] is None:
             self.found["chain"] = self._drawn(self.run, own_sampler(self.run), test, last)
-            self._keep()
+            self.kept(self.found)
         return walks_of(self.found)
 
     def _there(self) -> set[tuple[str, int]]:
         return {(walk["sampler"], walk["asked"]) for walk in self.found["walks"]}
-
-    def _keep(self) -> None:
-        if "chain" in self.found:
-            self.kept(self.found)
 
     def _walk(self, name: str, steps: int, test: Tensor, track: Track) -> dict[str, Any]:
         """One walk, on times that suit it."""

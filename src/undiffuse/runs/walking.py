@@ -28,17 +28,17 @@ LIKE = {
     "samples": 0,
     "seed": 0,
     "features": "",
-    "chain": WALK,
+    "chain": (WALK, None),  # which is measured last
     "training": {"frechet": PAIR, "sliced": PAIR},
     "walks": [WALK],
 }
 
 
 def read_walks(run: "Run") -> Walks | None:
-    """Those in the run's folder; None if there are none, or they are of other weights or damaged."""
+    """Those in the run's folder; None if there are none, or not all yet, of other weights, or damaged."""
     found = stored(run)
     try:
-        return None if found is None else walks_of(found)
+        return None if found is None or found["chain"] is None else walks_of(found)
     except ValueError as error:
         LOG.warning("%s: damaged, left alone: %s", run.folder / FILE, error)
         return None
