@@ -123,7 +123,7 @@ def symbols() -> tuple[ReverseProcess, Tensor]:
     return Denoiser.on(Frequencies(chances), Nothing(), kernel), data
 
 
-KINDS = [("numbers", 0.25, 100), ("numbers with a control", 0.1, 200), ("symbols", 0.1, 100)]
+KINDS = [("numbers", 0.3, 60), ("numbers with a control", 0.1, 200), ("symbols", 0.1, 60)]
 
 
 @pytest.mark.parametrize(("kind", "error", "times"), KINDS)

@@ -49,7 +49,7 @@ def begin_student(
     fewer than two steps, and FileExistsError for a folder in use.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or names(out)):
         raise FileExistsError(f"{out}: not an empty folder; choose another")
     check_teacher(run)
     check_tuned(run.model, DDIM(), steps)
