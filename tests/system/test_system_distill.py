@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from several import run
 from shell import good, refused, tree, undiffuse
 
 import undiffuse as library
 from undiffuse.samplers import DDIM
 
-FEW = ["train.batch=8", "train.log_every=1", "train.checkpoint_every=2", "objective.substeps=2"]
+FEW = [
+    "train.batch=8",
+    "train.optimizer=adamw",
+    "train.log_every=1",
+    "train.checkpoint_every=2",
+    "objective.substeps=2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,13 @@ def test_a_student_can_teach(student: tuple[Path, str], tmp_path: Path):
     out = tmp_path / "second"
     good("distill", student[0], "--steps", 2, "--out", out, "train.steps=1", *FEW)
     assert len(library.load(out).grid) == 2
+
+
+def test_a_teacher_is_not_split(student: tuple[Path, str], tmp_path: Path):
+    again = library.load(student[0]).save(tmp_path / "again")
+    words = ("train.steps=9", "train.shard=true", "--processes", 2)
+    _, err = run("train", "--resume", again, *words, code=2)
+    assert "train.shard=true: a teacher is whole on each process" in err
 
 
 def test_refusals(student: tuple[Path, str], runs: Path, bits: Path, tmp_path: Path):

@@ -56,6 +56,8 @@ class TrainingRun:
         self.settings: Settings = state.settings
         self.objective = run.recipe.objective(run.model.kernel)
         if isinstance(self.objective, Distilled):
+            if state.settings.shard and run.processes.size > 1:
+                raise ValueError("train.shard=true: a teacher is whole on each process; leave it off")
             self.objective.teacher = Taught(run.folder, run.denoiser)
         self.lock: Lock | None = None
         self.warnings: list[str] = []
