@@ -114,6 +114,20 @@ def test_draws_teach_slopes_and_shares():
     assert float(ratio) == pytest.approx(10, rel=0.1)
 
 
+def test_a_slope_goes_through_the_origin():
+    """Of costs 5 + 3 C that of the least squares is 3 + 5 E C / E C^2, no quotient of means."""
+    steps, known = torch.zeros(20_000), 1 + normals(20_000).square()
+    draws = torch.stack([steps.double(), torch.ones_like(known), 5 + 3 * known, known])
+    found = taught(draws, Drawing.even(1, CONTROL)).slopes
+    assert float(found[0]) == pytest.approx(3 + 5 * float(known.mean() / known.square().mean()))
+
+
+def test_a_small_error_takes_more_rounds():
+    told = plan(MODEL, DATA, grid=GRID, error=0.03, control=CONTROL)
+    how = {"terms": told.terms, "rounds": told.rounds, "drawing": told.drawing}
+    assert told.rounds > 2 and evaluate(MODEL, DATA, grid=GRID, **how).noise < 0.045
+
+
 def symbols() -> tuple[ReverseProcess, Tensor]:
     kernel, chances = (
         Categorical(ConstantFraction(), 3),
