@@ -92,7 +92,6 @@ OPENING = {"read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unl
 OPENING |= {"open", "glob", "rglob", "iterdir", "symlink_to", "hardlink_to", "chmod"}
 OPEN_THEMSELVES = {  # files of the package or the user's, or an `open` of another kind
     ("runs/archive.py", "Path.read_bytes"),
-    ("runs/exchange.py", "out.iterdir"),
     ("runs/experiment.py", "cls.open"),
     ("runs/holes.py", "Image.open"),
     ("recipes/reading.py", "?.iterdir"),

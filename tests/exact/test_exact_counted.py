@@ -59,8 +59,6 @@ def test_a_product_is_counted_too():
 @pytest.mark.parametrize("schedule", [ConstantFraction(), Cosine(None)])
 @pytest.mark.parametrize("steps", [2, 5, 9])
 def test_the_number_of_masks_is_that_of_the_time(schedule, steps):
-    if float(schedule.keep(f64(1.0))) > 0:
-        pytest.skip("ends with symbols left")
     model = built(Absorbing(schedule, K), STATES, LAW)
     x_1 = torch.full((50, N), float(K)).double()
     for t, x in reverse(model, x_1, sampler=Counted(), grid=grids.uniform(steps), generator=keyed(steps)):

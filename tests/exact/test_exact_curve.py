@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import isotonic_regression
 
 from oracles import GaussianDenoiser, f64, mixture, normals
-from undiffuse.bounds import Curve, measured, nelbo
+from undiffuse.bounds import Curve, curve_of, nelbo
 from undiffuse.bounds.curve import rising
 from undiffuse.kernels import Binomial, Gaussian
 from undiffuse.model import Denoiser
@@ -30,7 +30,7 @@ def exact(places: int, var: float = 0.3) -> Curve:
 def test_of_normal_data():
     model = Denoiser(GaussianDenoiser(KERNEL, f64(0.0), f64(0.3)), KERNEL, X0())
     grid = grids.logsnr(KERNEL.schedule, 12, 1e-3)
-    found = measured(model, 0.3**0.5 * normals(20_000, 1), grid=grid)
+    found = curve_of(model, 0.3**0.5 * normals(20_000, 1), grid=grid)
     expected = 1 / (1 / 0.3 + found.logsnr.exp())
     assert ((found.mse - expected).abs() < 4 * found.se).all() and (found.se < 0.02 * expected).all()
 
@@ -93,7 +93,7 @@ def test_the_gap_of_the_bound_is_what_a_held_prediction_loses():
         away = [(state - states[-1]).square().sum(1).mean() for state in states[:-1]]
         lost += float(torch.stack(away).mean() * (top - bottom) / 2)
     grid = grids.logsnr(KERNEL.schedule, 201, 1e-3)
-    curve = measured(MODEL, x_0, grid=grid)
+    curve = curve_of(MODEL, x_0, grid=grid)
     gap = curve.cost(curve.grid[::40]) - curve.limit
     assert lost == pytest.approx(gap, rel=0.05)
 
@@ -111,4 +111,4 @@ def test_refusals():
             ask(1)
     bits = Denoiser(torch.nn.Identity(), Binomial(ConstantFraction()))
     with pytest.raises(ValueError, match="a Binomial kernel is of symbols"):
-        measured(bits, torch.zeros(2, 3), grid=grids.uniform(3))
+        curve_of(bits, torch.zeros(2, 3), grid=grids.uniform(3))

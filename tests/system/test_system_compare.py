@@ -11,10 +11,11 @@ import torch
 from shell import good, refused
 
 import undiffuse as library
-from undiffuse.bounds import measured
+from undiffuse.bounds import curve_of
 from undiffuse.diffusion.variants import TIMES
 from undiffuse.recipes import load_data
 from undiffuse.reports import compare
+from undiffuse.runs import jobs
 from undiffuse.schedules.grids import logsnr, thin
 
 
@@ -55,11 +56,22 @@ def test_json_and_examples_of_ones_own(pair: tuple[Path, Path], tmp_path: Path):
     assert found["examples"] == 6 and [each["name"] for each in found["runs"]] == [str(p) for p in pair]
 
 
+def test_a_part_of_one_chain_is_not_gone_on_with_on_another(copy: Callable[[str], Path], monkeypatch):
+    """What was gathered on even times has another name than on chosen ones."""
+    run, keys = copy("digits"), []
+    kept = jobs.resumed
+    monkeypatch.setattr("undiffuse.runs.resumed", lambda of, *key: keys.append(key) or kept(of, *key))
+    for words in ([], ["--best"], ["--error", "0.5"], ["--best", "--error", "0.5"]):
+        good("evaluate", run, "--steps", 4, "--examples", 8, *words)
+    assert len({str(key) for key in keys}) == 4
+
+
 def test_what_cannot_be_compared_is_refused(pair: tuple[Path, Path], runs: Path):
     assert "a comparison takes two at least" in refused("compare", pair[0])
     assert "their bits can't be compared" in refused("compare", pair[0], runs / "vectors")
     assert "--terms -1" in refused("compare", *pair, "--terms", -1)
     assert "--examples 1" in refused("compare", *pair, "--examples", 1)
+    assert "all examples of --on are compared" in refused("compare", *pair, "--examples", 5, "--on", "x")
 
 
 @pytest.mark.parametrize("kind", ["digits", "vectors"])
@@ -113,8 +125,11 @@ def test_a_chain_is_chosen_by_what_it_costs(copy: Callable[[str], Path], bits: P
     found = opened.chained(4, raw)
     assert len(found.grid) == 4 and found.grid[0] == opened.grid[0]
     times = found_among(opened)
-    curve = measured(opened.model, raw, grid=times, encode=opened.space.encode)
+    curve = curve_of(opened.model, raw, grid=times, encode=opened.space.encode)
     assert torch.equal(found.grid, curve.best(4)) and not torch.equal(found.grid, curve.even(4))
+    rows = lambda name: json.loads((run / f"evaluation-test-{name}steps.json").read_text())["rows"]  # noqa: E731
+    good("evaluate", run, "--steps", 4, "--terms", 0)
+    assert rows("4-best-") != rows("4-")
     assert "--best: of how many steps?" in refused("evaluate", run, "--best")
     assert "is of symbols" in refused("evaluate", bits, "--best", "--steps", 3)
     assert "can be thinned to" in refused("evaluate", run, "--best", "--steps", 100_000)

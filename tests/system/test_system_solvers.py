@@ -1,5 +1,6 @@
 """undiffuse solvers: what few steps are worth, kept with the run, and what `sample` makes of it."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from shell import good, refused, tree, undiffuse
 
 import undiffuse as library
 from undiffuse.diffusion import Walk, Walks
 from undiffuse.estimate import Estimate
+from undiffuse.runs import walking
 from undiffuse.samplers import DDIM
 from undiffuse.schedules import grids
 
@@ -89,6 +92,49 @@ def test_samples_take_the_fewest_steps_that_are_as_good(copied: Callable[[], Pat
     assert torch.equal(torch.from_numpy(np.load(whole)), plain.sample(4)) and "stepsall" in whole
 
 
+def test_what_is_said_of_the_chain_is_of_the_chain(copied: Callable[[], Path]):
+    """Parzen windows, and pictures of a walk: of its own times, whichever these are."""
+    run = copied()
+    plain = undiffuse("parzen", run, "-n", 8).out
+    marked(run, shortest=True)
+    assert undiffuse("parzen", run, "-n", 8).out == plain
+    out = good("sample", run, "-n", 2, "--stages", "--animate")
+    (film,) = [path for path in out.split() if path.endswith(".gif")]
+    with Image.open(film) as frames:
+        assert frames.n_frames <= 4  # of three steps
+    (stages,) = [path for path in out.split() if path.endswith("stages.png")]
+    whole = good("sample", run, "-n", 2, "--stages", "--steps", 3, "--sampler", "ancestral").split()
+    (three,) = [path for path in whole if path.endswith("stages.png")]
+    with Image.open(stages) as ours, Image.open(three) as theirs:
+        assert ours.size == theirs.size  # as many stages as a chain of three steps has
+
+
+def test_slices_of_points_stay_on_the_chain(runs: Path, tmp_path: Path):
+    run = library.load(runs / "points").save(tmp_path / "points")
+    good("solvers", run, "-n", 24, "--steps", 3, "--sampler", "ddim")
+    marked(run, shortest=True)
+    assert "slices-seed0.png" in good("sample", run, "-n", 8, "--slices")
+
+
+def test_a_run_that_may_only_be_read_is_measured(copied: Callable[[], Path], monkeypatch: pytest.MonkeyPatch):
+    run = copied()
+    (run / "solvers.json").unlink()
+
+    def denied(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(walking, "write_json", denied)
+    result = undiffuse("solvers", run, *FEW)
+    assert result.code == 0 and "training examples" in result.out and "cannot be written to" in result.err
+
+
+def test_all_is_a_word_for_samples_alone(runs: Path):
+    run = library.load(runs / "digits")
+    for ask in (run.tuned, run.evaluate, run.weighted, run.chained):
+        with pytest.raises(TypeError, match="steps='all': give a whole number"):
+            ask(**({} if ask == run.tuned else {"raw": torch.zeros(2, *run.shape)}), steps="all")
+
+
 def test_the_chain_stays_where_nothing_is_as_good_or_weights_are_others(copied: Callable[[], Path]):
     run = copied()
     marked(run, shortest=False)
@@ -136,4 +182,6 @@ def test_the_shortest_is_within_an_error_of_the_chain():
     )
     assert found.shortest is found.walks[2] and found.of(8) is found.walks[2] and found.of(6) is None
     none = Walks(found.walks, walk(100, 0.1), found.training, 9, "")
-    assert none.shortest is None and "no walk is as good as the whole chain of 100 steps" in none.said
+    assert none.shortest is None and "no walk is as good as the whole chain of 100 steps" in none.said(
+        none.shortest
+    )

@@ -2,7 +2,7 @@
 
 from undiffuse.bounds.chains import Best, Costs, costs, follow
 from undiffuse.bounds.control import LinearControl
-from undiffuse.bounds.curve import Curve, measured
+from undiffuse.bounds.curve import Curve, curve_of
 from undiffuse.bounds.drawing import Control, Drawing
 from undiffuse.bounds.entropy import StepEntropies, step_entropies
 from undiffuse.bounds.evaluate import Beside, Partial, Report, blocks, evaluate
@@ -29,10 +29,10 @@ __all__ = [
     "blocks",
     "check_fixed",
     "costs",
+    "curve_of",
     "evaluate",
     "follow",
     "log_weight",
-    "measured",
     "nelbo",
     "optimal_variance",
     "plan",

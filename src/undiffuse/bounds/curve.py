@@ -16,7 +16,8 @@ what a sampler loses that holds its prediction for a step: E|D_s - D_t|^2 = mse_
 
     L_T - L_inf = sum_i int_{u_i}^{u_{i-1}} E|D(x_u) - D(x_{u_i})|^2 du
 
-(the cost of Sabour et al. 2024): the best chain for the bound is the best for sampling.
+(the cost of Sabour et al. 2024): the best chain for the bound is the best for such a sampler, by the
+divergence of whole paths. Where a solver of higher order arrives at x_0 is another thing (`samplers.Tuner`).
 """
 
 from collections.abc import Callable
@@ -106,7 +107,7 @@ class Curve:
 
 @unaided
 @torch.no_grad()
-def measured(
+def curve_of(
     model: ReverseProcess,
     data: Tensor,
     *,

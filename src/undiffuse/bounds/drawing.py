@@ -11,7 +11,7 @@ always computed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -50,7 +50,7 @@ class Drawing:
 
     shares: Tensor
     slopes: Tensor
-    control: Control | None = field(default=None)
+    control: Control | None = None
 
     @classmethod
     def even(cls, steps: int, control: Control | None = None) -> "Drawing":

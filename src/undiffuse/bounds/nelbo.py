@@ -14,6 +14,7 @@ from undiffuse import terms as bound
 from undiffuse.ambient import unaided
 from undiffuse.bounds.drawing import Drawing
 from undiffuse.devices import fetched
+from undiffuse.estimate import Moments
 from undiffuse.model import ReverseProcess
 from undiffuse.random import Generator
 from undiffuse.schedules.grids import check_grid
@@ -106,13 +107,15 @@ def averaged(
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: at least one")
-    found = [
-        nelbo(model, x_0, grid=grid, generator=generator, terms=terms, drawing=drawing, track=look)
-        for look in track.split(*[1] * rounds)
-    ]
-    mean = Nelbo(*(torch.stack([getattr(one, part.name) for one in found]).mean(0) for part in fields(Nelbo)))
-    totals = torch.stack([one.total for one in found])
-    return mean, totals.var(0) / rounds if rounds > 1 else torch.zeros_like(totals[0])
+    sums: dict[str, Tensor] = {}
+    totals = Moments()
+    for look in track.split(*[1] * rounds):
+        one = nelbo(model, x_0, grid=grid, generator=generator, terms=terms, drawing=drawing, track=look)
+        totals.add(one.total.unsqueeze(0))
+        for part in fields(one):
+            sums[part.name] = sums.get(part.name, 0) + getattr(one, part.name)
+    mean = Nelbo(**{name: each / rounds for name, each in sums.items()})
+    return mean, totals.squares / max(rounds - 1, 1) / rounds
 
 
 def calls(grid: Tensor, terms: int | None) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undiffuse.cli.console import device_of, printable, show, table, tracked
+from undiffuse.cli.console import LOG, device_of, printable, show, table, tracked
 from undiffuse.cli.options import DataDir, Device, Examples, Seed, Terms
 
 EXAMPLES = """
@@ -55,6 +55,8 @@ def command(
         raise ValueError(f"--terms {terms}: the number of steps for each example, or 0 for all")
     if examples is not None and examples < 2:
         raise ValueError(f"--examples {examples}: a standard error needs at least two")
+    if on is not None and examples is not None:
+        raise ValueError(f"--examples {examples}: all examples of --on are compared")
     opened = [load(run, device_of(device), data=data_dir) for run in runs]
     check_alike(opened)
     if on is None:
@@ -62,7 +64,9 @@ def command(
         raw, told = found[0][0], [run.told(given) for run, (_, given) in zip(opened, found, strict=True)]
     else:
         read = read_examples(opened[0], on)
-        raw, told = read.raw[:examples], [told_for(run, read, None, ()) for run in opened]
+        raw, told = opened[0].with_noise(read.raw, seed), [told_for(run, read, None, ()) for run in opened]
+        for name, why in read.skipped.items():
+            LOG.warning("skipped %s: %s", printable(name), printable(why))
     with tracked("compare") as track:
         standings = compare(told, raw, seed, terms=terms, track=track)
     if as_json:

@@ -8,6 +8,7 @@ from undiffuse.cli.console import printable, show, table, tracked
 from undiffuse.cli.options import (
     DataDir,
     Device,
+    Features,
     ResultsFolder,
     RunFolder,
     SamplerName,
@@ -33,15 +34,7 @@ undiffuse distances runs/fashion --features fashion.safetensors --sampler ddim -
 def command(
     run: RunFolder,
     n: Annotated[int, typer.Option("-n", help="How many samples.")] = 10_000,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="FILE",
-            help="Compare in the features of this .safetensors file: a classifier, or Inception's weights "
-            "for FID. Default: pixels.",
-        ),
-    ] = None,
+    features: Features = None,
     sampler: SamplerName = None,
     steps: Steps = None,
     stop: Stop = None,

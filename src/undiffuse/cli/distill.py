@@ -39,13 +39,14 @@ def command(
     The student is a run like any other: it begins with the teacher's weights, on times that suit so few
     steps, and each of its steps is taught to go where many of the teacher's go. Its chain has a bound, too.
     """
-    from undiffuse.reports.distilled import price_of
+    from undiffuse.reports.distilled import contest_of, price_of
     from undiffuse.runs import Experiment, load
     from undiffuse.runs.distilling import begin_student
 
     where = device_of(device)
     teacher = load(run, where, data=data_dir)
     target = out or f"{teacher.folder}-{steps}-calls"
+    fixed = contest_of(teacher)  # what it will be compared with: before anything takes long
     with tracked("choose times") as track:
         student = begin_student(teacher, target, steps, list(overrides or []), track=track)
     experiment = Experiment.open(student, where)
@@ -54,7 +55,7 @@ def command(
     finally:
         experiment.close()
     with tracked("compare") as track:
-        found = price_of(load(student, where), teacher, track=track)
+        found = price_of(load(student, where), teacher, fixed, track=track)
     title = f"{found.samples:,} samples, {found.features}"
     rows = table("", ">Fréchet distance", ">bound, bits/dim", title=title)
     for name, distance, bound in found.rows():

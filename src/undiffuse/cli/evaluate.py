@@ -149,20 +149,22 @@ def command(
             check_calls(trained, calls)
         if trajectories is not None and trajectories < 1:
             raise ValueError(f"--trajectories {trajectories}: at least one")
+        if error is not None and terms is not None:
+            raise ValueError(f"--error {error:g}: decides how many terms there are; leave out --terms")
+        terms = terms_of(trained, terms)
+        data, given = split_of(trained, split, examples)
+        less: list[str] = [f"{steps}-best-steps"] if best else []
+        less += [] if error is None else [f"error-{error:g}"]
         if best:
             trained, steps = on_best(trained, steps, seed), None
-        chosen = len(trained.grid) if best else None
-        terms = terms_of(trained, terms, error)
-        data, given = split_of(trained, split, examples)
-        words = [] if chosen is None else [f"{chosen}-best-steps"]
-        name, trained = part_of(trained, split, len(data), steps, terms, seed, error), trained.told(given)
-        name = "-".join([name, *words])
+        name = "-".join([part_of(trained, split, len(data), steps, terms, seed), *less])
+        trained = trained.told(given)
         hashed = hash_of(data, *(given.values.values() if given is not None else ()))
-        key = (split, len(data), hashed, seed, str(chosen or steps), str(terms), str(error), str(stop))
+        key = (split, len(data), hashed, seed, str(steps), str(terms), str(stop), "-".join(less))
         with resumed(trained, *key) as resume:
             with tracked("evaluate") as track:
-                how: dict[str, Any] = {"steps": steps, "terms": terms, "error": error}
-                how |= {"worth": knows_none(trained, given), **resume}
+                how: dict[str, Any] = {"steps": steps, "worth": knows_none(trained, given), **resume}
+                how |= {"terms": terms} if error is None else {"error": error}
                 result = evaluate(trained, data, seed, track=track, **how)
             if not group.leads:
                 return

@@ -203,15 +203,8 @@ def knows_none(trained: "Run", given: "Given | None") -> bool:
     return given is not None and trained.recipe["train"].build().condition_dropout > 0
 
 
-def terms_of(trained: "Run", terms: int | None, error: float | None = None) -> int | None:
-    """How many steps of each example are computed: those asked for, or the run's; None for all.
-
-    Also where an error decides. Raises ValueError for both.
-    """
-    if error is not None:
-        if terms is not None:
-            raise ValueError(f"--error {error:g}: decides how many terms there are; leave out --terms")
-        return None
+def terms_of(trained: "Run", terms: int | None) -> int | None:
+    """How many steps of each example are computed: those asked for, or the run's; None for all."""
     if terms is None:
         return trained.terms or None
     if terms < 0:

@@ -44,6 +44,15 @@ SamplerName = Annotated[
         "recipe's.",
     ),
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="FILE",
+        help="Compare in the features of this .safetensors file: a classifier, or Inception's weights "
+        "for FID. Default: pixels.",
+    ),
+]
 Split = Annotated[str, typer.Option("--split", help="test or train.")]
 Examples = Annotated[int | None, typer.Option("--examples", help="Only the first so many. Default: all.")]
 Terms = Annotated[

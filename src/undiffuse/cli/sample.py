@@ -164,8 +164,8 @@ def command(
             raise ValueError("--tuned is for samplers without noise, whose --share-from would all be equal")
         if tuned:
             trained, asked, walk = _tuned(trained, asked, walk, seed), None, None
-        if chosen is not None and asked is None and trained.walks is not None:
-            LOG.log(CHATTER, trained.walks.said)
+        if chosen is not None and trained.walks is not None:
+            LOG.log(CHATTER, trained.walks.said(chosen))
         if share_from or figures.paths or slices:  # what one process draws
             if not group.leads:
                 return

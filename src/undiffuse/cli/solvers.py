@@ -6,7 +6,7 @@ import typer
 
 from undiffuse.cli.console import printable, show, table, tracked
 from undiffuse.cli.distances import extractor_of
-from undiffuse.cli.options import DataDir, Device, ResultsFolder, RunFolder, Seed
+from undiffuse.cli.options import DataDir, Device, Features, ResultsFolder, RunFolder, Seed
 from undiffuse.cli.processes import LONG, Count, sharing
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ def command(
     n: Annotated[int, typer.Option("-n", help="How many samples of each.")] = 500,
     sampler: Samplers = None,
     steps: Numbers = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="FILE",
-            help="Compare in the features of this .safetensors file: a classifier, or Inception's weights. "
-            "Default: pixels.",
-        ),
-    ] = None,
+    features: Features = None,
     out: ResultsFolder = None,
     data_dir: DataDir = None,
     seed: Seed = 0,
@@ -68,7 +60,7 @@ def command(
         from undiffuse.reports import contest, note_of
         from undiffuse.reports.solvers import STEPS, Job, save_solvers, solver_rows, usual_samplers
         from undiffuse.runs import load
-        from undiffuse.runs.walking import store
+        from undiffuse.runs.walking import keep
 
         check_range(n, 0)
         trained = load(run, where, data=data_dir).replace(processes=group, walks=None)
@@ -78,7 +70,7 @@ def command(
 
         def kept(found: "dict[str, Any]") -> None:
             if group.leads and out is None:
-                store(trained, trained.folder, found)
+                keep(trained, found)
 
         job = Job(trained, fixed, n, seed, sampler or usual_samplers(trained), numbers, kept)
         with tracked("solvers") as track:
@@ -90,5 +82,5 @@ def command(
         for row in solver_rows(found):
             rows.add_row(*(printable(cell) for cell in row))
         show(rows)
-        typer.echo(printable(found.said))
+        typer.echo(printable(found.said(found.shortest)))
         results.write(lambda folder: save_solvers(trained, job, found, folder))

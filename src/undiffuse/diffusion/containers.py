@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.diffusion.walks import ALL, Steps
+
 KINDS = ("torch", "numpy", "pandas")
 WHOLE = (
     *("n", "seed", "steps", "terms", "first", "points"),
@@ -93,12 +95,13 @@ def alike(*names: str) -> Callable[[F], F]:
     """
 
     def around(method: F) -> F:
+        whole = method.__annotations__.get("steps") == Steps  # whether it takes a chain's steps by this word
         order = method.__code__.co_varnames[1 : method.__code__.co_argcount]
 
         @wraps(method)
         def call(self: Any, *arguments: Any, **named: Any) -> Any:
             given = dict(zip(order, arguments, strict=False)) | named
-            check_types(given)
+            check_types({n: None if whole and (n, v) == ("steps", ALL) else v for n, v in given.items()})
             if names and names[0] in given and given[names[0]] is None:
                 tensor_of(None, names[0])
             found = [name for name in names if given.get(name) is not None]
@@ -119,8 +122,6 @@ def check_types(given: Mapping[str, Any]) -> None:
     """Raise TypeError, with the name and the value, unless counts are whole numbers, and times numbers."""
     for name, value in given.items():
         has, what = TYPES.get(name, ("", ""))
-        if (name, value) == ("steps", "all"):
-            continue
         if has and value is not None and (isinstance(value, bool) or not hasattr(value, has)):
             raise TypeError(f"{name}={value!r}: give {what}, this is a {type(value).__name__}")
 

@@ -71,7 +71,7 @@ def save_forming(
 
     `how` is as for `Diffusion.trajectory`.
     """
-    grid, seen = run.thinned(how["steps"]), dict[float, Tensor]()
+    (grid, _), seen = run.walked(how["steps"], how["sampler"]), dict[float, Tensor]()
     wanted = stage_times(grid)
 
     def decoded() -> Iterator[tuple[float, Tensor]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
-from undiffuse.bounds import measured
+from undiffuse.bounds import curve_of
 from undiffuse.conditions import Given
 from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Clipped
@@ -86,7 +86,7 @@ def chained(of: D, steps: int, raw: Tensor, seed: int = 0, *, times: int = TIMES
     if isinstance(kernel, Gaussian) and kernel.schedule.steps is None:
         chain = logsnr(kernel.schedule, times, float(chain[0]))
     chain = thin(chain, min(times, len(chain)))
-    curve = measured(of.model, raw, grid=chain, seed=seed, encode=of.space.encode, track=track)
+    curve = curve_of(of.model, raw, grid=chain, seed=seed, encode=of.space.encode, track=track)
     return of.replace(chain=curve.best(steps), first=0.0, walks=None)
 
 

@@ -54,10 +54,9 @@ class Walks:
         good = [walk for walk in self.walks if walk.frechet.mean <= most]
         return min(good, key=lambda walk: (walk.steps, walk.frechet.mean), default=None)
 
-    @property
-    def said(self) -> str:
-        """One line on the shortest walk."""
-        walk, chain = self.shortest, self.chain
+    def said(self, walk: Walk | None) -> str:
+        """One line on a walk; without one, that none is as good as the chain."""
+        chain = self.chain
         if walk is None:
             return f"no walk is as good as the whole chain of {chain.steps:,} steps"
         return (

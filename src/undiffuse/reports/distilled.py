@@ -1,16 +1,16 @@
 """What distillation cost and gained: a student of few calls beside its teacher."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from undiffuse.estimate import Estimate
 from undiffuse.metrics import Pixels, extract, frechet
-from undiffuse.reports.distances import contest, drawn, unit_batches
+from undiffuse.reports.distances import Contest, contest, drawn, unit_batches
 from undiffuse.runs.run import Run
 from undiffuse.samplers import DDIM
 from undiffuse.track import SILENT, Track
 
 SAMPLES = 500  # drawn of each, and examples whose bits are compared, at most
+TERMS = 10  # of the teacher's chain for each, where its recipe names none
 
 
 @dataclass(frozen=True)
@@ -40,39 +40,37 @@ class Price:
         ]
 
 
-def price_of(
-    student: Run, teacher: Run, samples: int = SAMPLES, seed: int = 0, track: Track = SILENT
-) -> Price:
-    """The price, by pixels or values. Raises ValueError for fewer test examples than distances need."""
-    kind = "pixels" if len(student.shape) == 3 else "values"
-    fixed = contest(student, Pixels(kind), samples, seed)
-    held = teacher.replace(chain=student.grid, sampler=DDIM(), walks=None)
-    test, training = (
-        extract(fixed.extractor, unit_batches(fixed, raw, SILENT)) for raw in (fixed.test, fixed.training)
-    )
-    parts = track.split(1, 1, 2)
+def contest_of(teacher: Run, seed: int = 0) -> Contest:
+    """What both are compared with, by pixels or values. Raises ValueError for too few examples."""
+    return contest(teacher, Pixels("pixels" if len(teacher.shape) == 3 else "values"), SAMPLES, seed)
 
-    def away(run: Run, part: Track) -> Estimate:
-        raw = drawn(run, samples, seed, track=part)
-        return frechet(extract(fixed.extractor, (fixed.unit_samples(x) for x in raw)), test)
 
-    raw, walks = fixed.test[:samples], teacher.walks
-    if walks is not None and (walks.samples, walks.features) != (samples, fixed.extractor.title):
+def price_of(student: Run, teacher: Run, fixed: Contest, seed: int = 0, track: Track = SILENT) -> Price:
+    """The price, of as many samples as the contest has training examples for at most."""
+    held, walks = teacher.replace(chain=student.grid, sampler=DDIM(), walks=None), teacher.walks
+    parts, raw = iter(track.split(*[1] * 5)), fixed.test[:SAMPLES]
+    if walks is not None and (walks.samples, walks.features) != (SAMPLES, fixed.extractor.title):
         walks = None
+    test, training = (
+        extract(fixed.extractor, unit_batches(fixed, each, SILENT)) for each in (fixed.test, fixed.training)
+    )
 
-    def bits(run: Run, terms: int | None) -> Estimate:
-        how: dict[str, Any] = {"terms": terms}
-        return run.evaluate(raw, seed, **how).total - run.shift
+    def away(run: Run) -> Estimate:
+        samples = drawn(run, SAMPLES, seed, track=next(parts))
+        return frechet(extract(fixed.extractor, (fixed.unit_samples(x) for x in samples)), test)
+
+    def bits(run: Run, terms: int | None = None) -> Estimate:
+        return run.evaluate(raw, seed, terms=terms, track=next(parts)).total - run.shift
 
     return Price(
         calls=len(student.grid),
-        samples=samples,
+        samples=SAMPLES,
         features=fixed.extractor.title,
-        student=away(student, parts[0]),
-        same=away(held, parts[1]),
+        student=away(student),
+        same=away(held),
         training=frechet(training, test),
-        bound=bits(student, None),
-        same_bound=bits(held, None),
-        chain=bits(teacher, teacher.terms or 10),
+        bound=bits(student),
+        same_bound=bits(held),
+        chain=bits(teacher, teacher.terms or TERMS),
         whole=None if walks is None else walks.chain.frechet,
     )

@@ -55,7 +55,7 @@ def parzen_of(
     track: Track = SILENT,
 ) -> Parzen:
     """The score of `count` samples on a chain thinned to `steps`, in stages `sample` and `score`."""
-    run, parts, together = run.in_tensors, [], BATCH * run.processes.size
+    run, parts, together = run.in_tensors.replace(walks=None), [], BATCH * run.processes.size
     for first, inner in track.stage("sample").over(range(0, count, together)):
         number = min(together, count - first)
         drawn = run.sample(number, seed, steps=steps, first=first, block=BATCH, track=inner)

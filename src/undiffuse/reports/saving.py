@@ -11,15 +11,7 @@ from undiffuse.runs.run import Run
 OVERLAP = "overlapping patches: errors as of independent examples, so too small"
 
 
-def part_of(
-    run: Run,
-    split: str,
-    examples: int,
-    steps: int | None,
-    terms: int | None,
-    seed: int = 0,
-    error: float | None = None,
-) -> str:
+def part_of(run: Run, split: str, examples: int, steps: int | None, terms: int | None, seed: int = 0) -> str:
     """What the files of an evaluation are called: by its split, and by what is other than in the whole.
 
     All examples of the split, on the run's chain, with the recipe's number of terms or more and seed 0 are
@@ -29,7 +21,6 @@ def part_of(
     usual = run.terms or chain - 1
     parts = {f"{examples}-examples": examples < every, **_shortened(run, steps)}
     parts |= {f"{terms}-terms": terms is not None and terms < min(usual, chain - 1)}
-    parts |= {} if error is None else {f"error-{error:g}": True}
     parts |= {f"seed-{seed}": seed != 0}
     return "-".join([split, *(name for name, less in parts.items() if less)])
 

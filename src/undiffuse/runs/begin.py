@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from undiffuse.diffusion.bases import FILE, fit_bases, save_bases
 from undiffuse.enclosure import enclose, names
 from undiffuse.files import read_bytes, sweep, write_json, write_text
 from undiffuse.jsonfile import check
+from undiffuse.model import Denoiser
 from undiffuse.objectives import Objective
 from undiffuse.random import keyed
 from undiffuse.recipes.parts import RecipeError
@@ -144,6 +147,21 @@ def check_origin(folder: Path, plan: Recipe, saved: Checkpoint) -> None:
         f"or start "
         "a new run"
     )
+
+
+def first_checkpoint(plan: Recipe, model: Denoiser) -> Checkpoint:
+    """That of step 0, with the model's weights, as a run has it that begins with weights from elsewhere."""
+    settings: Settings = plan["train"].build()
+    weights = {name: p.detach().cpu() for name, p in model.named_parameters()}
+    state = {"settings": asdict(settings), "recipe": plan.describe(), "times": {}, "pending": []}
+    state |= State(deepcopy(model).requires_grad_(True), settings).notes()
+    return Checkpoint(0, weights, weights, {}, state, {"recipe": recipe_hash(plan)})
+
+
+def check_empty(out: Path) -> None:
+    """Raise FileExistsError unless there is nothing, or an empty folder."""
+    if out.exists() and (not out.is_dir() or names(out)):
+        raise FileExistsError(f"{out}: not an empty folder; choose another")
 
 
 def changes_since(saved: Checkpoint, plan: Recipe) -> tuple[list[str], list[str]]:

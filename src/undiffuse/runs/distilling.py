@@ -9,7 +9,6 @@ resumed, sampled, evaluated and distilled again like any run.
 import shutil
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,13 +26,13 @@ from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
 from undiffuse.recipes.reading import override
 from undiffuse.recipes.recipe import Recipe
-from undiffuse.runs.begin import GIVEN, absolute, recipe_hash
+from undiffuse.runs.begin import GIVEN, absolute, check_empty, first_checkpoint
 from undiffuse.runs.datafiles import LIST
 from undiffuse.runs.run import Run
 from undiffuse.samplers import DDIM, DPMSolverPP, check_tuned
 from undiffuse.schedules.grids import invert
 from undiffuse.track import SILENT, Track
-from undiffuse.training import Settings, State, checkpoint
+from undiffuse.training import checkpoint
 
 TEACHER = "teacher.safetensors"
 STEPS = 1000  # of training, unless told
@@ -49,22 +48,17 @@ def begin_student(
     fewer than two steps, and FileExistsError for a folder in use.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or names(out)):
-        raise FileExistsError(f"{out}: not an empty folder; choose another")
+    check_empty(out)
     check_teacher(run)
     check_tuned(run.model, DDIM(), steps)
     student_recipe(run, run.thinned(steps), changes)  # before anything takes long
     plan = student_recipe(run, run.tuned(steps, DDIM(), track=track).grid, changes)
-    settings: Settings = plan["train"].build()
-    weights = {name: p.detach().cpu() for name, p in run.denoiser.named_parameters()}
-    state = {"settings": asdict(settings), "recipe": plan.describe(), "times": {}, "pending": []}
-    state |= State(deepcopy(run.denoiser).requires_grad_(True), settings).notes()
-    start = checkpoint.Checkpoint(0, weights, weights, {}, state, {"recipe": recipe_hash(plan)})
+    start, settings = first_checkpoint(plan, run.denoiser), plan["train"].build()
     with new_folder(out) as temporary:
         write_text(temporary / "recipe.yaml", yaml.safe_dump(plan.describe(), sort_keys=False))
         for name in {"run.json", LIST, FILE, *GIVEN} & set(names(run.folder)):
             shutil.copy(run.folder / name, temporary / name)
-        tensorfile.write(temporary / TEACHER, weights)
+        tensorfile.write(temporary / TEACHER, start.weights)
         checkpoint.save(temporary / "checkpoints", start, settings.keep)
     return out
 

@@ -6,7 +6,7 @@ named; its raw data are pictures of 256 levels in [-1, 1].
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from undiffuse.networks import UNet
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import LARGEST, override
 from undiffuse.recipes.recipe import Recipe, load_data, source_of
-from undiffuse.runs.begin import absolute, recipe_hash
+from undiffuse.runs.begin import absolute, check_empty, first_checkpoint
 from undiffuse.runs.datafiles import files_of, save_files
 from undiffuse.runs.facts import facts_of
 from undiffuse.runs.run import Run
-from undiffuse.training import Settings, State, checkpoint
+from undiffuse.training import checkpoint
 
 FORMATS = ("diffusers",)
 LEVELS = 256  # of pictures, where no data say otherwise
@@ -67,8 +67,7 @@ def import_run(source: str | Path, out: str | Path, changes: list[str]) -> Impor
     Raises ValueError naming the key or the file that cannot be read, FileExistsError for an `out` in use.
     """
     source, out = Path(source), Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out}: not an empty folder; choose another")
+    check_empty(out)
     pipeline = interop.folder.read(source)
     found = chain.chain_of(pipeline.scheduler)
     network, shape, outputs = unet_arguments.arguments_of(interop.Config("unet", pipeline.unet), found.steps)
@@ -128,11 +127,7 @@ def _write(out: Path, plan: Recipe, facts: Mapping[str, Any], files: Fingerprint
     recipe = yaml.safe_dump(plan.describe(), sort_keys=False)
     if len(recipe.encode()) > LARGEST:
         raise ValueError(f"trained_betas: a recipe of {len(recipe):,} bytes; they are at most {LARGEST:,}")
-    settings: Settings = plan["train"].build()
-    weights = {name: p.detach() for name, p in model.named_parameters()}
-    state = {"settings": asdict(settings), "recipe": plan.describe(), "times": {}, "pending": []}
-    state |= State(model, settings).notes()
-    start = checkpoint.Checkpoint(0, weights, weights, {}, state, {"recipe": recipe_hash(plan)})
+    start, settings = first_checkpoint(plan, model), plan["train"].build()
     with new_folder(out) as temporary:
         write_text(temporary / "recipe.yaml", recipe)
         write_json(temporary / "run.json", facts)

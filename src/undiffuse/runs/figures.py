@@ -39,7 +39,7 @@ def save_slices(run: Run, raw: Examples, path: Path, seed: int = 0) -> Path:
     times = [0.0, float(middle), 1.0]
     generator = keyed(seed, "slices")
     noisy = [run.model.kernel.marginal(x_0, t).sample(generator) for t in (middle, grid[-1])]
-    states = dict(run.trajectory(len(x_0), seed))
+    states = dict(run.replace(walks=None).trajectory(len(x_0), seed))
     reverse = [states[t] for t in times]
     feet = torch.cartesian_prod(*[torch.linspace(-2.2, 2.2, FEET)] * 2)
     arrows = [run.model.step(feet, grid[i], grid[i - 1]).mean - feet for i in (1, half, -1)]

@@ -100,20 +100,20 @@ def resumed(run: "Run", *key: str | int) -> Iterator[dict[str, Any]]:
     def kept(partial: Partial) -> None:
         nonlocal last
         if run.processes.leads and time.monotonic() - last >= PAUSE:
-            with _allowed():
+            with allowed():
                 _store(path, partial)
             last = time.monotonic()
 
     stored = run.processes.lead(lambda: _found(run.folder, path))
     yield {"partial": None if stored is None else _partial(stored), "kept": kept}
     if run.processes.leads:
-        with _allowed():
+        with allowed():
             discard(path)
 
 
 @contextmanager
-def _allowed() -> Iterator[None]:
-    """Goes on where nothing may be written."""
+def allowed() -> Iterator[None]:
+    """Inside, what cannot be written to a folder that may only be read is left out."""
     try:
         yield
     except OSError as error:

@@ -13,7 +13,7 @@ from undiffuse.estimate import Estimate
 from undiffuse.files import write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.recipes.recipe import sampler_of
-from undiffuse.runs.jobs import weights_of
+from undiffuse.runs.jobs import allowed, weights_of
 from undiffuse.schedules.grids import check_grid
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LIKE = {
     "features": "",
     "chain": (WALK, None),  # which is measured last
     "training": {"frechet": PAIR, "sliced": PAIR},
-    "walks": [WALK],
+    "walks": [{**WALK, "asked": 0}],
 }
 
 
@@ -56,6 +56,12 @@ def stored(run: "Run") -> dict[str, Any] | None:
         LOG.warning("%s", error)
         return None
     return found if found["key"] == weights_of(run) else None
+
+
+def keep(run: "Run", found: Mapping[str, Any]) -> None:
+    """What there is so far, in the run's folder, if that may be written to."""
+    with allowed():
+        store(run, run.folder, found)
 
 
 def store(run: "Run", folder: Path, found: Mapping[str, Any]) -> Path:
