@@ -80,6 +80,12 @@ def test_refusals(student: tuple[Path, str], runs: Path, bits: Path, tmp_path: P
         "distill", run, "--steps", 1, "--out", tmp_path / "a"
     )
     assert "Binomial kernel is of symbols" in refused("distill", bits, "--out", tmp_path / "b")
+    for change, said in (
+        ("objective.substeps=0", "substeps=0: a teacher walks one step"),
+        ("objective.kind=simple", "objective.kind: a student's is distilled"),
+        ("network.blocks=3", "network.blocks=3: a student has its own train, objective"),
+    ):
+        assert said in refused("distill", run, "--out", tmp_path / "e", change)
     assert "no_such" in refused("distill", run, "--out", tmp_path / "c", "train.no_such=1")
     assert "has no teacher" in refused("train", "digits", "objective.kind=distilled", "--out", tmp_path / "d")
     assert not any(tmp_path.iterdir())

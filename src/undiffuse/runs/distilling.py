@@ -24,6 +24,8 @@ from undiffuse.files import folder as new_folder
 from undiffuse.files import write_text
 from undiffuse.kernels import Gaussian
 from undiffuse.model import Denoiser
+from undiffuse.objectives import Distilled
+from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import override
 from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs.begin import GIVEN, absolute, check_empty, first_checkpoint
@@ -36,6 +38,7 @@ from undiffuse.training import checkpoint
 
 TEACHER = "teacher.safetensors"
 STEPS = 1000  # of training, unless told
+OWN = ("train", "objective", "evaluate_terms", "about", "seed")
 RATE = 0.25  # of the teacher's learning rate: it begins where that ended
 
 
@@ -71,7 +74,13 @@ def student_recipe(run: Run, chain: Tensor, changes: Sequence[str]) -> Recipe:
     node |= {"objective": {"kind": "distilled"}, "evaluate_terms": None}
     node["train"] |= {"steps": STEPS, "lr": RATE * node["train"]["lr"], "watch": 0.0, "patience": 0}
     node["train"] |= {"evaluate_every": 0, "sample_every": 0, "sample_steps": len(chain)}
-    return Recipe(absolute(override(node, list(changes))))
+    for change in changes:
+        if change.partition("=")[0].partition(".")[0] not in OWN:
+            raise RecipeError(f"{change}: a student has its own {', '.join(OWN)}; the teacher says the rest")
+    plan = Recipe(absolute(override(node, list(changes))))
+    if not isinstance(plan.objective(run.model.kernel), Distilled):
+        raise RecipeError("objective.kind: a student's is distilled")
+    return plan
 
 
 def check_teacher(run: Run) -> None:
@@ -80,7 +89,9 @@ def check_teacher(run: Run) -> None:
         kind = type(run.model.kernel).__name__
         raise ValueError(f"{run.folder}: a {kind} kernel is of symbols, whose steps are draws; none is held")
     if run.denoiser.variance.learned:
-        raise ValueError(f"{run.folder}: has learned its variances, which a student does not")
+        raise ValueError(
+            f"{run.folder}: has learned its variances, which no student does; few steps: undiffuse solvers"
+        )
     if run.recipe["data"] is None:
         raise ValueError(f"{run.folder}: has no data to be taught on; name them where it is imported")
 
