@@ -28,8 +28,19 @@ def save_distances(
     for index, (name, points) in enumerate(curves.items()):
         at, mean, error = np.array(sorted(points)).T
         shade, dash = color(index)
-        axes.plot(at, mean, dash, color=shade, marker="o", markersize=3.5, linewidth=1.6, label=name)
-        axes.fill_between(at, mean - error, mean + error, color=shade, alpha=0.15, linewidth=0)
+        axes.errorbar(
+            at * 1.01**index,  # beside one another
+            mean,
+            error,
+            fmt=dash,
+            color=shade,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.6,
+            elinewidth=0.8,
+            capsize=2.5,
+            label=name,
+        )
     steps, whole, around = chain
     shade, _ = color(len(curves))
     axes.axhline(whole, color=shade, linewidth=1.2, label=f"all {steps:,} steps")
