@@ -87,6 +87,16 @@ def test_a_mixture(d):
     assert away.mean() < 1e-4 * d and (away <= found.error + 2e-4).double().mean() > 0.9
 
 
+@pytest.mark.parametrize("calls", [50, 98])
+def test_the_stated_error_covers_where_the_flow_passes_a_boundary(calls):
+    which = torch.randint(8, (100,), generator=keyed("draws"))
+    x = eight(16, 0.09).means[which] + 0.3 * normals(100, 16)
+    found = log_prob(on(eight(16, 0.09)), x, grid=grid_of(KERNEL.schedule, 1e-9, calls), generator=keyed(0))
+    away = (found.value - eight(16, 0.09 + blurred(GRID[0])).log_prob(x)).abs()
+    assert away.mean() < found.error.mean() < 100 * away.mean()
+    assert (away <= found.error + 2e-5).double().mean() > 0.75
+
+
 def test_more_calls_are_nearer_and_the_solver_matters():
     model, x, errors = on(eight(2, 0.25)), draws(2, 30), []
     exact = eight(2, 0.25 + blurred(GRID[0])).log_prob(x)

@@ -15,7 +15,7 @@ from undiffuse.bounds import curve_of
 from undiffuse.diffusion.variants import TIMES
 from undiffuse.recipes import load_data
 from undiffuse.reports import compare
-from undiffuse.runs import jobs
+from undiffuse.runs import curve_noted, jobs
 from undiffuse.schedules.grids import logsnr, thin
 
 
@@ -116,13 +116,37 @@ def found_among(run: library.Run) -> torch.Tensor:
     return thin(run.grid, min(TIMES, len(run.grid)))
 
 
+def test_the_curve_is_kept_for_these_weights(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    run = copy("digits")
+    opened = library.load(run)
+    raw = load_data(opened.recipe).train[:20]
+    first = curve_noted(opened, raw)
+    noted = json.loads((run / "curve.json").read_text())
+    assert noted["mse"] == first.mse.tolist() and min(noted["se"]) > 0
+    with monkeypatch.context() as patched:
+        patched.setattr(type(opened), "curve", lambda *_, **__: pytest.fail("measured again"))
+        again = curve_noted(opened, raw)
+    assert all(torch.equal(getattr(first, x), getattr(again, x)) for x in ("grid", "logsnr", "mse", "se"))
+    assert again.size == first.size
+    other = curve_noted(opened, raw, seed=1)
+    assert not torch.equal(other.mse, first.mse)
+    half = opened.stopped(0.5)
+    assert float(curve_noted(half, raw).grid[0]) == 0.5
+    with torch.no_grad():
+        next(opened.denoiser.parameters()).add_(0.1)
+    assert not torch.equal(curve_noted(opened, raw).mse, first.mse)
+    for damage in ('{"key": 1}', "{"):
+        (run / "curve.json").write_text(damage)
+        assert len(curve_noted(opened, raw).grid) == len(first.grid)
+
+
 def test_a_chain_is_chosen_by_what_it_costs(copy: Callable[[str], Path], bits: Path):
     run = copy("digits")
     out = good("evaluate", run, "--steps", 4, "--best", "--terms", 0)
     assert "chain of 4 steps" in out and (run / "evaluation-test-4-best-steps.json").exists()
     opened = library.load(run)
     raw = load_data(opened.recipe).train[:50]
-    found = opened.chained(4, raw)
+    found = opened.chained(4, opened.curve(raw))
     assert len(found.grid) == 4 and found.grid[0] == opened.grid[0]
     times = found_among(opened)
     curve = curve_of(opened.model, raw, grid=times, encode=opened.space.encode)

@@ -14,7 +14,7 @@ from shell import good, refused, tree, undiffuse
 import undiffuse as library
 from undiffuse.diffusion import Walk, Walks
 from undiffuse.estimate import Estimate
-from undiffuse.runs import walking
+from undiffuse.runs import noted
 from undiffuse.samplers import DDIM
 from undiffuse.schedules import grids
 
@@ -127,14 +127,14 @@ def test_a_run_that_may_only_be_read_is_measured(copied: Callable[[], Path], mon
     def denied(*_: object) -> None:
         raise OSError(errno.EROFS, "read-only")
 
-    monkeypatch.setattr(walking, "write_json", denied)
+    monkeypatch.setattr(noted, "write_json", denied)
     result = undiffuse("solvers", run, *FEW)
     assert result.code == 0 and "training examples" in result.out and "cannot be written to" in result.err
 
 
 def test_all_is_a_word_for_samples_alone(runs: Path):
     run = library.load(runs / "digits")
-    for ask in (run.tuned, run.evaluate, run.weighted, run.chained):
+    for ask in (run.tuned, run.evaluate, run.weighted):
         with pytest.raises(TypeError, match="steps='all': give a whole number"):
             ask(**({} if ask == run.tuned else {"raw": torch.zeros(2, *run.shape)}), steps="all")
 

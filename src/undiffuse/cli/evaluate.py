@@ -125,6 +125,7 @@ def command(
         Results,
         knows_none,
         on_best,
+        report_curve,
         report_entropy,
         report_exact,
         report_progressive,
@@ -156,7 +157,7 @@ def command(
         less: list[str] = [f"{steps}-best-steps"] if best else []
         less += [] if error is None else [f"error-{error:g}"]
         if best:
-            trained, steps = on_best(trained, steps, seed), None
+            (trained, curve), steps = on_best(trained, steps, seed), None
         name = "-".join([part_of(trained, split, len(data), steps, terms, seed), *less])
         trained = trained.told(given)
         hashed = hash_of(data, *(given.values.values() if given is not None else ()))
@@ -174,6 +175,8 @@ def command(
                 _print(result, note_of(trained))
             warn(result.warnings)
             results.write(lambda folder: save_evaluation(result, folder, name))
+        if best and not as_json:
+            report_curve(curve, trained, name, results)
         if entropy:
             report_entropy(trained, data, name, seed, steps, results)
         if progressive:

@@ -12,6 +12,7 @@ from undiffuse.cli.console import LOG, printable, show, table, tracked
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from undiffuse.bounds import Curve
     from undiffuse.conditions import Given
     from undiffuse.runs import Run
 
@@ -170,10 +171,11 @@ def report_weighted(
     results.write(save)
 
 
-def on_best(trained: "Run", steps: int | None, seed: int) -> "Run":
-    """The run on the chain of so many steps that costs training examples least."""
+def on_best(trained: "Run", steps: int | None, seed: int) -> "tuple[Run, Curve]":
+    """The run on the chain of so many steps that costs training examples least, by a curve that is kept."""
     from undiffuse.data import sample_of
     from undiffuse.recipes import load_data
+    from undiffuse.runs import curve_noted
     from undiffuse.tensors import dims
 
     if steps is None:
@@ -181,7 +183,23 @@ def on_best(trained: "Run", steps: int | None, seed: int) -> "Run":
     trained.thinned(steps)
     raw = sample_of(load_data(trained.recipe).train, CHOOSING * dims(trained.shape))
     with tracked("choose steps") as track:
-        return trained.chained(steps, raw, seed, track=track)
+        curve = curve_noted(trained, raw, seed, track=track)
+    return trained.chained(steps, curve), curve
+
+
+def report_curve(curve: "Curve", chosen: "Run", name: str, results: Results) -> None:
+    """A picture of the curve of mean squared errors, and of the times that were chosen by it."""
+    from undiffuse import plots
+
+    def save(folder: Path) -> list[Path]:
+        path = folder / f"curve-{name}.png"
+        places = curve.logsnr[(curve.grid.unsqueeze(0) == chosen.grid.unsqueeze(1)).any(0)]
+        chains = {f"best chain of {len(chosen.grid)} steps": places}
+        mse, se = (each / curve.size for each in (curve.mse, curve.se))
+        plots.save_squared(curve.logsnr, mse, se, path, chains)
+        return [path]
+
+    results.write(save)
 
 
 def split_of(trained: "Run", split: str, examples: int | None) -> "tuple[Any, Given | None]":

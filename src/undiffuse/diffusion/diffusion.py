@@ -276,7 +276,8 @@ class Diffusion:
 
     given, told, guided = variants.given, variants.told, variants.guided  # the same, of other examples
     clipped, stopped = variants.clipped, variants.stopped  # and on another walk
-    tuned, chained = alike()(variants.tuned), alike("raw")(variants.chained)
+    tuned, chained = alike()(variants.tuned), alike()(variants.chained)
+    curve, curve_times = alike("raw")(variants.curve), variants.curve_times  # of the mean squared errors
     known = alike("raw", "mask")(observed.known)  # observations, as factors
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open

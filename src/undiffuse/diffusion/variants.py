@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
-from undiffuse.bounds import curve_of
+from undiffuse.bounds import Curve, curve_of
 from undiffuse.conditions import Given
 from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Clipped
@@ -75,18 +75,30 @@ def stopped(of: D, t: float) -> D:
     return of.replace(first=t, walks=of.walks if t == 0 else None)
 
 
-def chained(of: D, steps: int, raw: Tensor, seed: int = 0, *, times: int = TIMES, track: Track = SILENT) -> D:
-    """The diffusion on the chain of so many steps that costs these raw examples least, (N, *shape), N >= 2.
-
-    It is found among so many `times`, even in log-SNR, by their mean squared errors (`bounds.Curve`); of a
-    table's chain among its own. Raises ValueError for kernels of symbols, and steps that there are not.
-    """
-    of.check(raw)
+def curve_times(of: "Diffusion") -> Tensor:
+    """The times of `curve`, (K,)."""
     kernel, chain = of.model.kernel, of.grid
     if isinstance(kernel, Gaussian) and kernel.schedule.steps is None:
-        chain = logsnr(kernel.schedule, times, float(chain[0]))
-    chain = thin(chain, min(times, len(chain)))
-    curve = curve_of(of.model, raw, grid=chain, seed=seed, encode=of.space.encode, track=track)
+        return logsnr(kernel.schedule, TIMES, float(chain[0]))
+    return thin(chain, min(TIMES, len(chain)))
+
+
+def curve(of: "Diffusion", raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> Curve:
+    """Mean squared errors of predictions for raw examples (N, *shape), N >= 2, along the chain.
+
+    At 64 times even in log-SNR; of a table's chain at some of its own. In x_0's units, summed over the values
+    of an example; with standard errors. Raises ValueError for kernels of symbols.
+    """
+    of.check(raw)
+    how: dict[str, Any] = {"encode": of.space.encode, "track": track}
+    return curve_of(of.model, raw, grid=curve_times(of), seed=seed, **how)
+
+
+def chained(of: D, steps: int, curve: Curve) -> D:
+    """The diffusion on the chain of so many steps that has the lowest bound, by its `curve`.
+
+    Raises ValueError for steps that the curve does not have.
+    """
     return of.replace(chain=curve.best(steps), first=0.0, walks=None)
 
 

@@ -15,6 +15,7 @@ from undiffuse.plots.progressive import save_progressive, save_received
 from undiffuse.plots.rate import save_rate_distortion
 from undiffuse.plots.scatter import save_points, save_trajectories
 from undiffuse.plots.schedules import save_schedules
+from undiffuse.plots.squared import save_squared
 from undiffuse.plots.stages import save_stages
 from undiffuse.plots.terms import save_terms
 from undiffuse.plots.weights import save_fields, save_histograms
@@ -35,6 +36,7 @@ __all__ = [
     "save_received",
     "save_scatter_film",
     "save_schedules",
+    "save_squared",
     "save_stages",
     "save_terms",
     "save_training",

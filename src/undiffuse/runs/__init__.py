@@ -1,5 +1,6 @@
 """Runs: a recipe that is trained in a folder of its own, gone on with, loaded, and used."""
 
+from undiffuse.runs.curving import curve_noted
 from undiffuse.runs.example import pick_example, read_example, read_seen
 from undiffuse.runs.exchange import FORMATS, Imported, export_run, import_run
 from undiffuse.runs.experiment import Experiment
@@ -28,6 +29,7 @@ __all__ = [
     "Planner",
     "Replayed",
     "Run",
+    "curve_noted",
     "draw_shards",
     "export_run",
     "given_from",

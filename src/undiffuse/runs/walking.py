@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from undiffuse.diffusion.walks import Walk, Walks
-from undiffuse.enclosure import LinkError, names
 from undiffuse.estimate import Estimate
-from undiffuse.files import write_json
-from undiffuse.jsonfile import read_json
 from undiffuse.recipes.recipe import sampler_of
-from undiffuse.runs.jobs import allowed, weights_of
+from undiffuse.runs.noted import note, note_in, noted
 from undiffuse.schedules.grids import check_grid
 
 if TYPE_CHECKING:
@@ -24,7 +21,6 @@ FILE = "solvers.json"
 PAIR = [0.0]
 WALK = {"sampler": "", "times": [0.0], "frechet": PAIR, "sliced": PAIR}
 LIKE = {
-    "key": "",
     "samples": 0,
     "seed": 0,
     "features": "",
@@ -46,28 +42,17 @@ def read_walks(run: "Run") -> Walks | None:
 
 def stored(run: "Run") -> dict[str, Any] | None:
     """What the file says, of these weights."""
-    if FILE not in names(run.folder):
-        return None
-    try:
-        found: dict[str, Any] = read_json(run.folder / FILE, LIKE)
-    except LinkError:
-        raise
-    except (OSError, ValueError) as error:
-        LOG.warning("%s", error)
-        return None
-    return found if found["key"] == weights_of(run) else None
+    return noted(run, FILE, LIKE)
 
 
 def keep(run: "Run", found: Mapping[str, Any]) -> None:
     """What there is so far, in the run's folder, if that may be written to."""
-    with allowed():
-        store(run, run.folder, found)
+    note(run, FILE, found)
 
 
 def store(run: "Run", folder: Path, found: Mapping[str, Any]) -> Path:
     """Write it into a folder, with the key of the run's weights."""
-    write_json(folder / FILE, {"key": weights_of(run), **found})
-    return folder / FILE
+    return note_in(run, folder, FILE, found)
 
 
 def walks_of(found: Mapping[str, Any]) -> Walks:
