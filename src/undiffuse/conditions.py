@@ -213,6 +213,28 @@ class Series(Numbers):
         return super().shaped(x)
 
 
+@dataclass(frozen=True)
+class Row(Condition):
+    """(D,) cells of a table's row in x_0's coordinates, NaN where nothing is given."""
+
+    kind: ClassVar[str] = "row"
+    shape: tuple[int, ...]
+
+    def check(self, value: Any, name: str) -> Tensor:
+        """float32, (B, D)."""
+        x = _tensor(value, name).float()
+        x = x.unsqueeze(0) if tuple(x.shape) == self.shape else x
+        if tuple(x.shape[1:]) != self.shape or x.ndim != 2 or bool(x.isinf().any()):
+            raise ValueError(
+                f"{name}: shape {tuple(x.shape)}; give rows of {self.shape[0]} cells, NaN for none"
+            )
+        return x
+
+    def hidden(self, value: Tensor, rows: Tensor) -> Tensor:
+        """NaN."""
+        return value.masked_fill(rows.view(-1, 1), math.nan)
+
+
 KINDS: dict[str, type[Condition]] = {each.kind: each for each in (Classes, Vector, Image, Series)}
 Conditions = Mapping[str, Condition]
 

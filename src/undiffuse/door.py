@@ -24,6 +24,8 @@ from torch import nn
 
 from undiffuse.cli.following import follow, say
 from undiffuse.data.arrays import words_of
+from undiffuse.data.columns import advice_of, stored
+from undiffuse.data.frame import read_frame, rows_in
 from undiffuse.data.npy import npz_names, read_npy, read_npz
 from undiffuse.diffusion.containers import (
     KINDS,
@@ -37,7 +39,7 @@ from undiffuse.files import atomic, write_json
 from undiffuse.jsonfile import read_json
 from undiffuse.processors import Moment, available, busy
 from undiffuse.recipes import override
-from undiffuse.recipes.choosing import GIVEN, Choice, choose, columns_of
+from undiffuse.recipes.choosing import GIVEN, Choice, choose, columns_of, plain
 from undiffuse.runs import Experiment, Run
 from undiffuse.runs import load as load_run
 from undiffuse.runs.budget import fitted
@@ -186,6 +188,8 @@ def _chosen(
     container, left = container_of(data) or Container("numpy"), list[str]()
     if labels is not None:
         given = {"labels": labels} | given
+    if container.names and not given and not (plain(data) and (test is None or plain(test))):
+        return _table(data, test, folder, container)
     if container.names:
         data, given = _columns_out(data, given)
         data, given, left = _numbers(data, given)
@@ -210,6 +214,16 @@ def _chosen(
         chosen.reasons.append(f"examples are given {', '.join(given)}")
     chosen.reasons += left
     return chosen, container
+
+
+def _table(frame: Any, test: Any, folder: Path, container: Container) -> tuple[Choice, Container]:
+    """A DataFrame of columns of several kinds, or with holes."""
+    found = read_frame(frame)
+    arrays = stored(found, None if test is None else rows_in(test, found.columns)[0])
+    _store(folder / DATA[1], arrays)
+    chosen = choose(folder / DATA[1])
+    chosen.reasons += advice_of(found)
+    return chosen, replace(container, names=tuple(column.name for column in found.columns))
 
 
 def _columns_out(frame: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

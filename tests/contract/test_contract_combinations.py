@@ -158,6 +158,8 @@ def refusal(kind: str, said: Parameterization, variance: Variance) -> str | None
     """What must be said of an objective that does not go with a model, or of parts that make no model."""
     if not isinstance(said, Numbers):
         return NO_NUMBERS
+    if kind == "cells":
+        return "for tables"
     learned = variance.learned
     if kind in ("simple", "distilled") and learned:
         return "does not train a learned variance"

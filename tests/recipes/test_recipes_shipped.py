@@ -7,8 +7,10 @@ import pytest
 import torch
 import yaml
 
-from undiffuse.bases import Base, fit
+from undiffuse.bases import Base, fit, fit_columns
 from undiffuse.conditions import Classes, Image, Vector
+from undiffuse.kernels import Mixed
+from undiffuse.marginals import Marginals
 from undiffuse.posteriors import Known
 from undiffuse.random import keyed
 from undiffuse.recipes import Recipe, override, read, shipped
@@ -48,6 +50,7 @@ DATA = {
     "vectors": ((5,), None),
     "bits": ((12,), 2),
     "symbols": ((6,), 4),
+    "table": ((1,), None),
 }
 
 
@@ -70,6 +73,10 @@ def base_of(plan: Recipe, shape: tuple[int, ...]) -> Base | None:
     if plan.base_kind(shape) == "none":
         return None
     kernel = plan["kernel"].build()
+    if isinstance(kernel, Mixed):
+        rows = torch.arange(20.0).unsqueeze(1)
+        maps = Marginals.fit(rows, [0.0])
+        return fit_columns(maps.encode(rows).float(), [0], maps, torch.Generator())
     data = torch.arange(20).view(-1, *[1] * len(shape)).expand(20, *shape) % (kernel.symbols or 20)
     return fit([data if kernel.symbols else data.double()], kernel)
 

@@ -1,6 +1,7 @@
 """Bases: densities of the training data with a closed-form denoiser, which models begin at; one per file."""
 
 from undiffuse.bases.base import Base
+from undiffuse.bases.columns import ColumnsBase, fit_columns
 from undiffuse.bases.fitting import fit
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.bases.gaussian import GaussianBase
@@ -11,11 +12,13 @@ from undiffuse.bases.saved import base_from, tensors_of
 __all__ = [
     "Base",
     "Belief",
+    "ColumnsBase",
     "Frequencies",
     "GaussianBase",
     "MixtureBase",
     "NumberBase",
     "base_from",
     "fit",
+    "fit_columns",
     "tensors_of",
 ]

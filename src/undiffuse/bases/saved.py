@@ -7,11 +7,18 @@ from torch import Tensor
 
 from undiffuse.axes import NAMES, WHOLE, Axes
 from undiffuse.bases.base import Base
+from undiffuse.bases.columns import ColumnsBase
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.bases.gaussian import GaussianBase
 from undiffuse.bases.mixture import MixtureBase
+from undiffuse.marginals import Column, Marginals
 
-KINDS: dict[str, type[Base]] = {"frequencies": Frequencies, "gaussian": GaussianBase, "mixture": MixtureBase}
+KINDS: dict[str, type[Base]] = {
+    "frequencies": Frequencies,
+    "gaussian": GaussianBase,
+    "mixture": MixtureBase,
+    "columns": ColumnsBase,
+}
 
 
 def tensors_of(base: Base) -> dict[str, Tensor]:
@@ -38,10 +45,31 @@ def base_from(kind: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) 
 def _built(kind: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Base:
     if kind == "frequencies":
         return Frequencies(tensors["log_probs"].exp())
+    if kind == "columns":
+        return _columns(tensors)
     if kind == "gaussian":
         return _normal(tensors, "", shape)
     weights, means, variances, frames = (tensors[k] for k in ("log_weights", "means", "vars", "frames"))
     return MixtureBase(weights, means, variances, frames, _normal(tensors, "normal.", shape))
+
+
+def _columns(tensors: Mapping[str, Tensor]) -> ColumnsBase:
+    tables = [tensors[name] for name in sorted(tensors, key=_numbered) if name.startswith("symbols.")]
+    maps = {key.removeprefix("marginals."): t for key, t in tensors.items() if key.startswith("marginals.")}
+    columns = [
+        Column(knots, scores, float(step), float(low), atoms[there.bool()])
+        for knots, scores, step, low, atoms, there in zip(
+            *(maps[name] for name in ("knots", "scores", "steps", "lows", "atoms", "there")), strict=True
+        )
+    ]
+    found = [Frequencies(table.exp()) for table in tables]
+    return ColumnsBase(tensors["counts"], tensors["corr"], tensors["inner"], Marginals(columns), found)
+
+
+def _numbered(name: str) -> tuple[int, str]:
+    """symbols.2 before symbols.10."""
+    part = name.split(".")[1] if name.startswith("symbols.") else "0"
+    return int(part), name
 
 
 def _normal(tensors: Mapping[str, Tensor], prefix: str, shape: tuple[int, ...]) -> GaussianBase:

@@ -21,7 +21,7 @@ from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The bound over `examples` examples; everything in bits per dimension.
 
@@ -58,6 +58,12 @@ class Report:
     worth: Estimate | None = None
     rounds: int = 1
     noise: float | None = None
+
+    def __repr__(self) -> str:
+        """One line; `summary` has all of it."""
+        return (
+            f"{self.total} bits per dimension of x_0 ({self.examples:,} examples, {len(self.grid):,} steps)"
+        )
 
     @property
     def calls(self) -> int:

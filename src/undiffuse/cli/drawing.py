@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from undiffuse.runs import Run
 
 
+TABLES = (".csv", ".parquet")  # endings of files that rows of a table are written to
+
+
 @dataclass(frozen=True)
 class Figures:
     """Where a film of the samples and a picture of their stages go; None for neither."""
@@ -70,7 +73,7 @@ def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | N
 
     if out is None:
         return None
-    path, endings = Path(out), endings or (".png", ".npy")
+    path, endings = Path(out), endings or (".png", ".npy", *TABLES)
     if path.suffix not in endings:
         what = "samples" if option == "--out" else "films"
         raise ValueError(f"{option} {out}: {what} are written as {' or '.join(endings)}")
@@ -80,9 +83,12 @@ def target_of(out: str | None, option: str = "--out", *endings: str) -> Path | N
 
 
 def write(trained: "Run", raw: "Tensor", stem: Path, target: Path | None) -> list[Path]:
-    """Samples as picture and array beside the run, or as the one file that was asked for."""
-    from undiffuse.diffusion import save_npy, save_picture
+    """Samples as picture and array beside the run, or as the one file that was asked for; rows as a table."""
+    from undiffuse.data import CellSpace
+    from undiffuse.diffusion import save_npy, save_picture, save_table
 
+    if isinstance(trained.space, CellSpace) and (target is None or target.suffix in TABLES):
+        return [save_table(trained, raw, target or stem.with_name(f"{stem.name}.csv"))]
     if target is None:
         array = save_npy(raw, stem.with_name(f"{stem.name}.npy"))
         picture = save_picture(trained, raw, stem)

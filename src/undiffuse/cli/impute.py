@@ -10,6 +10,8 @@ from undiffuse.cli.options import DataDir, Device, GivenFiles, Label, RunFolder,
 EXAMPLES = """
 [bold]Examples[/bold]
 
+undiffuse impute runs/table holes.csv --out filled.csv
+
 undiffuse impute runs/table table.npy -n 100
 
 undiffuse impute runs/beat bits.npy --particles 64
@@ -24,7 +26,7 @@ def command(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="An .npy with one example or many, in raw units, NaN where a value is missing.",
+            help="A .csv or .parquet with holes; or an .npy of examples, NaN where a value is missing.",
         ),
     ],
     n: shared.Count = None,
@@ -45,9 +47,24 @@ def command(
     from functools import partial
     from pathlib import Path
 
+    from undiffuse.cli.filling import fill, is_table
     from undiffuse.diffusion import impute, known
     from undiffuse.runs import read_table
 
+    if is_table(file):
+        asked = {"method": method, "times": times, "particles": particles, "groups": groups, "label": label}
+        fill(
+            run,
+            file,
+            n,
+            seed,
+            steps,
+            out,
+            data_dir,
+            device,
+            {k: v for k, v in asked.items() if v is not None},
+        )
+        return
     options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out, times)
     trained = shared.open_run(run, device, options, data_dir)
     raw = read_table(trained, file).view(-1, *trained.shape)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undiffuse.cli.console import CHATTER, LOG, printable, tracked
-from undiffuse.cli.drawing import Figures, conditioned, named, share, target_of, watch, write
+from undiffuse.cli.drawing import TABLES, Figures, conditioned, named, share, target_of, watch, write
 from undiffuse.cli.options import (
     DataDir,
     Device,
@@ -84,7 +84,9 @@ Clip = Annotated[
 ]
 Out = Annotated[
     str | None,
-    typer.Option("--out", help="A new .png or .npy file. Default: both, under RUN/samples."),
+    typer.Option(
+        "--out", help="A new .png or .npy file; of a table .csv or .parquet. Default: under RUN/samples."
+    ),
 ]
 Animate = Annotated[bool, typer.Option("--animate", help="Also write a GIF of the samples as they form.")]
 Film = Annotated[
@@ -230,6 +232,7 @@ def _check(
     shared: bool,
 ) -> None:
     """Raise ValueError for a picture of samples that have none, before they are drawn."""
+    from undiffuse.data import CellSpace
     from undiffuse.diffusion import has_picture
     from undiffuse.plots import check_film
 
@@ -247,6 +250,8 @@ def _check(
         return
     if target is not None and target.suffix == ".png":
         raise ValueError(f"--out {target}: these samples are no pictures; write a .npy file")
+    if target is not None and target.suffix in TABLES and not isinstance(trained.space, CellSpace):
+        raise ValueError(f"--out {target}: these samples are no table of named columns; write a .npy file")
     for asked, option in ((animate, "--animate"), (film, "--film"), (stages, "--stages")):
         if asked:
             raise ValueError(f"{option}: samples of shape {trained.shape} are no pictures")

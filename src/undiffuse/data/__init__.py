@@ -7,7 +7,10 @@ it there.
 """
 
 from undiffuse.data.arrays import Array
+from undiffuse.data.cell import Cell
+from undiffuse.data.cells import CellSpace
 from undiffuse.data.cifar10 import CIFAR10
+from undiffuse.data.columns import Columns
 from undiffuse.data.conditioned import Values
 from undiffuse.data.conditions import CONDITIONS, ConditionSource, conditioned
 from undiffuse.data.continuous import noise_of
@@ -50,6 +53,7 @@ SOURCES: dict[str, type[Source]] = {
     "hub": Hub,
     "array": Array,
     "table": Table,
+    "columns": Columns,
     "idx": IDX,
 }
 
@@ -61,6 +65,9 @@ __all__ = [
     "SOURCES",
     "Affine",
     "Array",
+    "Cell",
+    "CellSpace",
+    "Columns",
     "ConditionSource",
     "DeadLeaves",
     "Digits",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.conditions import MAX_CLASSES, Given
+from undiffuse.data.cell import Cell
 from undiffuse.data.conditioned import Values
 from undiffuse.data.files import files_below
 from undiffuse.data.rows import Examples
@@ -37,6 +38,7 @@ class Splits:
         rows: numbers of the training and of the test examples in the order of the data's file or folder.
         files: what the pictures of a folder are called, relative to it, by number.
         conditions: what the examples are given, by name (`data.conditions`).
+        cells: the columns of a table whose columns are of several kinds.
 
     Raises:
         ValueError: if the two splits do not hold the same kind of example, or one is empty.
@@ -55,6 +57,7 @@ class Splits:
     rows: tuple[Tensor, Tensor] | None = None
     files: tuple[str, ...] = ()
     conditions: Mapping[str, Values] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
 
     def __post_init__(self) -> None:
         if not (len(self.train) and len(self.test)):

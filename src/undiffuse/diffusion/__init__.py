@@ -5,9 +5,11 @@ from undiffuse.diffusion.checks import check_range
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.diffusion.evaluation import Evaluation, evaluate, unmet
 from undiffuse.diffusion.exact import Likelihood, check_calls
+from undiffuse.diffusion.filled import Filled
 from undiffuse.diffusion.observed import (
     Posterior,
     check_seen,
+    fill,
     impute,
     known,
     measured,
@@ -19,9 +21,11 @@ from undiffuse.diffusion.observed import (
 from undiffuse.diffusion.output import (
     has_picture,
     save_forming,
+    save_frame,
     save_npy,
     save_picture,
     save_rows,
+    save_table,
     shared_rows,
 )
 from undiffuse.diffusion.posterior import METHODS, Way
@@ -33,6 +37,7 @@ __all__ = [
     "Bases",
     "Diffusion",
     "Evaluation",
+    "Filled",
     "Likelihood",
     "Posterior",
     "Walk",
@@ -42,6 +47,7 @@ __all__ = [
     "check_range",
     "check_seen",
     "evaluate",
+    "fill",
     "has_picture",
     "impute",
     "known",
@@ -51,11 +57,13 @@ __all__ = [
     "posterior",
     "raw_width",
     "save_forming",
+    "save_frame",
     "save_npy",
     "save_picture",
     "save_posterior",
     "save_rows",
     "save_sheet",
+    "save_table",
     "shared_rows",
     "unmet",
 ]

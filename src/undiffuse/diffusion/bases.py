@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from undiffuse import tensorfile
-from undiffuse.bases import Base, MixtureBase, base_from, tensors_of
+from undiffuse.bases import Base, ColumnsBase, MixtureBase, base_from, fit_columns, tensors_of
 from undiffuse.bases.fitting import fit_frequencies, fit_independent, fit_numbers
 from undiffuse.bases.saved import KINDS
-from undiffuse.data import Space, Splits, sample_of
+from undiffuse.data import CellSpace, Space, Splits, sample_of
 from undiffuse.devices import fetched
 from undiffuse.enclosure import names
 from undiffuse.files import discard, read_bytes
-from undiffuse.random import Generator, Streams, uniform
+from undiffuse.random import Generator, Streams, keyed, uniform
 from undiffuse.tensors import dims
 
 FILE = "bases.safetensors"
@@ -32,7 +32,7 @@ CHUNK = 2**20  # values encoded at a time
 COUNTED, MEASURED = 2**25, 2**23  # values that frequencies and normal densities are fitted to, at most
 READ = 2**22  # and of examples that have to be read
 TABLE = 2**22  # entries of a table of frequencies that is only to be compared with
-INDEPENDENT, NORMAL, MIXTURE = "independent", "normal", "mixture"
+INDEPENDENT, NORMAL, MIXTURE, COLUMNS = "independent", "normal", "mixture", "columns"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
     The kinds are those of `Recipe.base_kind`. Of fewer than two examples of numbers there is none.
     """
     found: dict[str, Base] = {}
+    if isinstance(space, CellSpace):
+        rows = space.encode(_sample(splits, MEASURED))
+        found[COLUMNS] = fit_columns(rows, space.counts, space.marginals, keyed(seed, "bases"))
+        return Bases(found, COLUMNS)
     levels, begins = splits.levels, None
     if levels is not None and (levels * dims(splits.shape) <= TABLE or (symbols and kind != "none")):
         found[INDEPENDENT] = fit_frequencies(_in_parts(_sample(splits, COUNTED)), levels)
@@ -149,10 +153,16 @@ class Simple:
     def __init__(self, bases: Bases, levels: int | None, symbols: bool) -> None:
         self.found, self.levels, self.symbols = bases.found, levels, symbols
         self.names = [*(["uniform"] if levels is not None else []), *bases.found]
+        self.columns = bases.found.get(COLUMNS)
+        if self.columns is not None:
+            self.names = ["columns", "copula"]
 
     def __call__(self, x_0: Tensor, generator: Generator) -> Tensor:
         """-log p of x_0 (B, *shape), (B, names); by densities of levels with noise as wide as a level."""
         x, size = fetched(x_0), x_0[0].numel()
+        if isinstance(self.columns, ColumnsBase):
+            alone = self.columns.log_prob(x)
+            return -torch.stack([alone, alone + self.columns.log_copula(x, generator)], 1)
         found = [] if self.levels is None else [torch.full((len(x),), size * math.log(self.levels)).double()]
         found += [-self._log_prob(base, x, generator) for base in self.found.values()]
         return torch.stack(found, 1) if found else x.new_zeros(len(x), 0)

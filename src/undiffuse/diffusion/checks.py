@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from undiffuse.data import Affine, Levels, Space, Symbols
+from undiffuse.data import Affine, CellSpace, Levels, Space, Symbols
+from undiffuse.kernels import Mixed
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
 
@@ -17,6 +18,10 @@ def check_fit(model: ReverseProcess, space: Space) -> None:
 
     A density in the place of probabilities is a number like another, and a wrong one.
     """
+    if isinstance(space, CellSpace) != isinstance(model.kernel, Mixed):
+        raise ValueError(
+            "a table of several kinds of columns goes with kernel.kind=mixed, and nothing else does"
+        )
     symbols = model.kernel.symbols
     if (symbols is not None) != isinstance(space, Symbols) or (symbols or space.levels) != space.levels:
         wanted = "numbers: a space of levels or an affine one" if symbols is None else f"Symbols({symbols})"

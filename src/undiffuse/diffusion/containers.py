@@ -3,8 +3,9 @@
 A DataFrame (N, D) is a batch of vectors; what is one number an example comes back as a Series with its index.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -12,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.data import Cell
+from undiffuse.data.frame import frame_of, rows_in, unknown_in
 from undiffuse.diffusion.walks import ALL, Steps
 
+LOG = logging.getLogger(__name__)
 KINDS = ("torch", "numpy", "pandas")
 WHOLE = (
     *("n", "seed", "steps", "terms", "first", "points"),
@@ -29,12 +33,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Container:
     """What data came in: `kind` is torch, numpy or pandas; `names` and `index` are those of a DataFrame.
 
-    Of a table that was read from a file the names are known too, whatever kind samples are of.
+    Of a table that was read from a file the names are known too, whatever kind samples are of, and of one of
+    several kinds of columns what these are: its `cells`. `frame` is the DataFrame itself, of one that came
+    in.
     """
 
     kind: str = "torch"
     names: tuple[str, ...] = ()
     index: Any = None
+    cells: tuple[Cell, ...] = ()
+    frame: Any = field(default=None, compare=False)
 
     def put(self, x: Any) -> Any:
         """A tensor, or a posterior, as one of this kind; other results as they are."""
@@ -48,6 +56,8 @@ class Container:
         import pandas
 
         index = self.index if self.index is not None and len(self.index) == len(array) else None
+        if self.cells and array.shape[1:] == (len(self.cells),):
+            return frame_of(x, self.cells, index)
         if array.ndim == 1:
             return pandas.Series(array, index=index)
         names = self.names if len(self.names) == array.shape[1] else None
@@ -61,7 +71,8 @@ def container_of(x: Any) -> Container | None:
     if isinstance(x, np.ndarray):
         return Container("numpy")
     if type(x).__module__.partition(".")[0] == "pandas":
-        return Container("pandas", tuple(map(str, getattr(x, "columns", ()))), x.index)
+        frame = x if hasattr(x, "columns") else None
+        return Container("pandas", tuple(map(str, getattr(x, "columns", ()))), x.index, frame=frame)
     return None
 
 
@@ -106,11 +117,11 @@ def alike(*names: str) -> Callable[[F], F]:
                 tensor_of(None, names[0])
             found = [name for name in names if given.get(name) is not None]
             kinds = [container_of(given[name]) for name in found]
-            known = self.container.names
+            known, cells = self.container.names, getattr(self.space, "columns", ())
             for name in found:
-                given[name] = _shaped(tensor_of(columns_named(given[name], known), name), self.shape)
+                given[name] = _tensor(given[name], name, self.shape, known, cells)
             kind = next(filter(None, kinds), self.container)
-            kind = replace(kind, names=known or kind.names)
+            kind = replace(kind, names=known or kind.names, cells=cells)
             return kind.put(method(self, *arguments[len(order) :], **given))
 
         return cast(F, call)
@@ -138,6 +149,18 @@ def columns_named(x: Any, names: tuple[str, ...]) -> Any:
     if missing:
         raise ValueError(f"no column {missing[0]!r}; there are: {', '.join(places)}")
     return x.iloc[:, [places[name] for name in names]]
+
+
+def _tensor(
+    x: Any, name: str, shape: tuple[int, ...], names: tuple[str, ...], cells: Sequence[Cell]
+) -> Tensor:
+    """What came in, as the model's."""
+    if not cells or not hasattr(x, "columns"):
+        return _shaped(tensor_of(columns_named(x, names), name), shape)
+    rows, unknown = rows_in(x, cells)
+    for text in unknown_in(unknown):
+        LOG.warning("%s", text)
+    return rows
 
 
 def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:

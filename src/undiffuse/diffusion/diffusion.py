@@ -281,7 +281,7 @@ class Diffusion:
     known = alike("raw", "mask")(observed.known)  # observations, as factors
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open
-    impute = alike("raw", "mask")(observed.impute)
+    impute = alike("raw", "mask")(observed.imputed)
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
     bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound

@@ -20,6 +20,8 @@ NAMED = {  # models in closed form, in words
     "independent": "independent positions",
     "normal": "one normal density",
     "mixture": "a mixture of normal densities",
+    "columns": "independent columns",
+    "copula": "a normal copula of the numbers",
 }
 FEW, DRAWS = 30, 10  # examples, and draws of every step, below which an error may be too small
 

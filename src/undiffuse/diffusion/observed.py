@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
-from undiffuse.data import Affine
+from undiffuse.conditions import Given
+from undiffuse.data import Affine, CellSpace
 from undiffuse.devices import onto
 from undiffuse.diffusion.containers import Container
+from undiffuse.diffusion.filled import Filled
 from undiffuse.diffusion.posterior import Factors, Way, draw
+from undiffuse.mixed import CELLS
 from undiffuse.posteriors import Both, Factor, Known, Linear, Linearised, Noisy
 from undiffuse.posteriors.operators import Operator, operator_of
 from undiffuse.track import SILENT, Track
@@ -183,6 +186,51 @@ def impute(
     held = torch.where(mask, raw, 0).to(found.samples.dtype)
     samples = torch.where(mask.unsqueeze(1), held.unsqueeze(1), found.samples)
     return replace(found, samples=samples)
+
+
+def imputed(
+    run: "Diffusion",
+    raw: Tensor,
+    mask: Tensor | None = None,
+    n: int = 16,
+    seed: int = 0,
+    *,
+    way: Way | None = None,
+    track: Track = SILENT,
+) -> Posterior | Filled:
+    """n completions of every example in raw (N, *shape), of what the mask says is known (default: not NaN).
+
+    What is known stays as it is. Of a table they are `Filled`, which makes rows of them. Raises ValueError as
+    `known` does.
+    """
+    if not isinstance(run.space, CellSpace):
+        return impute(run, raw, mask, n, seed, way=way, track=track)
+    run.check(raw)
+    return fill(run, raw if mask is None else raw.masked_fill(~mask, torch.nan), n, seed, way, track)
+
+
+def fill(
+    run: "Diffusion", raw: Tensor, n: int = 16, seed: int = 0, way: Way | None = None, track: Track = SILENT
+) -> Filled:
+    """n draws of what is missing in a table's rows (N, D), given what is there, which the model knows.
+
+    Raises ValueError for n below 1, and a way that is none of tables.
+    """
+    way = way or Way()
+    assert isinstance(run.space, CellSpace)
+    if n < 1:
+        raise ValueError(f"n={n}: at least one draw of what is missing")
+    if way.method is not None or way.particles is not None:
+        raise ValueError(
+            f"method={way.method}, particles={way.particles}: a table's cells are drawn given others"
+        )
+    holes = raw.isnan()
+    draws, some = raw.unsqueeze(1).repeat(1, n, 1), holes.any(1)
+    if bool(some.any()):
+        told = Given({CELLS: run.space.encode(raw[some]).repeat_interleave(n, 0)})
+        drawn = run.in_tensors.told(told).sample(n * int(some.sum()), seed, steps=way.steps, track=track)
+        draws[some] = torch.where(holes[some].unsqueeze(1), drawn.view(-1, n, raw.shape[1]), draws[some])
+    return Filled(draws, holes, run.space.columns)
 
 
 def _posterior(

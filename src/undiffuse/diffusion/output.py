@@ -3,16 +3,21 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from undiffuse import plots
+from undiffuse.data import CellSpace
+from undiffuse.data.frame import frame_of
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.files import atomic
 from undiffuse.track import SILENT, Track
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FRAMES = 60  # in an animation, however long the chain
 STAGES = (0.75, 0.5, 0.25)  # times shown between start and end
@@ -34,6 +39,22 @@ def save_npy(raw: Tensor, path: Path) -> Path:
     """Raw samples as .npy, in their own type."""
     with atomic(path) as handle:
         np.save(handle, raw.numpy(), allow_pickle=False)
+    return path
+
+
+def save_table(run: Diffusion, raw: Tensor, path: Path) -> Path:
+    """Rows of a table as .csv or .parquet, with the columns' names and spellings."""
+    assert isinstance(run.space, CellSpace)
+    return save_frame(frame_of(raw, run.space.columns), path)
+
+
+def save_frame(frame: "DataFrame", path: Path) -> Path:
+    """A DataFrame as .csv or .parquet, without its index."""
+    with atomic(path) as handle:
+        if path.suffix.lower() == ".parquet":
+            frame.to_parquet(handle, index=False)
+        else:
+            handle.write(frame.to_csv(index=False).encode())
     return path
 
 
@@ -130,6 +151,8 @@ def stage_name(t: float) -> str:
 
 def has_picture(run: Diffusion) -> bool:
     """Whether the run's examples can be drawn: points, images, sequences of bits."""
+    if isinstance(run.space, CellSpace):
+        return False
     return run.shape == (2,) or len(run.shape) == 3 or (len(run.shape) == 1 and run.levels == 2)
 
 

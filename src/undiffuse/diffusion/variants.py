@@ -7,6 +7,8 @@ from torch import Tensor
 
 from undiffuse.bounds import Curve, curve_of
 from undiffuse.conditions import Given
+from undiffuse.data import CellSpace
+from undiffuse.data.frame import rows_of
 from undiffuse.kernels import Gaussian
 from undiffuse.parameterizations import Clipped
 from undiffuse.posteriors import Guided
@@ -32,8 +34,12 @@ def given(of: D, condition: Any, guidance: float = 1.0) -> D:
     `guidance` above 1 leads away from what examples are like of which nothing is told, step by step (Ho &
     Salimans 2022); sampled by `samplers.Particles` it is the geometric mixture of both (see
     `posteriors.Guided`).
+    The model of a table is given cells: a DataFrame or mappings of columns to values, one row for all or one
+    each, or rows (N, D) with NaN for what is not given.
     Raises ValueError for a model that takes no condition, and for what is none of its own.
     """
+    if isinstance(of.space, CellSpace) and condition is not None:
+        condition = of.space.encode(rows_of(condition, of.space.columns))
     return guided(of.replace(model=of.denoiser.given(condition)), guidance)
 
 

@@ -5,11 +5,8 @@ last level own the tails as well, so the K probabilities sum to one:
 
     p(x) = Phi((x + h - mean) / std) - Phi((x - h - mean) / std)
 
-It is worked out in float64 and in log space, on the side of the mean where both terms are small:
-
-    log(Phi(b) - Phi(a)) = log Phi(b) + log(1 - exp(log Phi(a) - log Phi(b))),    a < b, a + b <= 0
-
-so that neither tail loses its digits nor its gradient.
+It is worked out in float64 and in log space (`marginals.log_between`), so that neither tail loses its digits
+nor its gradient.
 """
 
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from undiffuse.devices import onto, sent, wide, widest
 from undiffuse.distributions.base import Distribution, picked
 from undiffuse.distributions.categorical import Categorical
 from undiffuse.distributions.normal import Normal
+from undiffuse.marginals import log_between
 from undiffuse.random import Generator
 
 FARTHEST = 1e6  # standard deviations; keeps squares and their gradients finite
@@ -134,13 +132,3 @@ def check_levels(levels: int) -> None:
     """Raise ValueError unless `levels` is a number of values that data can have."""
     if not 2 <= levels <= 65536:
         raise ValueError(f"levels={levels}: data has from 2 to 65536 levels (256 for bytes)")
-
-
-def log_between(lower: Tensor, upper: Tensor) -> Tensor:
-    """log(Phi(upper) - Phi(lower)) for lower < upper."""
-    right = lower + upper > 0
-    a, b = torch.where(right, -upper, lower), torch.where(right, -lower, upper)
-    top = log_ndtr(b)
-    gap = (log_ndtr(a) - top).clamp(max=-1e-300)  # a < b up to rounding
-    out: Tensor = top + torch.log(-torch.expm1(gap))
-    return out

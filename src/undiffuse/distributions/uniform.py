@@ -19,8 +19,8 @@ from torch import Tensor
 
 from undiffuse.devices import onto, wide, widest
 from undiffuse.distributions.base import Distribution, picked
-from undiffuse.distributions.discretized import log_between
 from undiffuse.distributions.normal import Normal
+from undiffuse.marginals import log_between
 from undiffuse.random import Generator, uniform
 
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(12))

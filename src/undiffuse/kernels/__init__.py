@@ -5,6 +5,7 @@ from undiffuse.kernels.binomial import Binomial
 from undiffuse.kernels.categorical import Absorbing, Categorical
 from undiffuse.kernels.discrete import Discrete
 from undiffuse.kernels.gaussian import Bridge, Gaussian, Level
+from undiffuse.kernels.mixed import Group, Mixed
 from undiffuse.kernels.universal import Universal
 
 KERNELS: dict[str, type[Kernel]] = {
@@ -13,6 +14,7 @@ KERNELS: dict[str, type[Kernel]] = {
     "binomial": Binomial,
     "categorical": Categorical,
     "absorbing": Absorbing,
+    "mixed": Mixed,
 }
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "Categorical",
     "Discrete",
     "Gaussian",
+    "Group",
     "Kernel",
     "Level",
+    "Mixed",
     "Universal",
 ]

@@ -40,6 +40,10 @@ class Kernel(nn.Module, ABC):
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError for examples of a shape that this kernel is not for."""
 
+    def feature_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a network's input for examples of this shape."""
+        return (self.channels * shape[0], *shape[1:])
+
     def features(self, x_t: Tensor) -> Tensor:
         """What a network sees of x_t: (B, channels * C, ...)."""
         return x_t

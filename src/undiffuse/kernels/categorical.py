@@ -4,9 +4,10 @@
     marginal    q(x_t = j | x_0) = keep_t [j = x_0] + (1 - keep_t) pi_j
     bridge      q(x_s | x_t, x_0) prop. to q(x_t | x_s) q(x_s | x_0)
 
-Categorical has uniform pi; Absorbing has one state more, the mask, and pi is there. x holds the symbols'
-numbers 0 .. K-1. A soft x_0 (B, *shape, states) holds probabilities, and the bridge to it is the mixture of
-the bridges to every symbol k,
+Categorical has uniform pi; Absorbing has one state more, the mask, and pi is there. pi may be another one at
+every place of x (C, ...), which has fewer symbols where it is zero. x holds the symbols' numbers 0 .. K-1. A
+soft x_0 (B, *shape, states) holds probabilities, and the bridge to it is the mixture of the bridges to every
+symbol k,
 
     sum_k x_0[k] q(x_s = j | x_t, k) = q(x_t | x_s = j) (keep_s w_j + (1 - keep_s) pi_j sum_k w_k),
     w_k = x_0[k] / q(x_t | k)
@@ -26,13 +27,16 @@ from undiffuse.tensors import column, fit
 
 
 class Redraw(Discrete):
-    """Symbols 0 .. K-1 among as many or more states, drawn anew from the law `home` over the states."""
+    """Symbols 0 .. K-1 among as many or more states, drawn anew from the law `home` over the states.
+
+    That is (states,), or (*shape, states) for one at every place.
+    """
 
     home: Tensor
 
     def __init__(self, schedule: Schedule, symbols: int, home: Tensor) -> None:
         super().__init__()
-        self.schedule, self.symbols, self.channels, self.home = schedule, symbols, len(home), home
+        self.schedule, self.symbols, self.channels, self.home = schedule, symbols, home.shape[-1], home
 
     def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> distributions.Categorical:
         """Bayes for every symbol, mixed by how likely it is."""
@@ -42,7 +46,7 @@ class Redraw(Discrete):
         keep_s, lost_s = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_s, -logsnr_s))
         keep_t, lost_t = (self._coefficient(sign.sigmoid(), x_t) for sign in (logsnr_t, -logsnr_t))
         home, seen = onto(self.home, x_t), self._hot(x_t)
-        redrawn = home[x_t.long()].unsqueeze(-1)  # pi at x_t
+        redrawn = self._home_at(x_t)
         soft = self.settled(x_0 if x_0.ndim > x_t.ndim else self._hot(x_0), x_t)
         weight = soft / (keep_t * seen + lost_t * redrawn).clamp(min=torch.finfo(x_t.dtype).tiny)
         known = keep_s * weight + lost_s * home * weight.sum(-1, keepdim=True)
@@ -78,7 +82,7 @@ class Redraw(Discrete):
         """log(1 + keep_t / ((1 - keep_t) pi_k)) for k = x_t, else 0; `settled` has what is certain."""
         seen = self._hot(x_t)[..., : self.symbols]
         odds = column(self.schedule.logsnr(t), x_t).exp().unsqueeze(-1)
-        home = self.home[: self.symbols].clamp(min=1e-30)
+        home = self.home[..., : self.symbols].clamp(min=1e-30)
         return seen * torch.log1p(odds / home).to(seen)
 
     def sharpness(self, t: Tensor) -> Tensor:
@@ -96,8 +100,7 @@ class Redraw(Discrete):
 
     def settled(self, x_0: Tensor, x_t: Tensor) -> Tensor:
         """Where x_t cannot have been drawn anew it is x_0: what has survived of an absorbing chain."""
-        home = onto(self.home, x_t)
-        return torch.where(home[x_t.long()].unsqueeze(-1) > 0, x_0, self._hot(x_t).to(x_0))
+        return torch.where(self._home_at(x_t) > 0, x_0, self._hot(x_t).to(x_0))
 
     def law(self, x_0: Tensor) -> distributions.Categorical:
         """The symbols with these probabilities."""
@@ -113,6 +116,11 @@ class Redraw(Discrete):
         return self._categorical(
             self._coefficient(kept, x) * self._hot(x) + self._coefficient(lost, x) * home
         )
+
+    def _home_at(self, x: Tensor) -> Tensor:
+        """pi at the symbols x, (B, *shape, 1)."""
+        home = onto(self.home, x)
+        return home.expand(*x.shape, -1).gather(-1, x.long().unsqueeze(-1))
 
     def _hot(self, x: Tensor) -> Tensor:
         return one_hot(x.long(), self.channels).to(x.dtype)

@@ -1,6 +1,7 @@
 """Objectives: one differentiable number an example; weights; how times are drawn."""
 
 from undiffuse.objectives.base import Objective
+from undiffuse.objectives.cells import Cells
 from undiffuse.objectives.continuous import Continuous
 from undiffuse.objectives.distilled import Distilled, Teacher
 from undiffuse.objectives.hybrid import Hybrid
@@ -15,6 +16,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "hybrid": Hybrid,
     "continuous": Continuous,
     "distilled": Distilled,
+    "cells": Cells,
 }
 TIMES: dict[str, type[Times]] = {
     "independent": Independent,
@@ -28,6 +30,7 @@ __all__ = [
     "SNR",
     "TIMES",
     "WEIGHTS",
+    "Cells",
     "Continuous",
     "Distilled",
     "Hybrid",

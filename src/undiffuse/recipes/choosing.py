@@ -5,7 +5,8 @@
     array (N, D) of 0 and 1     bits:    an MLP on their frequencies, binomial noise
     array (N, D), few levels    symbols: an MLP on their frequencies, categorical noise
     array (N, D), other         vectors: an MLP on a normal density, or a mixture
-    table .csv, .parquet        the same, column by column; columns that never vary are left out
+    table .csv, .parquet        of whole rows of continuous numbers the same, column by column; of anything
+                                else, or with holes, table: any column can be given, or is filled
 
 A `Choice` is a recipe's node and a line for each thing that was chosen; all can be overridden by name.
 """
@@ -22,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from undiffuse.data import noise_of, read_npy, read_npz
+from undiffuse.data.columns import advice_of, is_stored, read_stored
+from undiffuse.data.frame import Read, read_frame, step_of
 from undiffuse.data.images import FOLDERS, classes_of, find_images
 from undiffuse.data.npy import npz_names
 from undiffuse.data.own import in_folders
@@ -29,11 +32,13 @@ from undiffuse.data.pictures import Header, read_header
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.diffusion.examples import first_logsnr
+from undiffuse.networks.fitting import fitting_width
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import override, read
 
 GIVEN = "given_"  # begins the names of arrays of an .npz that are conditions
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
+WIDE = 256  # hidden units for a table, at most: wider ones take hours on a CPU
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
 LOOKED = 2**22  # values of an array that are looked at
 SHOWN = 10  # classes that are named
@@ -88,6 +93,8 @@ def choose(
         return _of_pictures(path, decode, labels)
     if suffix in TABLES:
         return _of_table(path, labels)
+    if suffix == ".npz" and is_stored(path):
+        return of_columns({"kind": "columns", "path": str(path)}, read_stored(path))
     if suffix in (".npy", ".npz"):
         return _of_array(path, labels)
     kinds = f"a folder of PNG or JPEG files, or .npy, .npz, {', '.join(TABLES)}"
@@ -140,14 +147,41 @@ def _headers(
 
 
 def _of_table(path: Path, labels: str | None) -> Choice:
+    frame = read_table(path)
+    if labels is None and not plain(frame):
+        return of_columns({"kind": "columns", "path": str(path)}, read_frame(frame))
     chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
-    columns = columns_of(read_table(path), labels, str(path))
+    columns = columns_of(frame, labels, str(path))
     if labels is not None:
         chosen.node["data"]["labels"] = labels
         chosen.set("condition", "labels", f"rows are given the column {labels}")
     chosen.set("data.columns", columns.names, columns.reason)
     _spaced(chosen, columns.widths)
     _hold_out(chosen, columns.rows)
+    return chosen
+
+
+def plain(frame: Any) -> bool:
+    """Whether a DataFrame has continuous numbers alone, and no holes but in columns that are empty."""
+    if not all(frame[name].dtype.kind == "f" for name in frame.columns):
+        return False
+    there = frame.dropna(axis=1, how="all")
+    steps = (step_of(there[name].to_numpy(np.float64)) for name in there.columns)
+    return not bool(there.isna().any(axis=None)) and not any(steps)
+
+
+def of_columns(data: dict[str, Any], found: Read) -> Choice:
+    """The recipe for a table whose columns are of several kinds, or have holes."""
+    kinds = Counter(each.kind.partition(" steps")[0] for each in found.columns)
+    words = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
+    chosen = _begin("table", data, f"columns of {words}")
+    chosen.node["kernel"]["columns"] = [each.symbols for each in found.columns]
+    chosen.node["network"]["hidden"] = min(WIDE, fitting_width(*found.raw.shape))
+    holes = int(found.raw.isnan().sum())
+    if holes:
+        chosen.reasons.append(f"{holes:,} of {found.raw.numel():,} cells are missing, and count nowhere")
+    chosen.reasons += advice_of(found)
+    _hold_out(chosen, len(found.raw))
     return chosen
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.ambient import single
-from undiffuse.bases import Base, NumberBase
+from undiffuse.bases import Base, ColumnsBase, NumberBase
 from undiffuse.conditions import Conditions
 from undiffuse.data import (
+    CellSpace,
     ConditionSource,
     Source,
     Space,
@@ -24,7 +25,8 @@ from undiffuse.data import (
     set_aside,
     space_of,
 )
-from undiffuse.kernels import Kernel, Universal
+from undiffuse.kernels import Kernel, Mixed, Universal
+from undiffuse.mixed import MixedDenoiser
 from undiffuse.model import Denoiser, takes_condition
 from undiffuse.objectives import Objective
 from undiffuse.parameterizations import (
@@ -120,9 +122,11 @@ class Recipe:
         kernel.check(shape)
         if base is None and self.base_kind(shape) != "none":
             raise ValueError("base: this recipe's model begins at one, fitted to the data, and none is given")
+        if isinstance(kernel, Mixed):
+            return self._mixed(kernel, base, examples, own)
         parameterization, variance, decoder = self._around(kernel, levels, base)
         context: dict[str, Any] = {
-            "shape": (kernel.channels * shape[0], *shape[1:]),
+            "shape": kernel.feature_shape(shape),
             "outputs": 2 if variance.learned else 1,
             "steps": len(self.grid(kernel)),
             "examples": examples,
@@ -133,20 +137,41 @@ class Recipe:
             if conditions and not takes_condition(own):
                 raise RecipeError("condition: your network takes none; give it a third argument")
             return Denoiser(own, kernel, parameterization, variance, decoder, conditions)
-        context |= self._given(conditions)
-        check_size(self["network"], **context)
-        with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
-            network = self["network"].build(**context)
+        network = self._network(**context, **self._given(conditions))
         return Denoiser(network, kernel, parameterization, variance, decoder)
 
+    def _network(self, **context: Any) -> nn.Module:
+        check_size(self["network"], **context)
+        with torch.random.fork_rng([]):  # the first weights come from the global generator: put it back
+            network: nn.Module = self["network"].build(**context)
+        return network
+
+    def _mixed(self, kernel: Mixed, base: Base | None, examples: int, own: nn.Module | None) -> MixedDenoiser:
+        """The model of a table."""
+        if own is not None or self["condition"]:
+            raise RecipeError(
+                "kernel.kind=mixed: its network is one of the recipe's, and any column can be given"
+            )
+        assert isinstance(base, ColumnsBase)
+        shape = kernel.feature_shape((len(kernel.columns),))
+        network = self._network(shape=shape, outputs=2, steps=len(self.grid(kernel)), examples=examples)
+        return MixedDenoiser(network, kernel, base)
+
     def base_kind(self, shape: tuple[int, ...]) -> str:
-        """What base the model of data of this shape begins at: none, frequencies, gaussian, or auto.
+        """What base the model of data of this shape begins at: none, frequencies, gaussian, columns, or auto.
 
         The last is a normal density, or a mixture where that is better. Raises RecipeError for one that does
         not fit the kernel.
         """
         said: str = self["base"]
         kernel: Kernel = self["kernel"].build()
+        if isinstance(kernel, Mixed):
+            if said != "auto" or not self._knows_bases():
+                raise RecipeError(
+                    "kernel.kind=mixed begins at a base of its own: leave base, parameterization, "
+                    "variance and decoder out"
+                )
+            return "columns"
         fitting = "gaussian" if kernel.symbols is None else "frequencies"
         if said == "auto":
             if not self._knows_bases() or isinstance(kernel, Universal):
@@ -214,7 +239,16 @@ class Recipe:
     def space(self, splits: Splits) -> Space:
         """How the kernel sees the data."""
         kernel: Kernel = self["kernel"].build()
-        return space_of(splits, kernel.symbols)
+        if not isinstance(kernel, Mixed):
+            if splits.cells:
+                raise RecipeError("kernel: rows of several kinds of columns need kernel.kind=mixed")
+            return space_of(splits, kernel.symbols)
+        counts = [column.symbols for column in splits.cells]
+        if counts != list(kernel.columns):
+            raise RecipeError(
+                f"kernel.columns={list(kernel.columns)}: the data's columns have {counts} symbols"
+            )
+        return CellSpace.fit(splits.train, splits.cells)
 
     def objective(self, kernel: Kernel) -> Objective:
         """What training lowers."""

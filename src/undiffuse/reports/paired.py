@@ -58,7 +58,7 @@ def held_out_by_all(runs: Sequence[Run], examples: int | None) -> list[tuple[Ten
     """
     found = [load_data(run.recipe).examples("test", slice(examples)) for run in runs]
     for run, (raw, _) in zip(runs, found, strict=True):
-        if raw.shape != found[0][0].shape or not torch.equal(raw, found[0][0]):
+        if raw.shape != found[0][0].shape or not torch.equal(raw.nan_to_num(), found[0][0].nan_to_num()):
             raise ValueError(
                 f"{run.folder}: holds out other examples than {runs[0].folder}, which may be among those it "
                 "was trained on; train both with the same data and seed, or give examples of neither: --on"

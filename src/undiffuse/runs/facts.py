@@ -90,6 +90,8 @@ def _shades(splits: Splits) -> tuple[float, float]:
 
     Of data with levels those of the levels, or, as the values of 16 bits are rarely all in use, of a sample.
     """
+    if splits.cells:
+        return 0.0, 1.0
     if splits.levels is None:
         low, high = ends(splits.train)
         return low, max(high, low + 1e-12)

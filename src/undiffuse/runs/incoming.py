@@ -5,6 +5,7 @@ an .npy of (N, *shape) or one example     level numbers, or numbers
 a .csv or .parquet                        the columns that the run was trained on, by name
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.data import read_npy
+from undiffuse.data import CellSpace, read_npy
+from undiffuse.data.frame import rows_in, unknown_in
 from undiffuse.data.images import SUFFIXES as PICTURES
 from undiffuse.data.images import find_images
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.runs.example import read_example
 from undiffuse.runs.run import Run
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +89,8 @@ def _array(run: Run, path: Path) -> Incoming:
 
 
 def _table(run: Run, path: Path) -> Incoming:
+    if isinstance(run.space, CellSpace):
+        return _cells(run.space, path)
     source = run.recipe["data"]
     columns = None if source is None else source.arguments.get("columns")
     frame = read_table(path)
@@ -98,3 +104,16 @@ def _table(run: Run, path: Path) -> Incoming:
     raw = torch.from_numpy(chosen[whole].to_numpy(np.float64, copy=True))
     told = None if known is None else frame.loc[whole, known]
     return Incoming(raw, tuple(map(str, chosen.index[whole])), skipped, told)
+
+
+def _cells(space: CellSpace, path: Path) -> Incoming:
+    """Rows of a table with holes; those of nothing else are left out."""
+    frame = read_table(path)
+    raw, unknown = rows_in(frame, space.columns)
+    for text in unknown_in(unknown):
+        LOG.warning("%s: %s", path, text)
+    there = ~raw.isnan().all(1)
+    names = [str(name) for name in frame.index]
+    skipped = {names[i]: "nothing but holes" for i in (~there).nonzero()[:, 0].tolist()}
+    kept = tuple(names[i] for i in there.nonzero()[:, 0].tolist())
+    return Incoming(raw[there], kept, skipped)

@@ -1,0 +1,261 @@
+"""The base of a table: numbers by a normal copula with atoms, and independent symbols.
+
+Every number is a cell of values whose scores (`undiffuse.marginals`) are standard normal, with correlations
+R between the columns; x_0 is the score of its middle. Of numbers a cell c has noise of its own variance r_c:
+sigma^2 / alpha^2 where it is on its way, none where it is given, infinite where it is left out, and of what
+the middle of a wide cell says of the score always `inner_c` more. Scores then have, given all cells y,
+
+    Cov = (R^-1 + diag(1 / r))^-1,    mean = Cov y / r
+
+of which what a cell says of itself is taken out again (1/v' = 1/v - 1/r, the cavity): that is what the others
+say of it. A column's atoms, values that many rows have, are weighed by it,
+
+    p(atom k | y)  prop. to  (Phi(b_k) - Phi(a_k)) N(y; z_k, sigma^2 / alpha^2)
+
+with the ends a, b of the atom's cell in the cavity's deviations, beside the normal law outside of these
+cells. So a column of atoms that goes with no other has its own frequencies, exactly. Of symbols the base
+knows their frequencies (`bases.Frequencies`).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.special import ndtr, ndtri
+
+from undiffuse.bases.base import Base
+from undiffuse.bases.frequencies import Frequencies
+from undiffuse.devices import onto, wide
+from undiffuse.distributions import Distribution
+from undiffuse.kernels import Kernel, Mixed
+from undiffuse.marginals import Marginals
+from undiffuse.random import Generator, uniform
+from undiffuse.tensors import column
+
+EXACT = 1e-6  # variance of a cell that is given
+SURE = 0.03  # of the normal law's deviation, which no atom makes less
+RARE = 1e-12  # share of an atom, at least
+SHRINK = 1e-3  # of correlations, so that no direction is without width
+
+
+class Cells(NamedTuple):
+    """Cells (B, n) at time t: values x_t, or x_0 where they are `given`; 0 where they are left `out`."""
+
+    x: Tensor
+    given: Tensor
+    out: Tensor
+
+
+class Belief(NamedTuple):
+    """What scores are thought to be, (B, n), float64: mean and standard deviation."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class ColumnsBase(Base):
+    """A density of rows (B, D): `counts` (D,) are the symbols of each column, 0 for numbers.
+
+    The n columns of numbers have correlations `corr` (n, n) and what `inner` (n,) says of their cells;
+    `symbols` are the frequencies of every group of columns of symbols, in the kernel's order. Raises
+    ValueError for parts that do not go together.
+    """
+
+    counts: Tensor
+    corr: Tensor
+    inner: Tensor
+    inverse: Tensor
+
+    def __init__(
+        self,
+        counts: Tensor,
+        corr: Tensor,
+        inner: Tensor,
+        marginals: Marginals,
+        symbols: Sequence[Frequencies],
+    ) -> None:
+        super().__init__()
+        n = int((counts == 0).sum())
+        if corr.shape != (n, n) or inner.shape != (n,) or len(marginals) != n:
+            raise ValueError(
+                f"base: {n} columns of numbers, correlations {tuple(corr.shape)}, {len(marginals)} maps"
+            )
+        for name, value in (("corr", corr.double()), ("inner", inner.double())):
+            self.register_buffer(name, value)
+        self.register_buffer("counts", counts)
+        self.register_buffer("inverse", torch.linalg.inv(self.corr), persistent=False)
+        self.marginals, self.symbols = marginals, nn.ModuleList(symbols)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,)."""
+        return tuple(self.counts.shape)
+
+    @property
+    def numbers(self) -> Tensor:
+        """Which columns are numbers, (n,)."""
+        return (self.counts == 0).nonzero()[:, 0]
+
+    def check(self, kernel: Kernel) -> None:
+        """Refuse kernels of other columns."""
+        if not isinstance(kernel, Mixed) or list(kernel.columns) != self.counts.tolist():
+            raise ValueError("base: of a table's columns; the kernel is of others: use kernel.kind=mixed")
+
+    def belief(self, cells: Cells, t: Tensor, kernel: Mixed) -> Belief:
+        """What scores of numbers (B, n) are thought to be at t."""
+        x = wide(cells.x)
+        snr, scale = (onto(column(each, x), x) for each in _levels(t, kernel))
+        y = torch.where(cells.given, x, x * scale)
+        noise = torch.where(cells.given, EXACT, (1 / snr).expand_as(x))
+        w = (1 / (noise + self.inner)).masked_fill(cells.out, 0.0)
+        mean, var = self._normal(y, w)
+        if not self.marginals.atoms.shape[1]:
+            return Belief(mean, var.sqrt())
+        apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell
+        cavity = (mean / var - w * y) / apart
+        mean, var = self._with_atoms(y, (1 / noise).masked_fill(cells.out, 0.0), cavity, 1 / apart)
+        return Belief(mean, var.sqrt())
+
+    def _normal(self, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variances of the normal law."""
+        cov = torch.cholesky_inverse(torch.linalg.cholesky(self.inverse + torch.diag_embed(w)))
+        return (cov @ (w * y).unsqueeze(-1)).squeeze(-1), cov.diagonal(dim1=-2, dim2=-1)
+
+    def _with_atoms(self, y: Tensor, w: Tensor, cavity: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments of the mixture of the normal law and of atoms, by what cells say of themselves."""
+        of, var = self.marginals, spread / (1 + w * spread)
+        mean = cavity + w * var * (y - cavity)
+        shares = self._inside(cavity, spread.sqrt())
+        rest = (1 - self._inside(mean, var.sqrt()).sum(-1)).clamp(min=RARE)
+        away = shares.clamp(min=RARE).log() - 0.5 * w.unsqueeze(-1) * (y.unsqueeze(-1) - of.places).square()
+        wider = 1 + w * spread
+        beside = rest.log() - 0.5 * w / wider * (y - cavity).square() - 0.5 * wider.log()
+        logits = torch.cat([beside.unsqueeze(-1), away.masked_fill(~of.there, -math.inf)], -1)
+        weights = logits.softmax(-1)
+        centres = torch.cat([mean.unsqueeze(-1), of.places.expand_as(away)], -1)
+        middle = (weights * centres).sum(-1)
+        total = (weights * (centres - middle.unsqueeze(-1)).square()).sum(-1) + weights[..., 0] * var
+        return middle, torch.maximum(total, SURE**2 * var)
+
+    def _inside(self, mean: Tensor, std: Tensor) -> Tensor:
+        """Shares (B, n, A) of normal laws that lie in the cells of the columns' atoms."""
+        of, mean, std = self.marginals, mean.unsqueeze(-1), std.unsqueeze(-1)
+        share = ndtr((of.high_ends - mean) / std) - ndtr((of.low_ends - mean) / std)
+        found: Tensor = share.masked_fill(~of.there, 0.0)
+        return found
+
+    def log_prob(self, x_0: Tensor) -> Tensor:
+        """log p of rows (B, D) whose columns do not go together; cells that are NaN count nothing."""
+        z = x_0[:, self.numbers].double()
+        alone = self.marginals.log_prob(self.marginals.decode(z.nan_to_num(0.0)))
+        found = alone.masked_fill(z.isnan(), 0.0).sum(1)
+        for columns, each in zip(self.members(), self.symbols, strict=True):
+            x = x_0[:, columns]
+            table = cast(Frequencies, each).log_probs.expand(len(x), -1, -1)
+            picked = table.gather(-1, x.nan_to_num(0.0).long().unsqueeze(-1)).squeeze(-1)
+            found = found + picked.masked_fill(x.isnan(), 0.0).sum(1)
+        return found
+
+    def log_copula(self, x_0: Tensor, generator: Generator) -> Tensor:
+        """What correlations add to that, (B,): of one draw of every score within its cell, on average a
+        bound.
+
+        log N(z; 0, R) - log N(z; 0, 1), of the cells that are no NaN.
+        """
+        z = x_0[:, self.numbers].double()
+        out = z.isnan()
+        z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
+        block = self.corr.masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0) + torch.diag_embed(
+            out.double()
+        )
+        factor = torch.linalg.cholesky(block)
+        white = torch.linalg.solve_triangular(factor, z.unsqueeze(-1), upper=False).squeeze(-1)
+        log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(1)
+        found: Tensor = 0.5 * (z.square() - white.square()).sum(1) - log_volume
+        return found
+
+    def members(self) -> list[Tensor]:
+        """The columns of every group of symbols."""
+        sizes = [int(k).bit_length() for k in self.counts.tolist()]
+        return [
+            torch.tensor([i for i, n in enumerate(sizes) if n == each]) for each in sorted({*sizes} - {0})
+        ]
+
+    def prior(self, like: Tensor, kernel: Mixed) -> Distribution:
+        """The kernel's: nothing that counts is left of x_0."""
+        return kernel.prior(like)
+
+    def features(self, x_t: Tensor, t: Tensor, kernel: Mixed) -> Tensor:
+        """They depend on what is given: `undiffuse.mixed`."""
+        raise TypeError("features of a table's cells depend on what is given: use MixedDenoiser")
+
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Mixed) -> Tensor:
+        """It depends on what is given: `undiffuse.mixed`."""
+        raise TypeError("predictions of a table's cells depend on what is given: use MixedDenoiser")
+
+
+def within(of: Marginals, z: Tensor, generator: Generator) -> Tensor:
+    """A draw of the score within its cell, of levels; others as they are."""
+    lower, upper = of.cells(z)
+    flip = lower + upper > 0
+    a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    u = uniform(tuple(z.shape), generator, torch.float64)
+    drawn = ndtri(ndtr(a) + u * (ndtr(b) - ndtr(a))).clamp(a, b)
+    return torch.where(of.steps > 0, torch.where(flip, -drawn, drawn), z)
+
+
+def fit_columns(
+    x_0: Tensor, counts: Sequence[int], marginals: Marginals, generator: Generator
+) -> ColumnsBase:
+    """The base of rows x_0 (N, D), NaN where nothing is known, whose numbers have these maps."""
+    kinds = torch.tensor(list(counts))
+    middles = x_0[:, kinds == 0].double()
+    z = within(marginals, middles.nan_to_num(0.0), generator).masked_fill(middles.isnan(), math.nan)
+    spread = (
+        torch.stack([_variance(middles[:, i]) for i in range(len(marginals))])
+        if len(marginals)
+        else z.new_zeros(0)
+    )
+    base = ColumnsBase(kinds, _correlations(z), (1 - spread).clamp(0.0, 1.0), marginals, [])
+    found = [
+        _frequencies(x_0[:, columns], [counts[i] for i in columns.tolist()]) for columns in base.members()
+    ]
+    return ColumnsBase(kinds, base.corr, base.inner, marginals, found)
+
+
+def _variance(x: Tensor) -> Tensor:
+    return x[x.isfinite()].var(correction=0)
+
+
+def _correlations(z: Tensor) -> Tensor:
+    """Of scores (N, n), pair by pair of what is known, drawn to none until they are those of some law."""
+    known = z.isfinite().double()
+    z = z.nan_to_num(0.0).clamp(-6, 6)
+    both = (known.T @ known).clamp(min=1.0)
+    products, squares = z.T @ z, z.square().T @ known
+    found = products / (squares * squares.T).sqrt().clamp(min=1e-12)
+    found = found * (both / (both + len(z.T)))  # few rows tell little
+    found = found.fill_diagonal_(1.0)
+    values, axes = torch.linalg.eigh(found)
+    fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
+    scale = fixed.diagonal().rsqrt()
+    scaled: Tensor = fixed * scale * scale.unsqueeze(1)
+    return scaled
+
+
+def _frequencies(x: Tensor, counts: Sequence[int]) -> Frequencies:
+    """Of columns (N, C) of symbols, half a row added to each that there is."""
+    most = max(counts)
+    symbols = torch.arange(most)
+    there = torch.stack([symbols < k for k in counts])
+    seen = (x.unsqueeze(-1) == symbols).sum(0).double()
+    weights = torch.where(there, seen + 0.5, RARE)
+    return Frequencies(weights / weights.sum(-1, keepdim=True))
+
+
+def _levels(t: Tensor, kernel: Mixed) -> tuple[Tensor, Tensor]:
+    """The signal-to-noise ratio of numbers at t, and 1 / alpha."""
+    logsnr = kernel.schedule.logsnr(t)
+    return logsnr.exp(), logsnr.sigmoid().rsqrt()

@@ -1,0 +1,110 @@
+"""A kernel for the rows of a table: each column destroyed in its own way, all at one time t.
+
+    q(x_t | x_0) = prod_c q_c(x_t,c | x_0,c)
+
+Columns of numbers have the Gaussian kernel; columns of symbols, each with a number of symbols of its own, are
+redrawn from a uniform law. NaN marks a cell that is left out: it stays NaN at every t, has no part in any
+divergence, and nothing is said of it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from undiffuse.distributions import Columns, Distribution, Part
+from undiffuse.kernels.base import Kernel
+from undiffuse.kernels.categorical import Redraw
+from undiffuse.kernels.gaussian import Gaussian
+from undiffuse.schedules import ConstantFraction, Schedule
+
+MOST = 4096  # symbols of a column
+
+
+class Group(NamedTuple):
+    """Columns (n,) that are destroyed by one kernel, and how many symbols each of them has (0: numbers)."""
+
+    columns: Tensor
+    kernel: Kernel
+    counts: tuple[int, ...]
+
+
+class Mixed(Kernel):
+    """Rows of D columns: `columns` says how many symbols each has, 0 for numbers.
+
+    Numbers follow the `schedule`, symbols that of `symbol_schedule`, by default the constant fraction.
+    Raises ValueError for no columns, or a number of symbols that is none.
+    """
+
+    reversible = False
+
+    def __init__(
+        self, schedule: Schedule, columns: list[int], symbol_schedule: Schedule | None = None
+    ) -> None:
+        super().__init__()
+        if not columns or not all(k == 0 or 2 <= k <= MOST for k in columns):
+            raise ValueError(
+                f"columns={columns}: of each how many symbols it has, 2 to {MOST}, 0 for numbers"
+            )
+        self.schedule, self.columns = schedule, tuple(columns)
+        self.symbol_schedule = symbol_schedule or ConstantFraction()
+        self._indices, kernels = [], []
+        for members in self._members():
+            counts = [columns[i] for i in members]
+            self._indices.append(torch.tensor(members))
+            kernels.append(Gaussian(schedule) if counts[0] == 0 else self._redraw(counts))
+        self.kernels = nn.ModuleList(kernels)
+
+    def _members(self) -> list[list[int]]:
+        """The columns of every group: numbers, then symbols that are about as many."""
+        sizes = [0 if k == 0 else k.bit_length() for k in self.columns]
+        return [[i for i, size in enumerate(sizes) if size == each] for each in sorted(set(sizes))]
+
+    def _redraw(self, counts: Sequence[int]) -> Redraw:
+        most = max(counts)
+        home = torch.stack([(torch.arange(most) < k).double() / k for k in counts])
+        return Redraw(self.symbol_schedule, most, home)
+
+    @property
+    def groups(self) -> list[Group]:
+        """Columns and kernels."""
+        pairs = zip(self._indices, self.kernels, strict=True)
+        return [
+            Group(index, cast(Kernel, kernel), tuple(self.columns[i] for i in index.tolist()))
+            for index, kernel in pairs
+        ]
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse examples that are no rows of these columns."""
+        if shape != (len(self.columns),):
+            raise ValueError(f"kernel.columns: {len(self.columns)} columns for examples of shape {shape}")
+
+    def feature_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(F,), as `undiffuse.mixed` makes them: five of a number, of symbols one for each, and two more."""
+        sizes = [
+            5 * len(g.columns) if g.counts[0] == 0 else len(g.columns) * (max(g.counts) + 2)
+            for g in self.groups
+        ]
+        return (sum(sizes),)
+
+    def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Columns:
+        """Each column's."""
+        return self._laws(x_s, lambda g, x: g.kernel.transition(x, s, t))
+
+    def marginal(self, x_0: Tensor, t: Tensor) -> Columns:
+        """Each column's."""
+        return self._laws(x_0, lambda g, x: g.kernel.marginal(x, t))
+
+    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Columns:
+        """Each column's."""
+        x_t = x_t.nan_to_num(0.0)
+        return self._laws(x_0, lambda g, x: g.kernel.bridge(x, x_t[:, g.columns], s, t))
+
+    def prior(self, like: Tensor) -> Columns:
+        """Each column's, of cells that are not NaN."""
+        return self._laws(like, lambda g, x: g.kernel.prior(x))
+
+    def _laws(self, x: Tensor, law: Callable[[Group, Tensor], Distribution]) -> Columns:
+        out, x = x.isnan(), x.nan_to_num(0.0)
+        return Columns([Part(g.columns, law(g, x[:, g.columns])) for g in self.groups], out)
