@@ -8,7 +8,7 @@ from torch import Tensor
 
 from oracles import f64, normals
 from undiffuse import terms
-from undiffuse.bases import ColumnsBase, fit_columns
+from undiffuse.bases import ColumnsBase, columns, fit_columns
 from undiffuse.bases.columns import Cells
 from undiffuse.bounds import nelbo
 from undiffuse.conditions import Given
@@ -193,7 +193,8 @@ def test_what_is_given_tells_of_the_others():
     assert float(joint.mean()) == pytest.approx(-float(alone.mean()), abs=0.05)
 
 
-def test_a_belief_is_that_of_a_normal_law():
+def test_a_belief_is_that_of_a_normal_law(monkeypatch):
+    monkeypatch.setattr(columns, "ODD", 1e-300)  # that no cell is wrong
     base = ColumnsBase(
         torch.tensor([0, 0]),
         f64([[1, 0.6], [0.6, 1]]),
@@ -217,6 +218,17 @@ def test_a_belief_is_that_of_a_normal_law():
     found = base.belief(Cells(x, given, out), t, kernel)
     assert torch.allclose(found.mean[:, 1], 0.6 * x[:, 0], atol=1e-5)
     assert torch.allclose(found.std[:, 1], f64(0.8).expand(7), atol=1e-5)
+
+
+def test_a_wrong_cell_is_believed():
+    """One that the others contradict, at a noise that leaves no doubt of it."""
+    maps = Marginals.fit(normals(500, 2), [0.0, 0.0])
+    base = ColumnsBase(torch.tensor([0, 0]), f64([[1, 0.999], [0.999, 1]]), torch.zeros(2), maps, [])
+    kernel, t, none = Mixed(SCHEDULE, [0, 0]), f64(0.2), torch.zeros(1, 2, dtype=torch.bool)
+    x = f64([[-2.5, 2.5]]) * Gaussian(SCHEDULE).level(t).alpha
+    found = base.belief(Cells(x, none, none), t, kernel)
+    assert torch.allclose(found.mean, f64([[-2.5, 2.5]]), atol=0.05)
+    assert float(found.std.max()) < 0.1
 
 
 def test_atoms_are_weighed_by_bayes():

@@ -92,6 +92,28 @@ def test_a_table_keeps_what_is_a_number_and_varies(tmp_path: Path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     choice = choose(tmp_path / "t.csv")
     recipe = chosen(choice)
+    assert recipe["data"].kind == "columns" and recipe["kernel"].arguments["columns"] == [0, 0]
+    assert any("word (never varies" in reason and "same (" in reason for reason in choice.reasons)
+    assert "1 of 160 cells are missing, and count nowhere" in choice.reasons
+    splits = recipe["data"].build().load()
+    assert len(splits.train) + len(splits.test) == 80 and splits.names == ("a", "price")
+    assert [column.step for column in splits.cells] == [0.0, 0.01]
+    frame.replace({"a": {frame["a"][0]: np.inf}}).to_csv(tmp_path / "i.csv", index=False)
+    assert any("a (holds infinite values" in reason for reason in choose(tmp_path / "i.csv").reasons)
+    frame[["word"]].to_csv(tmp_path / "w.csv", index=False)
+    with pytest.raises(ValueError, match=r"no column can be learned \(word: never varies, always x\)"):
+        choose(tmp_path / "w.csv")
+
+
+def test_a_table_with_labels_keeps_what_is_a_number_and_varies(tmp_path: Path):
+    frame = pd.DataFrame(
+        {"a": R.normal(size=80), "word": "x", "same": 3.0, "price": R.integers(0, 500, 80) / 100}
+    )
+    frame["of"] = R.integers(0, 3, 80)
+    frame.loc[3, "a"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    choice = choose(tmp_path / "t.csv", labels="of")
+    recipe = chosen(choice)
     assert recipe["data"].arguments["columns"] == ["a", "price"]
     assert recipe["data"].arguments["spacing"] == [0.0, 0.01]
     assert any("word, same" in reason for reason in choice.reasons)
@@ -100,17 +122,17 @@ def test_a_table_keeps_what_is_a_number_and_varies(tmp_path: Path):
     assert splits.advice == ("1 of 80 rows have a missing value and are left out",)
     frame.replace({"a": {frame["a"][0]: np.inf}}).to_csv(tmp_path / "i.csv", index=False)
     with pytest.raises(RecipeError, match="column a has infinite values"):
-        choose(tmp_path / "i.csv")
-    frame[["word"]].to_csv(tmp_path / "w.csv", index=False)
+        choose(tmp_path / "i.csv", labels="of")
+    frame[["word", "of"]].to_csv(tmp_path / "w.csv", index=False)
     with pytest.raises(RecipeError, match="no column is of numbers"):
-        choose(tmp_path / "w.csv")
+        choose(tmp_path / "w.csv", labels="of")
 
 
 def test_parquet_is_a_table_too(tmp_path: Path):
     frame = pd.DataFrame({"a": R.normal(size=30), "b": R.normal(size=30), "kind": R.integers(0, 2, 30)})
     frame.to_parquet(tmp_path / "t.parquet")
     node = override(
-        choose(tmp_path / "t.parquet").node, ["data.columns=[a, b]", "data.labels=kind", "data.spacing=null"]
+        choose(tmp_path / "t.parquet", labels="kind").node, ["data.columns=[a, b]", "data.spacing=null"]
     )
     splits = Recipe(node)["data"].build().load()
     assert splits.shape == (2,) and splits.classes == 2

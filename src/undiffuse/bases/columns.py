@@ -13,8 +13,9 @@ say of it. A column's atoms, values that many rows have, are weighed by it,
     p(atom k | y)  prop. to  (Phi(b_k) - Phi(a_k)) N(y; z_k, sigma^2 / alpha^2)
 
 with the ends a, b of the atom's cell in the cavity's deviations, beside the normal law outside of these
-cells. So a column of atoms that goes with no other has its own frequencies, exactly. Of symbols the base
-knows their frequencies (`bases.Frequencies`).
+cells; and beside a cell in a thousand that goes with no other and lies twice as far out, since real tables
+have wrong ones. So a column of atoms that goes with no other has its own frequencies, nearly. Of symbols the
+base knows their frequencies (`bases.Frequencies`).
 """
 
 import math
@@ -37,6 +38,7 @@ from undiffuse.tensors import column
 EXACT = 1e-6  # variance of a cell that is given
 SURE = 0.03  # of the normal law's deviation, which no atom makes less
 RARE = 1e-12  # share of an atom, at least
+ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance of their scores
 SHRINK = 1e-3  # of correlations, so that no direction is without width
 
 
@@ -111,33 +113,34 @@ class ColumnsBase(Base):
         noise = torch.where(cells.given, EXACT, (1 / snr).expand_as(x))
         w = (1 / (noise + self.inner)).masked_fill(cells.out, 0.0)
         mean, var = self._normal(y, w)
-        if not self.marginals.atoms.shape[1]:
-            return Belief(mean, var.sqrt())
-        apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell
+        apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell is least
         cavity = (mean / var - w * y) / apart
-        mean, var = self._with_atoms(y, (1 / noise).masked_fill(cells.out, 0.0), cavity, 1 / apart)
-        return Belief(mean, var.sqrt())
+        return self._weighed(y, (1 / noise).masked_fill(cells.out, 0.0), cavity, 1 / apart)
 
     def _normal(self, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variances of the normal law."""
         cov = torch.cholesky_inverse(torch.linalg.cholesky(self.inverse + torch.diag_embed(w)))
         return (cov @ (w * y).unsqueeze(-1)).squeeze(-1), cov.diagonal(dim1=-2, dim2=-1)
 
-    def _with_atoms(self, y: Tensor, w: Tensor, cavity: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-        """Moments of the mixture of the normal law and of atoms, by what cells say of themselves."""
+    def _weighed(self, y: Tensor, w: Tensor, cavity: Tensor, spread: Tensor) -> Belief:
+        """Moments of the mixture of the cavity's normal law, the free one, and the columns' atoms."""
         of, var = self.marginals, spread / (1 + w * spread)
         mean = cavity + w * var * (y - cavity)
-        shares = self._inside(cavity, spread.sqrt())
-        rest = (1 - self._inside(mean, var.sqrt()).sum(-1)).clamp(min=RARE)
-        away = shares.clamp(min=RARE).log() - 0.5 * w.unsqueeze(-1) * (y.unsqueeze(-1) - of.places).square()
-        wider = 1 + w * spread
-        beside = rest.log() - 0.5 * w / wider * (y - cavity).square() - 0.5 * wider.log()
-        logits = torch.cat([beside.unsqueeze(-1), away.masked_fill(~of.there, -math.inf)], -1)
-        weights = logits.softmax(-1)
-        centres = torch.cat([mean.unsqueeze(-1), of.places.expand_as(away)], -1)
+        rest = (1 - self._inside(mean, var.sqrt()).sum(-1)).clamp(min=RARE).log()
+        shares = self._inside(cavity, spread.sqrt()).clamp(min=RARE).log()
+        away = shares - 0.5 * w.unsqueeze(-1) * (y.unsqueeze(-1) - of.places).square()
+        loose = FREE / (1 + w * FREE)
+        logits = [
+            _evidence(y, w, cavity, spread) + rest + math.log1p(-ODD),
+            _evidence(y, w, torch.zeros_like(y), torch.full_like(y, FREE)) + rest + math.log(ODD),
+        ]
+        beside = torch.stack(logits, -1)
+        weights = torch.cat([beside, away.masked_fill(~of.there, -math.inf)], -1).softmax(-1)
+        centres = torch.cat([torch.stack([mean, w * loose * y], -1), of.places.expand_as(away)], -1)
         middle = (weights * centres).sum(-1)
-        total = (weights * (centres - middle.unsqueeze(-1)).square()).sum(-1) + weights[..., 0] * var
-        return middle, torch.maximum(total, SURE**2 * var)
+        total = (weights * (centres - middle.unsqueeze(-1)).square()).sum(-1)
+        total = total + weights[..., 0] * var + weights[..., 1] * loose
+        return Belief(middle, torch.maximum(total, SURE**2 * var).sqrt())
 
     def _inside(self, mean: Tensor, std: Tensor) -> Tensor:
         """Shares (B, n, A) of normal laws that lie in the cells of the columns' atoms."""
@@ -253,6 +256,12 @@ def _frequencies(x: Tensor, counts: Sequence[int]) -> Frequencies:
     seen = (x.unsqueeze(-1) == symbols).sum(0).double()
     weights = torch.where(there, seen + 0.5, RARE)
     return Frequencies(weights / weights.sum(-1, keepdim=True))
+
+
+def _evidence(y: Tensor, w: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """log N(y; mean, spread + 1 / w), but for a term that is the same for all."""
+    wider = 1 + w * spread
+    return -0.5 * w / wider * (y - mean).square() - 0.5 * wider.log()
 
 
 def _levels(t: Tensor, kernel: Mixed) -> tuple[Tensor, Tensor]:

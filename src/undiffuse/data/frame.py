@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DIGITS = 6  # of decimals that are steps, at most
 MOST = 4096  # categories of a column
+CATEGORIES = ("category", "ordered category")  # types of columns
 MANY = 100  # values from which on a step larger than a digit is no chance
 OFTEN, FINE = 1 / 32, 8  # share of a value that repeats too often for a density; digits that are kept then
 DAY = 86_400 * 10**9  # nanoseconds
@@ -183,8 +184,9 @@ def _series(values: Floats, column: Cell) -> Any:
     holes = np.isnan(values)
     if column.categories:
         codes = np.where(holes, -1, values).astype(np.int64)
-        if column.dtype == "category":
-            return pandas.Categorical.from_codes(codes, categories=list(column.categories))
+        if column.dtype in CATEGORIES:
+            ordered = column.dtype == CATEGORIES[1]
+            return pandas.Categorical.from_codes(codes, categories=list(column.categories), ordered=ordered)
         table = np.array([*column.categories, None], dtype=object)
         words = pandas.array(table[codes], dtype=object)
         return words if holes.any() and column.dtype == "bool" else pandas.Series(words).astype(column.dtype)
@@ -204,6 +206,7 @@ def _symbols(series: "Series[Any]", known: "Series[Any]", name: str, dtype: str)
     if dtype == "category":
         there = {_key(each) for each in known.unique()}
         found = [each for each in series.cat.categories if _key(each) in there]
+        dtype = CATEGORIES[bool(series.cat.ordered)]
     else:
         found = sorted(known.unique(), key=lambda each: (str(type(each)), str(each)))
     if len(found) < 2:

@@ -163,7 +163,7 @@ def _of_table(path: Path, labels: str | None) -> Choice:
 
 def plain(frame: Any) -> bool:
     """Whether a DataFrame has continuous numbers alone, and no holes but in columns that are empty."""
-    if not all(frame[name].dtype.kind == "f" for name in frame.columns):
+    if not frame.columns.is_unique or not all(getattr(each, "kind", "") == "f" for each in frame.dtypes):
         return False
     there = frame.dropna(axis=1, how="all")
     steps = (step_of(there[name].to_numpy(np.float64)) for name in there.columns)
