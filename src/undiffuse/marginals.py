@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.special import log_ndtr, ndtr, ndtri
 
-ATOMS = 64  # levels of a column up to which each is an atom; of more those that one row in 32 has
+ATOMS, OFTEN = 12, 1 / 32  # levels up to which each is an atom; share of one among more
 FEWEST, MOST = 6, 96  # knots at quantiles
 BROAD = 3.0  # standard deviations of the normal law that a share of one row is spread by
 GRID = 2**40  # steps between the ends of a column of levels, at most: beyond them it is continuous
@@ -98,6 +98,20 @@ class Marginals(nn.Module):
         """Scores (B, D) of the lower and the upper end of the cell of the level that has this score."""
         level = self.decode(z)
         return self._g(level - self.steps / 2), self._g(level + self.steps / 2)
+
+    def near(self, z: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The `count` levels about the one that has this score: ends of their cells, places, (B, D, count).
+
+        And whether they are any, and no atoms.
+        """
+        level = self.decode(z).unsqueeze(-1) + self.steps.unsqueeze(-1) * (torch.arange(count) - count // 2)
+        halves = (level[..., :1] - self.steps.unsqueeze(-1) / 2, level + self.steps.unsqueeze(-1) / 2)
+        raw = torch.cat(halves, -1).movedim(-1, 0)  # (count + 1, B, D)
+        ends = self._g(raw.flatten(0, 1)).view_as(raw).movedim(0, -1)
+        lower, upper = ends[..., :-1], ends[..., 1:]
+        away = (level.unsqueeze(-1) - self.atoms.unsqueeze(1)).abs() < self.steps.view(-1, 1, 1) / 2
+        known = (away & self.there.unsqueeze(1)).any(-1)
+        return lower, upper, middle(lower, upper), (self.steps.unsqueeze(-1) > 0) & ~known
 
     def log_slope(self, z: Tensor) -> Tensor:
         """log dz / dv at a score, (B, D)."""
@@ -186,7 +200,7 @@ def _fitted(values: Tensor, step: float, number: int) -> Column:
         values = low + ((values - low) / step).round() * step
     found, counts = torch.unique(values, return_counts=True)
     shares = counts.double() / len(values)
-    atoms = found[(shares >= 1 / 32) | (len(found) <= ATOMS)] if step > 0 else found[:0]
+    atoms = found[(shares >= OFTEN) | (len(found) <= ATOMS)] if step > 0 else found[:0]
     knots = _edges(found, shares, step, atoms)
     done = torch.cat([shares.new_zeros(1), shares.cumsum(0)])
     below = done[torch.searchsorted(found, knots)]

@@ -46,11 +46,11 @@ class ByColumn(Parameterization):
         self.base.check(kernel)
 
     def features(self, x_t: Tensor, t: Tensor, kernel: Kernel) -> Tensor:
-        """Depends on what is given: `MixedDenoiser.features`."""
+        """Depends on what is given: `MixedDenoiser`."""
         raise TypeError("features of a table's cells depend on what is given")
 
     def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
-        """Depends on what is given: `MixedDenoiser.predict_from`."""
+        """Depends on what is given: `MixedDenoiser`."""
         raise TypeError("predictions of a table's cells depend on what is given")
 
 
@@ -65,11 +65,11 @@ class ByColumnVariance(Variance):
             raise ValueError("a model of a table's columns: use kernel.kind=mixed")
 
     def step(self, kernel: Any, x_0: Tensor, raw: Any, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:
-        """`MixedDenoiser.step_from` has it."""
+        """`MixedDenoiser.step` has it."""
         raise TypeError("steps of a table's cells depend on what is given")
 
     def last_step(self, kernel: Any, x_0: Tensor, raw: Any, x_t: Tensor, t: Tensor) -> Distribution:
-        """`MixedDenoiser.decode_from` has it."""
+        """`MixedDenoiser.decode` has it."""
         raise TypeError("steps of a table's cells depend on what is given")
 
 
@@ -83,7 +83,7 @@ class ByColumnDecoder(Decoder):
         ByColumnVariance().check(kernel)
 
     def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any, last: Any = None) -> Distribution:
-        """`MixedDenoiser.decode_from` has it."""
+        """`MixedDenoiser.decode` has it."""
         raise TypeError("steps of a table's cells depend on what is given")
 
 
@@ -103,11 +103,20 @@ class Seen(NamedTuple):
         return Cells(*(each[:, columns] for each in self.cells))
 
 
-class MixedDenoiser(Denoiser):
-    """The model of rows that begins at a base. `network(features, t)` has an output of twice the features'
-    size.
+class Look(NamedTuple):
+    """What is known at x_t: the cells, what the base thinks of numbers, and the network's output."""
 
-    Raises ValueError for a kernel of other columns.
+    seen: Seen
+    belief: Belief | None
+    out: Tensor
+    raw: Tensor
+
+
+class MixedDenoiser(Denoiser):
+    """The model of rows that begins at a base.
+
+    `network(features, t)` has an output of twice the features' size. Raises ValueError for a kernel of other
+    columns.
     """
 
     kernel: Mixed
@@ -129,27 +138,47 @@ class MixedDenoiser(Denoiser):
 
     def prior(self, like: Tensor) -> Distribution:
         """The kernel's, of what is not given."""
-        return self._aside(self.kernel.prior(like.nan_to_num(0.0)), self.seen(like))
+        seen = self.seen(like)
+        return replace(self.kernel.prior(like.nan_to_num(0.0)), out=seen.aside, filled=seen.filled)
 
-    def output(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The network's output, in two halves."""
-        x = self.features(x_t, t)
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """x_0-hat (B, D): means of numbers, the likeliest symbols; what is given, and NaN where left out."""
+        return self._predicted(self._look(x_t, t), t)
+
+    def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
+        """p(x_s | x_t)."""
+        return self._law(self._look(x_t, t), t, s)
+
+    def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
+        """p(x_0 | x_t), in float64."""
+        return self._law(self._look(x_t, t), t, None)
+
+    def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
+        """x_0-hat and the step, or the decoder, of one output of the network."""
+        look = self._look(x_t, t)
+        return self._predicted(look, t), self._law(look, t, s)
+
+    def _look(self, x_t: Tensor, t: Tensor) -> Look:
+        """The network's output, and what it is about."""
+        seen, belief = self.seen(x_t), None
+        groups = self._groups()
+        if groups[0][1] is None:
+            belief = self.base.belief(seen.of(groups[0][0].columns), t, self.kernel)
+        x = self._features(seen, belief, x_t, t)
         out = self.network(x, onto(t, x).expand(len(x))).to(x.dtype)
         if out.shape != (len(x), 2 * x.shape[1]):
-            raise ValueError(
-                f"the network gave {tuple(out.shape)}; this model needs {(len(x), 2 * x.shape[1])}"
-            )
-        first, second = out.chunk(2, 1)
-        return first, second
+            wanted = (len(x), 2 * x.shape[1])
+            raise ValueError(f"the network gave {tuple(out.shape)}; this model needs {wanted}")
+        return Look(seen, belief, *out.chunk(2, 1))
 
-    def features(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def _features(self, seen: Seen, belief: Belief | None, x_t: Tensor, t: Tensor) -> Tensor:
         """(B, F): numbers, then symbols, group by group; then which symbols are given, and left out."""
-        seen, parts, flags = self.seen(x_t), [], []
+        parts, flags = [], []
         for group, known in self._groups():
             cells = seen.of(group.columns)
             states = [cells.given.to(x_t), cells.out.to(x_t)]
             if known is None:
-                belief = self.base.belief(cells, t, self.kernel)
+                assert belief is not None
                 parts += [cells.x, belief.mean.to(x_t), belief.std.to(x_t), *states]
             else:
                 hot = known.features(cells.x, t, _discrete(group))
@@ -158,58 +187,44 @@ class MixedDenoiser(Denoiser):
                 flags += states
         return torch.cat(parts + flags, 1)
 
-    def predict_from(self, out: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """x_0-hat (B, D): means of numbers, the likeliest symbols; what is given, and NaN where left out."""
-        seen, found = self.seen(x_t), torch.empty_like(x_t)
-        for group, known, own in self._own(out):
-            cells = seen.of(group.columns)
+    def _predicted(self, look: Look, t: Tensor) -> Tensor:
+        x, columns, parts = look.seen.cells.x, [], []
+        for group, known, own in self._own(look.out):
+            columns.append(group.columns)
             if known is None:
-                found[:, group.columns] = self._number(own, cells, t)[0].to(found)
+                assert look.belief is not None
+                parts.append((look.belief.mean + look.belief.std * wide(own)).to(x))
             else:
-                found[:, group.columns] = self._soft(own, cells, t, group, known).argmax(-1).to(found)
-        return torch.where(seen.aside, onto(seen.filled, x_t), found)
+                soft = self._soft(own, look.seen.of(group.columns), t, group, known)
+                parts.append(soft.argmax(-1).to(x))
+        found = torch.cat(parts, 1)[:, torch.cat(columns).argsort()]
+        return torch.where(look.seen.aside, onto(look.seen.filled, x), found)
 
-    def step_from(
-        self, output: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor, s: Tensor
-    ) -> Distribution:
-        """p(x_s | x_t)."""
-        return self._law(output, raw, x_t, t, s)
-
-    def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
-        """p(x_0 | x_t), in float64."""
-        assert raw is not None
-        return self._law(wide(out), wide(raw), wide(x_t), t, None)
-
-    def _law(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor, s: Tensor | None) -> Columns:
-        seen, parts = self.seen(x_t), []
-        for group, known, own in self._own(out):
-            cells = seen.of(group.columns)
+    def _law(self, look: Look, t: Tensor, s: Tensor | None) -> Columns:
+        """p(x_s | x_t), or of x_0 for no s, which is in float64: the sure leave little to others."""
+        parts = []
+        for group, known, own in self._own(look.out):
+            cells = look.seen.of(group.columns)
             if known is None:
-                assert raw is not None
-                law = self._number_law(own, raw[:, : own.shape[1]], cells, t, s)
+                law = self._number_law(look, own, cells.x, t, s)
             else:
-                soft, kernel = self._soft(own, cells, t, group, known), _discrete(group)
+                sharp = cells if s is not None else cells._replace(x=wide(cells.x))
+                soft = self._soft(own if s is not None else wide(own), sharp, t, group, known)
+                kernel = _discrete(group)
                 law = kernel.law(soft) if s is None else kernel.bridge(soft, cells.x, s, t)
             parts.append(Part(group.columns, law))
-        return Columns(parts, seen.aside, seen.filled)
+        return Columns(parts, look.seen.aside, look.seen.filled)
 
-    def _number_law(
-        self, out: Tensor, raw: Tensor, cells: Cells, t: Tensor, s: Tensor | None
-    ) -> Distribution:
+    def _number_law(self, look: Look, out: Tensor, x: Tensor, t: Tensor, s: Tensor | None) -> Distribution:
         """Of numbers (B, n)."""
-        mean, std = self._number(out, cells, t)
-        left = std.square() * wide(raw).clamp(-LARGEST, LARGEST).exp()
+        assert look.belief is not None
+        mean, raw = look.belief.mean + look.belief.std * wide(out), look.raw[:, : out.shape[1]]
+        left = look.belief.std.square() * wide(raw).clamp(-LARGEST, LARGEST).exp()
         if s is None:
             return Scored(Normal(mean, left), self.base.marginals)
         c = Gaussian(self.kernel.schedule).coefficients(s, t)
-        x = cells.x
         loc = like(c.a, x) * mean.to(x) + like(c.b, x) * x
         return Normal(loc, like(c.var, left) + like(c.a.square(), left) * left)
-
-    def _number(self, out: Tensor, cells: Cells, t: Tensor) -> Belief:
-        """x_0-hat of numbers, and the base's deviation; float64."""
-        belief = self.base.belief(cells, t, self.kernel)
-        return Belief(belief.mean + belief.std * wide(out), belief.std)
 
     def _soft(self, out: Tensor, cells: Cells, t: Tensor, group: Group, known: Frequencies) -> Tensor:
         """Probabilities (B, C, K) of symbols; of those left out their x_t says nothing."""
@@ -232,10 +247,6 @@ class MixedDenoiser(Denoiser):
             found.append((group, known, out[:, place : place + size]))
             place += NUMBER * n if known is None else size
         return found
-
-    @staticmethod
-    def _aside(law: Columns, seen: Seen) -> Columns:
-        return replace(law, out=seen.aside, filled=seen.filled)
 
 
 def _discrete(group: Group) -> Discrete:

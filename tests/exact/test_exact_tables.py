@@ -225,9 +225,9 @@ def test_a_wrong_cell_is_believed():
     maps = Marginals.fit(normals(500, 2), [0.0, 0.0])
     base = ColumnsBase(torch.tensor([0, 0]), f64([[1, 0.999], [0.999, 1]]), torch.zeros(2), maps, [])
     kernel, t, none = Mixed(SCHEDULE, [0, 0]), f64(0.2), torch.zeros(1, 2, dtype=torch.bool)
-    x = f64([[-2.5, 2.5]]) * Gaussian(SCHEDULE).level(t).alpha
+    x = f64([[-0.5, 0.5]]) * Gaussian(SCHEDULE).level(t).alpha
     found = base.belief(Cells(x, none, none), t, kernel)
-    assert torch.allclose(found.mean, f64([[-2.5, 2.5]]), atol=0.05)
+    assert torch.allclose(found.mean, f64([[-0.5, 0.5]]), atol=0.05)
     assert float(found.std.max()) < 0.1
 
 
@@ -263,6 +263,17 @@ def test_samples_have_what_is_given():
     everything = MODEL.told(Given({CELLS: encoded(RAW[:4])}))
     whole = samplers.sample(everything, (4, 5), generator=keyed("w"), grid=grid, sampler=samplers.Ancestral())
     assert torch.equal(whole, encoded(RAW[:4]))
+
+
+def test_what_is_given_costs_nothing():
+    x_0 = encoded(RAW[:30])
+    model, s, t = MODEL.told(Given({CELLS: only(x_0, 0, 3)})), f64(0.4), f64(0.5)
+    rest = only(x_0, 1, 2, 4)
+    assert torch.equal(terms.prior(model, x_0), terms.prior(model, rest))
+    whole, some = (terms.step(model, x, s, t, keyed("noise")) for x in (x_0, rest))
+    assert torch.equal(whole, some) and float(whole.min()) > 0
+    everything = MODEL.told(Given({CELLS: x_0}))
+    assert (terms.step(everything, x_0, s, t, keyed("noise")) == 0).all()
 
 
 def test_patterns_are_of_known_cells_and_every_kind():

@@ -8,11 +8,11 @@ the middle of a wide cell says of the score always `inner_c` more. Scores then h
     Cov = (R^-1 + diag(1 / r))^-1,    mean = Cov y / r
 
 of which what a cell says of itself is taken out again (1/v' = 1/v - 1/r, the cavity): that is what the others
-say of it. A column's atoms, values that many rows have, are weighed by it,
+say of it. A column's atoms, values that many rows have, and the levels next to the mean, are weighed by it,
 
-    p(atom k | y)  prop. to  (Phi(b_k) - Phi(a_k)) N(y; z_k, sigma^2 / alpha^2)
+    p(level k | y)  prop. to  (Phi(b_k) - Phi(a_k)) N(y; z_k, sigma^2 / alpha^2)
 
-with the ends a, b of the atom's cell in the cavity's deviations, beside the normal law outside of these
+with the ends a, b of its cell in the cavity's deviations, beside the normal law outside of these
 cells; and beside a cell in a thousand that goes with no other and lies twice as far out, since real tables
 have wrong ones. So a column of atoms that goes with no other has its own frequencies, nearly. Of symbols the
 base knows their frequencies (`bases.Frequencies`).
@@ -38,6 +38,7 @@ from undiffuse.tensors import column
 EXACT = 1e-6  # variance of a cell that is given
 SURE = 0.03  # of the normal law's deviation, which no atom makes less
 RARE = 1e-12  # share of an atom, at least
+NEAR = 8  # levels about a mean that are told apart where noise is less than they are
 ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance of their scores
 SHRINK = 1e-3  # of correlations, so that no direction is without width
 
@@ -123,31 +124,36 @@ class ColumnsBase(Base):
         return (cov @ (w * y).unsqueeze(-1)).squeeze(-1), cov.diagonal(dim1=-2, dim2=-1)
 
     def _weighed(self, y: Tensor, w: Tensor, cavity: Tensor, spread: Tensor) -> Belief:
-        """Moments of the mixture of the cavity's normal law, the free one, and the columns' atoms."""
-        of, var = self.marginals, spread / (1 + w * spread)
+        """Moments of the mixture of the cavity's normal law, the free one, and levels."""
+        var = spread / (1 + w * spread)
         mean = cavity + w * var * (y - cavity)
-        rest = (1 - self._inside(mean, var.sqrt()).sum(-1)).clamp(min=RARE).log()
-        shares = self._inside(cavity, spread.sqrt()).clamp(min=RARE).log()
-        away = shares - 0.5 * w.unsqueeze(-1) * (y.unsqueeze(-1) - of.places).square()
+        lower, upper, places, there = self._levels(mean)
+        rest = (1 - _inside(mean, var.sqrt(), lower, upper, there).sum(-1)).clamp(min=RARE).log()
+        shares = _inside(cavity, spread.sqrt(), lower, upper, there).clamp(min=RARE).log()
+        away = shares - 0.5 * w.unsqueeze(-1) * (y.unsqueeze(-1) - places).square()
         loose = FREE / (1 + w * FREE)
         logits = [
             _evidence(y, w, cavity, spread) + rest + math.log1p(-ODD),
             _evidence(y, w, torch.zeros_like(y), torch.full_like(y, FREE)) + rest + math.log(ODD),
         ]
         beside = torch.stack(logits, -1)
-        weights = torch.cat([beside, away.masked_fill(~of.there, -math.inf)], -1).softmax(-1)
-        centres = torch.cat([torch.stack([mean, w * loose * y], -1), of.places.expand_as(away)], -1)
+        weights = torch.cat([beside, away.masked_fill(~there, -math.inf)], -1).softmax(-1)
+        centres = torch.cat([torch.stack([mean, w * loose * y], -1), places], -1)
         middle = (weights * centres).sum(-1)
         total = (weights * (centres - middle.unsqueeze(-1)).square()).sum(-1)
         total = total + weights[..., 0] * var + weights[..., 1] * loose
         return Belief(middle, torch.maximum(total, SURE**2 * var).sqrt())
 
-    def _inside(self, mean: Tensor, std: Tensor) -> Tensor:
-        """Shares (B, n, A) of normal laws that lie in the cells of the columns' atoms."""
-        of, mean, std = self.marginals, mean.unsqueeze(-1), std.unsqueeze(-1)
-        share = ndtr((of.high_ends - mean) / std) - ndtr((of.low_ends - mean) / std)
-        found: Tensor = share.masked_fill(~of.there, 0.0)
-        return found
+    def _levels(self, mean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Atoms, and the levels about a mean: their cells' ends, their places, and whether they are any."""
+        of = self.marginals
+        near = of.near(mean, NEAR)
+        atoms = (of.low_ends, of.high_ends, of.places, of.there)
+        pairs = zip(atoms, near, strict=True)
+        lower, upper, places, there = (
+            torch.cat([atom.expand(len(mean), -1, -1), level], -1) for atom, level in pairs
+        )
+        return lower, upper, places, there
 
     def log_prob(self, x_0: Tensor) -> Tensor:
         """log p of rows (B, D) whose columns do not go together; cells that are NaN count nothing."""
@@ -256,6 +262,14 @@ def _frequencies(x: Tensor, counts: Sequence[int]) -> Frequencies:
     seen = (x.unsqueeze(-1) == symbols).sum(0).double()
     weights = torch.where(there, seen + 0.5, RARE)
     return Frequencies(weights / weights.sum(-1, keepdim=True))
+
+
+def _inside(mean: Tensor, std: Tensor, lower: Tensor, upper: Tensor, there: Tensor) -> Tensor:
+    """Shares (B, n, L) of normal laws that lie in the levels' cells."""
+    mean, std = mean.unsqueeze(-1), std.unsqueeze(-1)
+    share = ndtr((upper - mean) / std) - ndtr((lower - mean) / std)
+    found: Tensor = share.masked_fill(~there, 0.0)
+    return found
 
 
 def _evidence(y: Tensor, w: Tensor, mean: Tensor, spread: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from undiffuse.track import SILENT, Track
 if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
 
+STEPS = 100  # of a table's chain that fill holes
 AFAR = 8  # widths of the noise from the data's range at which an observation is no observation
 
 
@@ -214,7 +215,8 @@ def fill(
 ) -> Filled:
     """n draws of what is missing in a table's rows (N, D), given what is there, which the model knows.
 
-    Raises ValueError for n below 1, and a way that is none of tables.
+    In a hundred steps of the chain, unless told. Raises ValueError for n below 1, and a way that is none of
+    tables.
     """
     way = way or Way()
     assert isinstance(run.space, CellSpace)
@@ -228,7 +230,8 @@ def fill(
     draws, some = raw.unsqueeze(1).repeat(1, n, 1), holes.any(1)
     if bool(some.any()):
         told = Given({CELLS: run.space.encode(raw[some]).repeat_interleave(n, 0)})
-        drawn = run.in_tensors.told(told).sample(n * int(some.sum()), seed, steps=way.steps, track=track)
+        steps = way.steps or min(STEPS, len(run.grid))
+        drawn = run.in_tensors.told(told).sample(n * int(some.sum()), seed, steps=steps, track=track)
         draws[some] = torch.where(holes[some].unsqueeze(1), drawn.view(-1, n, raw.shape[1]), draws[some])
     return Filled(draws, holes, run.space.columns)
 
