@@ -163,7 +163,7 @@ class MixedDenoiser(Denoiser):
         seen, belief = self.seen(x_t), None
         groups = self._groups()
         if groups[0][1] is None:
-            belief = self.base.belief(seen.of(groups[0][0].columns), t, self.kernel)
+            belief = self.base.belief(seen.cells, t, self.kernel)
         x = self._features(seen, belief, x_t, t)
         out = self.network(x, onto(t, x).expand(len(x))).to(x.dtype)
         if out.shape != (len(x), 2 * x.shape[1]):

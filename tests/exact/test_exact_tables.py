@@ -220,6 +220,24 @@ def test_a_belief_is_that_of_a_normal_law(monkeypatch):
     assert torch.allclose(found.std[:, 1], f64(0.8).expand(7), atol=1e-5)
 
 
+def test_a_symbol_tells_of_numbers():
+    """Two kinds whose numbers are apart: by the kind that is given, and less so by one on its way."""
+    kind = (torch.rand(4000, generator=keyed("kind")) < 0.3).double()
+    raw = torch.stack([torch.randn(4000, generator=keyed("n"), dtype=torch.float64) + 1.5 * kind, kind], 1)
+    maps = Marginals.fit(raw[:, :1], [0.0])
+    x_0 = torch.cat([maps.encode(raw[:, :1]), kind.unsqueeze(1)], 1)
+    base, kernel = fit_columns(x_0, [0, 2], maps, keyed("fit")), Mixed(SCHEDULE, [0, 2])
+    cells, first = torch.tensor([[0.0, 0.0], [0.0, 1.0]]), torch.tensor([[True, False]]).expand(2, 2)
+    told = base.belief(Cells(cells, ~first, first), f64(0.5), kernel).mean[:, 0]
+    means = torch.stack([x_0[kind == k, 0].mean() for k in (0, 1)])
+    assert torch.allclose(told, means, atol=0.08)
+    none = torch.zeros_like(first)
+    for t, share in ((0.05, 0.9), (0.5, 0.4), (0.95, 0.0)):
+        found = base.belief(Cells(cells, none, first), f64(t), kernel).mean[:, 0]
+        apart = float((found[1] - found[0]) / (means[1] - means[0]))
+        assert share <= apart < (0.05 if not share else 1.05), (t, apart)
+
+
 def test_a_wrong_cell_is_believed():
     """One that the others contradict, at a noise that leaves no doubt of it."""
     maps = Marginals.fit(normals(500, 2), [0.0, 0.0])

@@ -7,8 +7,11 @@ the middle of a wide cell says of the score always `inner_c` more. Scores then h
 
     Cov = (R^-1 + diag(1 / r))^-1,    mean = Cov y / r
 
-of which what a cell says of itself is taken out again (1/v' = 1/v - 1/r, the cavity): that is what the others
-say of it. A column's atoms, values that many rows have, and the levels next to the mean, are weighed by it,
+Beside them stand indicators of the symbols, 1 of a category and else 0, as normal values that go with the
+scores: of a symbol on its way one of x_t is an indicator of x_0 with noise, since E[1_k(x_t) | x_0] =
+keep 1_k(x_0) + (1 - keep) pi_k. Of mean and covariance what a cell says of itself is taken out again
+(1/v' = 1/v - 1/r, the cavity): that is what the others say of it. A column's atoms, values that many rows
+have, and the levels next to the mean, are weighed by it,
 
     p(level k | y)  prop. to  (Phi(b_k) - Phi(a_k)) N(y; z_k, sigma^2 / alpha^2)
 
@@ -40,6 +43,8 @@ SURE = 0.03  # of the normal law's deviation, which no atom makes less
 RARE = 1e-12  # share of an atom, at least
 NEAR = 8  # levels about a mean that are told apart where noise is less than they are
 ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance of their scores
+NOISE = 1e-2  # variance of an indicator that is known, of unit variance: it is not normal
+INDICATORS, FEW = 48, 12  # numbers and indicators together, at most; categories of a column that has them
 SHRINK = 1e-3  # of correlations, so that no direction is without width
 
 
@@ -61,15 +66,17 @@ class Belief(NamedTuple):
 class ColumnsBase(Base):
     """A density of rows (B, D): `counts` (D,) are the symbols of each column, 0 for numbers.
 
-    The n columns of numbers have correlations `corr` (n, n) and what `inner` (n,) says of their cells;
-    `symbols` are the frequencies of every group of columns of symbols, in the kernel's order. Raises
-    ValueError for parts that do not go together.
+    The n columns of numbers, and the indicators (`hot_of`), have correlations `corr` (n + E, n + E), `inner`
+    (n,) are the variances of scores within their cells, and `symbols` the frequencies of every group of
+    columns of symbols, in the kernel's order. Raises ValueError for parts that do not go together.
     """
 
     counts: Tensor
     corr: Tensor
     inner: Tensor
     inverse: Tensor
+    hot: Tensor  # (E, 2): column and category of every indicator
+    rates: Tensor  # (E,): how frequent these are
 
     def __init__(
         self,
@@ -80,8 +87,8 @@ class ColumnsBase(Base):
         symbols: Sequence[Frequencies],
     ) -> None:
         super().__init__()
-        n = int((counts == 0).sum())
-        if corr.shape != (n, n) or inner.shape != (n,) or len(marginals) != n:
+        n, hot = int((counts == 0).sum()), hot_of(counts.tolist())
+        if corr.shape != (n + len(hot), n + len(hot)) or inner.shape != (n,) or len(marginals) != n:
             raise ValueError(
                 f"base: {n} columns of numbers, correlations {tuple(corr.shape)}, {len(marginals)} maps"
             )
@@ -89,7 +96,11 @@ class ColumnsBase(Base):
             self.register_buffer(name, value)
         self.register_buffer("counts", counts)
         self.register_buffer("inverse", torch.linalg.inv(self.corr), persistent=False)
+        self.register_buffer("hot", hot, persistent=False)
         self.marginals, self.symbols = marginals, nn.ModuleList(symbols)
+        self.register_buffer(
+            "rates", self._rates() if symbols else corr.new_zeros(len(hot)), persistent=False
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,16 +118,45 @@ class ColumnsBase(Base):
             raise ValueError("base: of a table's columns; the kernel is of others: use kernel.kind=mixed")
 
     def belief(self, cells: Cells, t: Tensor, kernel: Mixed) -> Belief:
-        """What scores of numbers (B, n) are thought to be at t."""
-        x = wide(cells.x)
+        """What scores of numbers (B, n) are thought to be at t, of all cells (B, D)."""
+        x, given, out = (each[:, self.numbers] for each in cells)
+        x = wide(x)
         snr, scale = (onto(column(each, x), x) for each in _levels(t, kernel))
-        y = torch.where(cells.given, x, x * scale)
-        noise = torch.where(cells.given, EXACT, (1 / snr).expand_as(x))
-        w = (1 / (noise + self.inner)).masked_fill(cells.out, 0.0)
-        mean, var = self._normal(y, w)
+        y = torch.where(given, x, x * scale)
+        noise = torch.where(given, EXACT, (1 / snr).expand_as(x))
+        w = (1 / (noise + self.inner)).masked_fill(out, 0.0)
+        n, (beside, weight) = len(self.inner), self._indicated(cells, t, kernel)
+        mean, var = (
+            each[:, :n] for each in self._normal(torch.cat([y, beside], 1), torch.cat([w, weight], 1))
+        )
         apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell is least
         cavity = (mean / var - w * y) / apart
-        return self._weighed(y, (1 / noise).masked_fill(cells.out, 0.0), cavity, 1 / apart)
+        return self._weighed(y, (1 / noise).masked_fill(out, 0.0), cavity, 1 / apart)
+
+    def _indicated(self, cells: Cells, t: Tensor, kernel: Mixed) -> tuple[Tensor, Tensor]:
+        """What is seen of the indicators (B, E), of unit variance, and how surely: one over its noise."""
+        place, category = self.hot.T
+        x, given, out = (each[:, place] for each in cells)
+        rate = self.rates
+        width = (rate * (1 - rate)).clamp(min=RARE)
+        seen = (x == category).double()
+        keep = onto(column(kernel.symbol_schedule.keep(t), seen), seen).clamp(min=1e-4)
+        home = 1 / self.counts[place].double()
+        chance = keep * rate + (1 - keep) * home
+        noise = (chance * (1 - chance) / keep.square() / width - 1).clamp(min=NOISE)
+        y = (torch.where(given, seen, (seen - (1 - keep) * home) / keep) - rate) / width.sqrt()
+        return y, torch.where(given, 1 / NOISE, 1 / noise).masked_fill(out, 0.0)
+
+    def _rates(self) -> Tensor:
+        """How frequent every indicator's category is, (E,)."""
+        tables = [cast(Frequencies, each).log_probs.exp() for each in self.symbols]
+        rows = {
+            int(place): table[i]
+            for columns, table in zip(self.members(), tables, strict=True)
+            for i, place in enumerate(columns)
+        }
+        found = [rows[place][category] for place, category in self.hot.tolist()]
+        return torch.stack(found) if found else self.corr.new_zeros(0)
 
     def _normal(self, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variances of the normal law."""
@@ -176,7 +216,8 @@ class ColumnsBase(Base):
         z = x_0[:, self.numbers].double()
         out = z.isnan()
         z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
-        block = self.corr.masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0) + torch.diag_embed(
+        n = len(self.inner)
+        block = self.corr[:n, :n].masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0) + torch.diag_embed(
             out.double()
         )
         factor = torch.linalg.cholesky(block)
@@ -215,6 +256,16 @@ def within(of: Marginals, z: Tensor, generator: Generator) -> Tensor:
     return torch.where(of.steps > 0, torch.where(flip, -drawn, drawn), z)
 
 
+def hot_of(counts: Sequence[int]) -> Tensor:
+    """(E, 2): column and category of every indicator, of columns of few symbols, but for the first."""
+    room = INDICATORS - sum(k == 0 for k in counts)
+    found: list[tuple[int, int]] = []
+    for i, count in enumerate(counts):
+        if 2 <= count <= FEW and len(found) + count - 1 <= room:
+            found += [(i, category) for category in range(1, count)]
+    return torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
 def fit_columns(
     x_0: Tensor, counts: Sequence[int], marginals: Marginals, generator: Generator
 ) -> ColumnsBase:
@@ -227,11 +278,22 @@ def fit_columns(
         if len(marginals)
         else z.new_zeros(0)
     )
-    base = ColumnsBase(kinds, _correlations(z), (1 - spread).clamp(0.0, 1.0), marginals, [])
+    place, category = hot_of(list(counts)).T
+    symbols = x_0[:, place].double()
+    indicators = (symbols == category).double().masked_fill(symbols.isnan(), math.nan)
+    indicators = (indicators - indicators.nanmean(0)) / _deviation(indicators)
+    corr, inner = _correlations(torch.cat([z, indicators], 1)), (1 - spread).clamp(0.0, 1.0)
+    base = ColumnsBase(kinds, corr, inner, marginals, [])
     found = [
         _frequencies(x_0[:, columns], [counts[i] for i in columns.tolist()]) for columns in base.members()
     ]
     return ColumnsBase(kinds, base.corr, base.inner, marginals, found)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of columns (N, E), 1 where they never vary."""
+    squares = (x - x.nanmean(0)).square().nanmean(0)
+    return torch.where(squares > 0, squares.sqrt(), 1.0)
 
 
 def _variance(x: Tensor) -> Tensor:
