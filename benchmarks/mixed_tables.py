@@ -18,10 +18,10 @@ import warnings
 
 import numpy as np
 import torch
-from mixed_imputation import TABLES
 from torch import Tensor
 
 import undiffuse as ud
+from mixed_imputation import TABLES
 from undiffuse.bases.columns import within
 from undiffuse.data import CellSpace
 from undiffuse.diffusion import evaluate

@@ -238,6 +238,22 @@ def test_a_symbol_tells_of_numbers():
         assert share <= apart < (0.05 if not share else 1.05), (t, apart)
 
 
+def test_wide_tables_have_columns_that_stand_alone():
+    raw = normals(300, 70) + normals(300, 1)
+    maps = Marginals.fit(raw, [0.0] * 70)
+    base, kernel, t = (
+        fit_columns(maps.encode(raw), [0] * 70, maps, keyed("wide")),
+        Mixed(SCHEDULE, [0] * 70),
+        f64(0.5),
+    )
+    none = torch.zeros(4, 70, dtype=torch.bool)
+    keep = float(SCHEDULE.keep(t))
+    found = base.belief(Cells(raw[:4] / 4, none, none), t, kernel)
+    assert base.alone and torch.allclose(found.mean, keep**0.5 * raw[:4] / 4, atol=0.05)
+    assert (base.log_copula(maps.encode(raw), keyed("draw")) == 0).all()
+    assert not fit_columns(maps.encode(raw[:, :70]), [0] * 70, maps, keyed("wide")).corr.isnan().any()
+
+
 def test_a_wrong_cell_is_believed():
     """One that the others contradict, at a noise that leaves no doubt of it."""
     maps = Marginals.fit(normals(500, 2), [0.0, 0.0])

@@ -47,6 +47,21 @@ def test_annotated(tutorials: ModuleType, tmp_path: Path) -> None:
     assert float(seconds) < 90  # of the processor: about 45 on the development machine
 
 
+@pytest.mark.slow
+def test_tables(tmp_path: Path) -> None:
+    """From `read_csv` to filled holes, as it stands."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", RUN, FOLDER / "tables.md", "--out", tmp_path],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (seconds,) = re.findall(r"# tables\.md: ([\d.]+) s$", done.stdout.strip())
+    assert float(seconds) < 150  # of the processor: about 50 on the development machine
+
+
 def test_blocks_know_their_lines_and_output(tutorials: ModuleType) -> None:
     text = "one\n```python\nprint(1)\n```\n\n```text\n1\n```\n```python\nx = 2\n```\n```sh\nls\n```\n"
     first, second = tutorials.blocks(text)

@@ -44,8 +44,9 @@ RARE = 1e-12  # share of an atom, at least
 NEAR = 8  # levels about a mean that are told apart where noise is less than they are
 ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance of their scores
 NOISE = 1e-2  # variance of an indicator that is known, of unit variance: it is not normal
-INDICATORS, FEW = 48, 12  # numbers and indicators together, at most; categories of a column that has them
-SHRINK = 1e-3  # of correlations, so that no direction is without width
+INDICATORS, FEW = 48, 24  # numbers and indicators together, at most; categories of a column that has them
+WIDEST = 64  # numbers and indicators, beyond which none go with others here: each row has its own inverse
+SHRINK, FIRM = 1e-2, 20.0  # least width of a direction; rows of which half of a correlation is believed
 
 
 class Cells(NamedTuple):
@@ -97,6 +98,7 @@ class ColumnsBase(Base):
         self.register_buffer("counts", counts)
         self.register_buffer("inverse", torch.linalg.inv(self.corr), persistent=False)
         self.register_buffer("hot", hot, persistent=False)
+        self.alone = bool((self.corr == torch.eye(len(corr))).all())  # whether no column goes with another
         self.marginals, self.symbols = marginals, nn.ModuleList(symbols)
         self.register_buffer(
             "rates", self._rates() if symbols else corr.new_zeros(len(hot)), persistent=False
@@ -160,6 +162,9 @@ class ColumnsBase(Base):
 
     def _normal(self, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variances of the normal law."""
+        if self.alone:
+            var = 1 / (1 + w)
+            return var * w * y, var
         cov = torch.cholesky_inverse(torch.linalg.cholesky(self.inverse + torch.diag_embed(w)))
         return (cov @ (w * y).unsqueeze(-1)).squeeze(-1), cov.diagonal(dim1=-2, dim2=-1)
 
@@ -213,6 +218,8 @@ class ColumnsBase(Base):
 
         log N(z; 0, R) - log N(z; 0, 1), of the cells that are no NaN.
         """
+        if self.alone:
+            return torch.zeros(len(x_0), dtype=torch.float64)
         z = x_0[:, self.numbers].double()
         out = z.isnan()
         z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
@@ -282,7 +289,10 @@ def fit_columns(
     symbols = x_0[:, place].double()
     indicators = (symbols == category).double().masked_fill(symbols.isnan(), math.nan)
     indicators = (indicators - indicators.nanmean(0)) / _deviation(indicators)
-    corr, inner = _correlations(torch.cat([z, indicators], 1)), (1 - spread).clamp(0.0, 1.0)
+    together = torch.cat([z, indicators], 1)
+    wide = together.shape[1] > WIDEST
+    corr = torch.eye(together.shape[1]).double() if wide else _correlations(together)
+    inner = (1 - spread).clamp(0.0, 1.0)
     base = ColumnsBase(kinds, corr, inner, marginals, [])
     found = [
         _frequencies(x_0[:, columns], [counts[i] for i in columns.tolist()]) for columns in base.members()
@@ -307,7 +317,7 @@ def _correlations(z: Tensor) -> Tensor:
     both = (known.T @ known).clamp(min=1.0)
     products, squares = z.T @ z, z.square().T @ known
     found = products / (squares * squares.T).sqrt().clamp(min=1e-12)
-    found = found * (both / (both + len(z.T)))  # few rows tell little
+    found = found * (both / (both + FIRM))  # few rows tell little
     found = found.fill_diagonal_(1.0)
     values, axes = torch.linalg.eigh(found)
     fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
