@@ -66,8 +66,9 @@ def fit(
     """Train a model of these data; what was chosen for them, and why, is printed.
 
     Args:
-        data: examples, the first axis counts them: a tensor, an array, a DataFrame of numbers; or the path
-            of a folder of pictures, an .npy, .npz, .csv or .parquet file. Whole numbers are levels.
+        data: examples, the first axis counts them: a tensor, an array, a DataFrame; or the path of a folder
+            of pictures, an .npy, .npz, .csv or .parquet file. Whole numbers are levels. Of a DataFrame, or a
+            table in a file, columns may be numbers, words, categories, true and false, dates, with holes.
         test: examples that are held out for reports; by default a tenth of the data, at most 10,000.
         labels: the class of every example, 0, 1, .. or words, which makes the model one of each class. Of a
             DataFrame, or data in files, where they are: a column, an array of an .npz, "folders" of pictures.
