@@ -312,10 +312,14 @@ def none(condition: Condition) -> Tensor:
 
 def described(known: Conditions) -> str:
     """Them in words."""
-    words = [
-        f"{name} ({each.known if isinstance(each, Classes) else f'{each.kind} {each.shape}'})"
-        for name, each in known.items()
-    ]
+    words = []
+    for name, each in known.items():
+        if isinstance(each, Row):
+            words.append("any cells of a row")
+        else:
+            words.append(
+                f"{name} ({each.known if isinstance(each, Classes) else f'{each.kind} {each.shape}'})"
+            )
     return ", ".join(words) or "none"
 
 

@@ -136,6 +136,10 @@ def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.Monk
         "impute", "run", "holes.csv", "--particles", 8, "--out", "y.csv"
     )
     assert "most surprising" in good("score", "run", "holes.csv")
+    FRAME[["kind"]].dropna().head(2).to_csv("given.csv", index=False)
+    given = pd.read_csv(good("sample", "run", "--given", "given.csv").split()[-1])
+    assert given["kind"].tolist() == FRAME["kind"].dropna().head(2).tolist()
+    assert "decoder" in good("doctor", "run")
     assert "no pictures" in refused("sample", "run", "--animate")
     assert "+0.0000" in good("compare", "run", "run", "--terms", 2)
 

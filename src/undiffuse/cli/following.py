@@ -44,9 +44,11 @@ def _announce(experiment: "Experiment") -> None:
     run, splits = experiment.run, experiment.splits
     size = sum(p.numel() for p in run.model.parameters())
     levels = "continuous" if run.levels is None else f"{run.levels} levels"
+    shape = f"of shape {'x'.join(map(str, run.shape))}, {levels}"
+    shape = f"of {len(splits.cells)} columns" if splits.cells else shape
     typer.echo(
-        f"{len(splits.train):,} training and {len(splits.test):,} test examples of shape "
-        f"{'x'.join(map(str, run.shape))}, {levels}; {size:,} parameters -> {printable(str(run.folder))}"
+        f"{len(splits.train):,} training and {len(splits.test):,} test examples {shape}; "
+        f"{size:,} parameters -> {printable(str(run.folder))}"
     )
     if run.denoiser.conditions:
         typer.echo(printable(f"given {described(run.denoiser.conditions)}"))

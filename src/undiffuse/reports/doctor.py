@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse import bounds
-from undiffuse.bases import Base, NumberBase
+from undiffuse.bases import Base, ColumnsBase, NumberBase
 from undiffuse.data import Splits
 from undiffuse.diffusion.bases import INDEPENDENT, NORMAL
 from undiffuse.diffusion.evaluation import windows
 from undiffuse.estimate import Estimate, Moments, check_examples
+from undiffuse.kernels import Mixed
+from undiffuse.mixed import MixedDenoiser
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import (
     DiscretizedDecoder,
@@ -82,11 +84,15 @@ class Diagnosis:
 
 
 class Silent(nn.Module):
-    """A network that says nothing: zeros."""
+    """A network that says nothing: zeros, of so many outputs for each input."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.outputs = outputs
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Of the shape of x."""
-        return torch.zeros_like(x)
+        """Of the shape of x, with as many more channels."""
+        return x.new_zeros(len(x), self.outputs * x.shape[1], *x.shape[2:])
 
 
 def base_of(run: Run) -> Base:
@@ -133,6 +139,7 @@ def examine(run: Run, splits: Splits, seed: int = 0, *, track: Track = SILENT) -
         seen.add(a)
     unseen = _apart(ours[-1], seen.estimates()[-1]) if seen.count > 1 else None
     kind = "gaussian" if isinstance(base, NumberBase) else "frequencies"
+    kind = "auto" if isinstance(base, ColumnsBase) else kind
     return Diagnosis(parts, unseen, kind, splits.watched is not None)
 
 
@@ -142,6 +149,8 @@ def _terms(run: Run) -> int:
 
 def _plain(run: Run, base: Base) -> Denoiser:
     """The base alone, on the run's chain."""
+    if isinstance(base, ColumnsBase) and isinstance(run.model.kernel, Mixed):
+        return MixedDenoiser(Silent(2), run.model.kernel, base)
     if not isinstance(base, NumberBase):
         return Denoiser.on(base, Silent(), run.model.kernel)
     decoder = LearnedDecoder() if run.levels is None else DiscretizedDecoder(run.levels)

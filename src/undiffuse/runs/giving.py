@@ -3,6 +3,7 @@
 a class       its number or name; a .npy or one column of a .csv, one for each example
 numbers       an .npy (D,) or (N, D); the columns of a .csv or .parquet, a row for each example
 an image      a picture of its size, black to white as the condition's; an .npy (C, H, W) or (N, C, H, W)
+cells         the columns of a .csv or .parquet, of a table's run: a row for all, or one for each example
 a sequence    an .npy (L, D) or (N, L, D); the rows of a .csv, of one
 """
 
@@ -15,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.conditions import Classes, Condition, Given, Image, described, given_of
-from undiffuse.data import read_npy
+from undiffuse.conditions import Classes, Condition, Given, Image, Row, described, given_of
+from undiffuse.data import CellSpace, read_npy
+from undiffuse.data.frame import rows_of
 from undiffuse.data.images import SUFFIXES as PICTURES
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import labels_of, numbers_of, read_table
@@ -26,7 +28,9 @@ from undiffuse.runs.incoming import Incoming
 from undiffuse.runs.run import Run
 
 LOG = logging.getLogger(__name__)
-OTHERS = {"image": ", a .png or a .jpg"} | dict.fromkeys(("class", "vector", "sequence"), ", or a .csv")
+OTHERS = {"image": ", a .png or a .jpg"} | dict.fromkeys(
+    ("class", "vector", "sequence", "row"), ", or a .csv"
+)
 
 
 def given_from(run: Run, label: str | None, files: Sequence[str] = ()) -> Given | None:
@@ -56,7 +60,8 @@ def told_for(run: Run, found: Incoming, label: str | None, files: Sequence[str] 
     Raises ValueError for as many conditions as there are no examples.
     """
     said = _of_examples(run, found) | _asked(run, label, files)
-    untold = {name: each for name, each in run.denoiser.conditions.items() if name not in said}
+    known = run.denoiser.conditions
+    untold = {name: each for name, each in known.items() if name not in said and not isinstance(each, Row)}
     if untold:
         LOG.warning("nothing is told of %s (--given)", described(untold))
     told = run.told(given_of(run.denoiser.conditions, said or None))
@@ -103,6 +108,8 @@ def _read(run: Run, name: str, kind: Condition, path: Path) -> Tensor:
         return _picture(run, name, kind, path)
     if suffix in TABLES and not isinstance(kind, Image):
         frame = read_table(path)
+        if isinstance(run.space, CellSpace):
+            return run.space.encode(rows_of(frame, run.space.columns))
         if isinstance(kind, Classes):
             return _classes(kind, frame, name, path)
         return torch.from_numpy(numbers_of(frame, None, None, str(path)).to_numpy(np.float64, copy=True))
