@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 import undiffuse as ud
+from undiffuse.diffusion import Way
 
 DRAWS, SHARE = 32, 0.3
 Draws = Callable[[pd.DataFrame], list[pd.DataFrame]]
@@ -52,9 +53,9 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 }
 
 
-def ours(frame: pd.DataFrame, steps: int) -> list[pd.DataFrame]:
+def ours(frame: pd.DataFrame, steps: int, chain: int | None) -> list[pd.DataFrame]:
     model = ud.fit(frame, steps=steps, quiet=True)
-    found = model.impute(frame, n=DRAWS)
+    found = model.impute(frame, n=DRAWS, way=Way(steps=chain))
     return [found.draw(i) for i in range(DRAWS)]
 
 
@@ -138,11 +139,12 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--chain", type=int, help="steps in which holes are filled, by default 50")
     parser.add_argument("--ways", nargs="+", default=["ours", "columns", "iterative", "miceforest"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     ways: dict[str, Draws] = {
-        "ours": lambda frame: ours(frame, options.steps),
+        "ours": lambda frame: ours(frame, options.steps, options.chain),
         "columns": columns,
         "iterative": iterative,
         "miceforest": miceforest,
