@@ -46,7 +46,11 @@ ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance
 NOISE = 1e-2  # variance of an indicator that is known, of unit variance: it is not normal
 INDICATORS, FEW = 48, 24  # numbers and indicators together, at most; categories of a column that has them
 WIDEST = 64  # numbers and indicators, beyond which none go with others here: each row has its own inverse
-SHRINK, FIRM = 1e-2, 20.0  # least width of a direction; rows of which half of a correlation is believed
+SHRINK = 1e-2  # least width of a direction
+OF_NUMBERS, OF_INDICATORS = (
+    2.0,
+    4.0,
+)  # rows of which half of a correlation is believed; times how many there are
 
 
 class Cells(NamedTuple):
@@ -291,7 +295,7 @@ def fit_columns(
     indicators = (indicators - indicators.nanmean(0)) / _deviation(indicators)
     together = torch.cat([z, indicators], 1)
     wide = together.shape[1] > WIDEST
-    corr = torch.eye(together.shape[1]).double() if wide else _correlations(together)
+    corr = torch.eye(together.shape[1]).double() if wide else _correlations(together, z.shape[1])
     inner = (1 - spread).clamp(0.0, 1.0)
     base = ColumnsBase(kinds, corr, inner, marginals, [])
     found = [
@@ -310,14 +314,20 @@ def _variance(x: Tensor) -> Tensor:
     return x[x.isfinite()].var(correction=0)
 
 
-def _correlations(z: Tensor) -> Tensor:
-    """Of scores (N, n), pair by pair of what is known, drawn to none until they are those of some law."""
+def _correlations(z: Tensor, numbers: int) -> Tensor:
+    """Of so many scores and the indicators (N, m), pair by pair of what is known, drawn to none.
+
+    As far as so few rows are worth, and until they are those of some law. Indicators are many and tell little
+    each, so that they need more rows the more they are.
+    """
     known = z.isfinite().double()
     z = z.nan_to_num(0.0).clamp(-6, 6)
     both = (known.T @ known).clamp(min=1.0)
     products, squares = z.T @ z, z.square().T @ known
     found = products / (squares * squares.T).sqrt().clamp(min=1e-12)
-    found = found * (both / (both + FIRM))  # few rows tell little
+    rows = torch.full_like(found, OF_INDICATORS * (len(found) - numbers))
+    rows[:numbers, :numbers] = OF_NUMBERS
+    found = found * (both / (both + rows))
     found = found.fill_diagonal_(1.0)
     values, axes = torch.linalg.eigh(found)
     fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
