@@ -9,6 +9,8 @@ import torch
 from shell import good, refused
 
 import undiffuse as ud
+from undiffuse.data import Cell
+from undiffuse.diffusion import Filled
 from undiffuse.recipes import load_data
 
 R = np.random.default_rng(0)
@@ -78,6 +80,16 @@ def test_holes_are_filled_and_nothing_else(fitted: ud.Run):
         fitted.impute(FRAME, n=0)
     whole = FRAME.dropna()
     pd.testing.assert_frame_equal(fitted.impute(whole, n=2).filled, whole)
+
+
+def test_one_more_draw_lies_within_an_interval_as_often_as_it_says():
+    """Whatever is drawn: of n the interval's share of n + 1 places, or the next that there is."""
+    draws = torch.rand(20_000, 24, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = Filled(draws[:, :23], torch.ones(20_000, 1, dtype=torch.bool), (Cell("x", "float64"),))
+    for share, exact in ((0.9, 22 / 24), (0.75, 18 / 24), (0.5, 12 / 24)):
+        low, high = found.interval(share)
+        inside = ((low <= draws[:, 23]) & (draws[:, 23] <= high)).double().mean()
+        assert abs(float(inside) - exact) < 4 * (exact * (1 - exact) / 20_000) ** 0.5
 
 
 def test_what_is_given_stays(fitted: ud.Run):

@@ -1,5 +1,6 @@
 """The holes of a table, filled: many draws of what is missing, and what they say of it."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ class Filled:
     @property
     def filled(self) -> Any:
         """The rows with the median of a number's draws, and the most frequent of a symbol's."""
-        return self._put(self._each(lambda x: _quantile(x, 0.5), _mode))
+        return self._put(self._each(lambda x: _ranked(x, (x.shape[1] + 1) // 2), _mode))
 
     def draw(self, i: int) -> Any:
         """The rows with draw number i, as one data set that could have been. Raises IndexError for none."""
@@ -39,8 +40,9 @@ class Filled:
         """
         if not 0 < share < 1:
             raise ValueError(f"share={share}: of the draws, between 0 and 1")
-        ends = ((1 - share) / 2, (1 + share) / 2)
-        low, high = (self._put(self._each(lambda x, q=q: _quantile(x, q), _mode)) for q in ends)
+        n = self.draws.shape[1]
+        rank = max(1, math.floor((n + 1) * (1 - share) / 2))  # so that one more draw lies within as often
+        low, high = (self._put(self._each(lambda x, k=k: _ranked(x, k), _mode)) for k in (rank, n + 1 - rank))
         return low, high
 
     def of_kind(self, kind: Container) -> "Filled":
@@ -62,10 +64,9 @@ class Filled:
         return torch.stack(columns, 1)
 
 
-def _quantile(x: Tensor, q: float) -> Tensor:
-    """Of draws (N, n): one of them, so that levels stay levels."""
-    place = round(q * (x.shape[1] - 1))
-    return x.sort(1).values[:, place]
+def _ranked(x: Tensor, rank: int) -> Tensor:
+    """Of draws (N, n) number `rank` in their order, from 1 on: one of them, so that levels stay levels."""
+    return x.sort(1).values[:, rank - 1]
 
 
 def _mode(x: Tensor) -> Tensor:
