@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.special import log_ndtr, ndtr, ndtri
 
+from undiffuse.devices import wide
+
 ATOMS, OFTEN = 12, 1 / 32  # levels up to which each is an atom; share of one among more
 FEWEST, MOST = 6, 96  # knots at quantiles
 BROAD = 3.0  # standard deviations of the normal law that a share of one row is spread by
@@ -82,17 +84,18 @@ class Marginals(nn.Module):
     def encode(self, raw: Tensor) -> Tensor:
         """Scores (B, D) of values; of levels those of their cells' middles, in share. NaN stays."""
         lower, upper = (self._g(self.nearest(raw) + half * self.steps) for half in (-0.5, 0.5))
-        return torch.where(self.steps > 0, middle(lower, upper), self._g(raw.double()))
+        return torch.where(self.steps > 0, middle(lower, upper), self._g(wide(raw)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Values (B, D) of scores; the levels in whose cells they lie."""
-        return self.nearest(_linear(z.double(), self.scores, self.knots))
+        return self.nearest(_linear(wide(z), self.scores, self.knots))
 
     def nearest(self, raw: Tensor) -> Tensor:
         """The levels nearest to values, float64; others as they are."""
         steps = torch.where(self.steps > 0, self.steps, 1.0)
-        levels = self.lows + ((raw.double() - self.lows) / steps).round() * steps
-        return torch.where(self.steps > 0, levels, raw.double())
+        raw = wide(raw)
+        levels = self.lows + ((raw - self.lows) / steps).round() * steps
+        return torch.where(self.steps > 0, levels, raw)
 
     def cells(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B, D) of the lower and the upper end of the cell of the level that has this score."""
@@ -104,18 +107,19 @@ class Marginals(nn.Module):
 
         And whether they are any, and no atoms.
         """
-        level = self.decode(z).unsqueeze(-1) + self.steps.unsqueeze(-1) * (torch.arange(count) - count // 2)
+        away = torch.arange(count, device=self.steps.device) - count // 2
+        level = self.decode(z).unsqueeze(-1) + self.steps.unsqueeze(-1) * away
         halves = (level[..., :1] - self.steps.unsqueeze(-1) / 2, level + self.steps.unsqueeze(-1) / 2)
         raw = torch.cat(halves, -1).movedim(-1, 0)  # (count + 1, B, D)
         ends = self._g(raw.flatten(0, 1)).view_as(raw).movedim(0, -1)
         lower, upper = ends[..., :-1], ends[..., 1:]
-        away = (level.unsqueeze(-1) - self.atoms.unsqueeze(1)).abs() < self.steps.view(-1, 1, 1) / 2
-        known = (away & self.there.unsqueeze(1)).any(-1)
+        same = (level.unsqueeze(-1) - self.atoms.unsqueeze(1)).abs() < self.steps.view(-1, 1, 1) / 2
+        known = (same & self.there.unsqueeze(1)).any(-1)
         return lower, upper, middle(lower, upper), (self.steps.unsqueeze(-1) > 0) & ~known
 
     def log_slope(self, z: Tensor) -> Tensor:
         """log dz / dv at a score, (B, D)."""
-        place = _segment(z.double(), self.scores)
+        place = _segment(wide(z), self.scores)
         rise, run = (_at(each.diff(dim=1), place) for each in (self.scores, self.knots))
         return rise.log() - run.log()
 

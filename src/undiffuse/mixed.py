@@ -29,13 +29,16 @@ from undiffuse.tensors import like
 
 CELLS = "cells"  # name of the condition
 LARGEST = 20.0  # of the log of a share
-NUMBER = (
-    5  # features of a number: itself, what the base thinks and how surely, whether given, whether left out
-)
+NUMBER = 5  # features of a number: itself, the base's mean and deviation, whether given, whether left out
 
 
-class ByColumn(Parameterization):
-    """What `MixedDenoiser` makes of the network's output."""
+class ByColumn(Parameterization, Variance, Decoder):
+    """What stands for prediction, width and last step of `MixedDenoiser`, which has its own.
+
+    The network has a second output, for the widths.
+    """
+
+    learned = last = True
 
     def __init__(self, base: ColumnsBase) -> None:
         self.base = base
@@ -45,46 +48,10 @@ class ByColumn(Parameterization):
         assert self.base is not None
         self.base.check(kernel)
 
-    def features(self, x_t: Tensor, t: Tensor, kernel: Kernel) -> Tensor:
-        """Depends on what is given: `MixedDenoiser`."""
-        raise TypeError("features of a table's cells depend on what is given")
+    def _apart(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("what is said of a table's cells depends on what is given: ask the model")
 
-    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, kernel: Any) -> Tensor:
-        """Depends on what is given: `MixedDenoiser`."""
-        raise TypeError("predictions of a table's cells depend on what is given")
-
-
-class ByColumnVariance(Variance):
-    """The widths that `MixedDenoiser` gives its steps: a second output of the network."""
-
-    learned = last = True
-
-    def check(self, kernel: Kernel) -> None:
-        """Refuse other kernels than those of tables."""
-        if not isinstance(kernel, Mixed):
-            raise ValueError("a model of a table's columns: use kernel.kind=mixed")
-
-    def step(self, kernel: Any, x_0: Tensor, raw: Any, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:
-        """`MixedDenoiser.step` has it."""
-        raise TypeError("steps of a table's cells depend on what is given")
-
-    def last_step(self, kernel: Any, x_0: Tensor, raw: Any, x_t: Tensor, t: Tensor) -> Distribution:
-        """`MixedDenoiser.decode` has it."""
-        raise TypeError("steps of a table's cells depend on what is given")
-
-
-class ByColumnDecoder(Decoder):
-    """The last step that `MixedDenoiser` has: levels and densities of numbers, probabilities of symbols."""
-
-    learned = True
-
-    def check(self, kernel: Kernel) -> None:
-        """Refuse what `ByColumnVariance` does."""
-        ByColumnVariance().check(kernel)
-
-    def __call__(self, x_0: Tensor, x_t: Tensor, t: Tensor, kernel: Any, last: Any = None) -> Distribution:
-        """`MixedDenoiser.decode` has it."""
-        raise TypeError("steps of a table's cells depend on what is given")
+    features = predict = step = last_step = __call__ = _apart
 
 
 class Seen(NamedTuple):
@@ -124,7 +91,8 @@ class MixedDenoiser(Denoiser):
 
     def __init__(self, network: nn.Module, kernel: Mixed, base: ColumnsBase) -> None:
         row = {CELLS: Row((len(kernel.columns),))}
-        super().__init__(network, kernel, ByColumn(base), ByColumnVariance(), ByColumnDecoder(), row)
+        whole = ByColumn(base)
+        super().__init__(network, kernel, whole, whole, whole, row)
 
     def seen(self, x_t: Tensor) -> Seen:
         """What is known of the cells."""

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from hosted import META, Hosted
 from undiffuse import devices, networks
-from undiffuse.bases import GaussianBase
+from undiffuse.bases import GaussianBase, fit_columns
 from undiffuse.bounds import Drawing, LinearControl, nelbo
-from undiffuse.conditions import Classes, Image, Series, Vector
+from undiffuse.conditions import Classes, Given, Image, Series, Vector
 from undiffuse.flow import dequantized, log_prob
-from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian
+from undiffuse.kernels import Absorbing, Binomial, Categorical, Gaussian, Mixed
+from undiffuse.marginals import Marginals
+from undiffuse.mixed import CELLS, MixedDenoiser
 from undiffuse.model import Denoiser
 from undiffuse.objectives import Continuous, Hybrid, Importance, Simple, Variational
 from undiffuse.parameterizations import DiscretizedDecoder, Interpolated
@@ -163,6 +165,20 @@ def test_nor_does_one_of_a_product(rule):
         found = waits(RULES[rule](model, factor))
         roots = [line for line in found if line.startswith("posteriors/normals.py")]
         assert set(found) == set(roots), type(factor).__name__  # whether a Cholesky factor was found
+
+
+def test_nor_does_one_of_a_tables_rows():
+    raw = torch.rand(50, 3, dtype=torch.float64).round(decimals=1)
+    maps = Marginals.fit(raw[:, :2], [0.0, 0.1])
+    x_0 = torch.cat([maps.encode(raw[:, :2]), raw[:, 2:].round()], 1).float()
+    kernel = Mixed(LogLinear(9, -6), [0, 0, 2])
+    base = fit_columns(x_0, kernel.columns, maps, torch.Generator())
+    (size,) = kernel.feature_shape((3,))
+    model = devices.moved(MixedDenoiser(small(size, outputs=2), kernel, base), META).eval()
+    rows = torch.zeros(3, 3, device=META)
+    told = model.told(Given({CELLS: rows}))
+    for asked in (model, told):
+        assert not reads_of(lambda asked=asked: asked.step(rows, T, S).sample(streams()))
 
 
 def test_nor_does_guidance():

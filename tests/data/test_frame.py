@@ -84,6 +84,7 @@ def test_whole_numbers_with_holes_stay_whole():
         ([None] * 4, "empty"),
         ([0.0, math.inf, 1.0, 2.0], "infinite"),
         ([f"name {i}" for i in range(200)], "like names"),
+        ([f"{i},5" for i in range(30)], "decimal commas"),
     ],
 )
 def test_what_cannot_be_learned_is_left_out_and_said(values, why):
@@ -94,6 +95,16 @@ def test_what_cannot_be_learned_is_left_out_and_said(values, why):
         column_of(frame["odd"], "odd")
     with pytest.raises(ValueError, match="no column can be learned"):
         read_frame(frame[["odd"]])
+
+
+def test_dates_in_words_are_dates_and_come_back_as_words():
+    days = FRAME["day"].dt.strftime("%Y-%m-%d").where(R.random(N) < 0.8)
+    read = read_frame(pd.DataFrame({"day": days, "n": FRAME["count"]}))
+    assert read.columns[0].kind == "dates" and read.columns[0].step == 1
+    assert frame_of(read.raw, read.columns)["day"].fillna("").tolist() == days.fillna("").tolist()
+    assert rows_of({"day": "2020-01-03"}, read.columns)[0, 0] == 18264
+    with pytest.raises(ValueError, match="column 'day': dates, and not"):
+        rows_in(pd.DataFrame({"day": ["tomorrow"]}), read.columns)
 
 
 def test_names_are_there_once():

@@ -58,7 +58,7 @@ def test_columns_like_names_are_left_out_and_it_is_said(capsys: pytest.CaptureFi
     ud.fit(FRAME, steps=0, settings=FAST)
     said = capsys.readouterr().out
     assert "columns left out: name (240 different values in 240 rows, like names)" in said
-    assert "are missing, and count nowhere" in said and "1 of 3 categories" in said
+    assert "are missing, and count nowhere" in said and "1 x 3 categories" in said
 
 
 def test_holes_are_filled_and_nothing_else(fitted: ud.Run):
@@ -126,7 +126,9 @@ def test_new_rows_may_have_what_no_training_row_had(fitted: ud.Run, caplog: pyte
 def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     FRAME.to_csv("holes.csv", index=False)
-    assert "recipe table: columns of" in good("check", "holes.csv")
+    assert "recipe table: columns: 2 x numbers in steps, 1 x true or false, 1 x 3 categories" in good(
+        "check", "holes.csv"
+    )
     good("train", "holes.csv", *WORDS, "train.steps=30", "--out", "run")
     run = ud.load("run")
     test = load_data(run.recipe)
@@ -142,7 +144,15 @@ def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     filled = pd.read_csv("holes-filled.csv")
     assert not filled.isna().any(axis=None) and filled["name"].equals(FRAME["name"])
     assert {Path(f"holes-filled{end}.csv").exists() for end in ("", "-low", "-high")} == {True}
-    assert "holes-filled.csv is there" in refused("impute", "run", "holes.csv")
+    assert "holes-filled.csv: exists already" in refused("impute", "run", "holes.csv")
+    assert "folder nowhere does not exist" in refused("impute", "run", "holes.csv", "--out", "nowhere/x.csv")
+    assert "--evidence: cells of a table" in refused(
+        "impute", "run", "holes.csv", "--evidence", "--out", "y.csv"
+    )
+    assert (
+        "n=0" in refused("impute", "run", "holes.csv", "-n", 0, "--out", "y.csv")
+        and not Path("y.csv").exists()
+    )
     assert "written as .csv or .parquet" in refused("impute", "run", "holes.csv", "--out", "x.npy")
     assert "drawn given the others" in refused(
         "impute", "run", "holes.csv", "--particles", 8, "--out", "y.csv"
@@ -168,6 +178,8 @@ def test_bad_tables_are_refused(tmp_path: Path):
         ud.fit(pd.DataFrame([["a", 1], ["b", 2]], columns=["x", "x"]), steps=0)
     with pytest.raises(ValueError, match=r"no column can be learned \(x: never varies"):
         ud.fit(pd.DataFrame({"x": ["a"] * 40}), steps=0)
+    (tmp_path / "s.csv").write_text("a;b\n1;x\n2;y\n")
+    assert "write it with commas between columns, not ';'" in refused("check", tmp_path / "s.csv")
     (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n2,y\n" * 20)
     out = refused("train", "table", f"data.path={tmp_path / 't.csv'}", "--out", tmp_path / "run")
     assert "kernel.columns=[0]: the data's columns have [0, 2] symbols" in out

@@ -1,7 +1,8 @@
 """Bases: densities of the training data with a closed-form denoiser, which models begin at; one per file."""
 
 from undiffuse.bases.base import Base
-from undiffuse.bases.columns import ColumnsBase, fit_columns
+from undiffuse.bases.columns import ColumnsBase
+from undiffuse.bases.columns_fitting import fit_columns
 from undiffuse.bases.fitting import fit
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.bases.gaussian import GaussianBase

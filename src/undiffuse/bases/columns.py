@@ -45,12 +45,6 @@ NEAR = 8  # levels about a mean that are told apart where noise is less than the
 ODD, FREE = 1e-3, 4.0  # share of cells that go with no others, and the variance of their scores
 NOISE = 1e-2  # variance of an indicator that is known, of unit variance: it is not normal
 INDICATORS, FEW = 48, 24  # numbers and indicators together, at most; categories of a column that has them
-WIDEST = 64  # numbers and indicators, beyond which none go with others here: each row has its own inverse
-SHRINK = 1e-2  # least width of a direction
-OF_NUMBERS, OF_INDICATORS = (
-    2.0,
-    4.0,
-)  # rows of which half of a correlation is believed; times how many there are
 
 
 class Cells(NamedTuple):
@@ -80,6 +74,7 @@ class ColumnsBase(Base):
     corr: Tensor
     inner: Tensor
     inverse: Tensor
+    numbers: Tensor  # (n,): which columns are numbers
     hot: Tensor  # (E, 2): column and category of every indicator
     rates: Tensor  # (E,): how frequent these are
 
@@ -102,6 +97,7 @@ class ColumnsBase(Base):
         self.register_buffer("counts", counts)
         self.register_buffer("inverse", torch.linalg.inv(self.corr), persistent=False)
         self.register_buffer("hot", hot, persistent=False)
+        self.register_buffer("numbers", (counts == 0).nonzero()[:, 0], persistent=False)
         self.alone = bool((self.corr == torch.eye(len(corr))).all())  # whether no column goes with another
         self.marginals, self.symbols = marginals, nn.ModuleList(symbols)
         self.register_buffer(
@@ -112,11 +108,6 @@ class ColumnsBase(Base):
     def shape(self) -> tuple[int, ...]:
         """(D,)."""
         return tuple(self.counts.shape)
-
-    @property
-    def numbers(self) -> Tensor:
-        """Which columns are numbers, (n,)."""
-        return (self.counts == 0).nonzero()[:, 0]
 
     def check(self, kernel: Kernel) -> None:
         """Refuse kernels of other columns."""
@@ -145,9 +136,9 @@ class ColumnsBase(Base):
         x, given, out = (each[:, place] for each in cells)
         rate = self.rates
         width = (rate * (1 - rate)).clamp(min=RARE)
-        seen = (x == category).double()
+        seen = wide(x == category)
         keep = onto(column(kernel.symbol_schedule.keep(t), seen), seen).clamp(min=1e-4)
-        home = 1 / self.counts[place].double()
+        home = 1 / wide(self.counts[place])
         chance = keep * rate + (1 - keep) * home
         noise = (chance * (1 - chance) / keep.square() / width - 1).clamp(min=NOISE)
         y = (torch.where(given, seen, (seen - (1 - keep) * home) / keep) - rate) / width.sqrt()
@@ -217,8 +208,7 @@ class ColumnsBase(Base):
         return found
 
     def log_copula(self, x_0: Tensor, generator: Generator) -> Tensor:
-        """What correlations add to that, (B,): of one draw of every score within its cell, on average a
-        bound.
+        """What correlations add to that, (B,), by a draw of every score within its cell: on average a bound.
 
         log N(z; 0, R) - log N(z; 0, 1), of the cells that are no NaN.
         """
@@ -228,10 +218,8 @@ class ColumnsBase(Base):
         out = z.isnan()
         z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
         n = len(self.inner)
-        block = self.corr[:n, :n].masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0) + torch.diag_embed(
-            out.double()
-        )
-        factor = torch.linalg.cholesky(block)
+        there = self.corr[:n, :n].masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0)
+        factor = torch.linalg.cholesky(there + torch.diag_embed(out.double()))
         white = torch.linalg.solve_triangular(factor, z.unsqueeze(-1), upper=False).squeeze(-1)
         log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(1)
         found: Tensor = 0.5 * (z.square() - white.square()).sum(1) - log_volume
@@ -275,75 +263,6 @@ def hot_of(counts: Sequence[int]) -> Tensor:
         if 2 <= count <= FEW and len(found) + count - 1 <= room:
             found += [(i, category) for category in range(1, count)]
     return torch.tensor(found, dtype=torch.long).view(-1, 2)
-
-
-def fit_columns(
-    x_0: Tensor, counts: Sequence[int], marginals: Marginals, generator: Generator
-) -> ColumnsBase:
-    """The base of rows x_0 (N, D), NaN where nothing is known, whose numbers have these maps."""
-    kinds = torch.tensor(list(counts))
-    middles = x_0[:, kinds == 0].double()
-    z = within(marginals, middles.nan_to_num(0.0), generator).masked_fill(middles.isnan(), math.nan)
-    spread = (
-        torch.stack([_variance(middles[:, i]) for i in range(len(marginals))])
-        if len(marginals)
-        else z.new_zeros(0)
-    )
-    place, category = hot_of(list(counts)).T
-    symbols = x_0[:, place].double()
-    indicators = (symbols == category).double().masked_fill(symbols.isnan(), math.nan)
-    indicators = (indicators - indicators.nanmean(0)) / _deviation(indicators)
-    together = torch.cat([z, indicators], 1)
-    wide = together.shape[1] > WIDEST
-    corr = torch.eye(together.shape[1]).double() if wide else _correlations(together, z.shape[1])
-    inner = (1 - spread).clamp(0.0, 1.0)
-    base = ColumnsBase(kinds, corr, inner, marginals, [])
-    found = [
-        _frequencies(x_0[:, columns], [counts[i] for i in columns.tolist()]) for columns in base.members()
-    ]
-    return ColumnsBase(kinds, base.corr, base.inner, marginals, found)
-
-
-def _deviation(x: Tensor) -> Tensor:
-    """Of columns (N, E), 1 where they never vary."""
-    squares = (x - x.nanmean(0)).square().nanmean(0)
-    return torch.where(squares > 0, squares.sqrt(), 1.0)
-
-
-def _variance(x: Tensor) -> Tensor:
-    return x[x.isfinite()].var(correction=0)
-
-
-def _correlations(z: Tensor, numbers: int) -> Tensor:
-    """Of so many scores and the indicators (N, m), pair by pair of what is known, drawn to none.
-
-    As far as so few rows are worth, and until they are those of some law. Indicators are many and tell little
-    each, so that they need more rows the more they are.
-    """
-    known = z.isfinite().double()
-    z = z.nan_to_num(0.0).clamp(-6, 6)
-    both = (known.T @ known).clamp(min=1.0)
-    products, squares = z.T @ z, z.square().T @ known
-    found = products / (squares * squares.T).sqrt().clamp(min=1e-12)
-    rows = torch.full_like(found, OF_INDICATORS * (len(found) - numbers))
-    rows[:numbers, :numbers] = OF_NUMBERS
-    found = found * (both / (both + rows))
-    found = found.fill_diagonal_(1.0)
-    values, axes = torch.linalg.eigh(found)
-    fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
-    scale = fixed.diagonal().rsqrt()
-    scaled: Tensor = fixed * scale * scale.unsqueeze(1)
-    return scaled
-
-
-def _frequencies(x: Tensor, counts: Sequence[int]) -> Frequencies:
-    """Of columns (N, C) of symbols, half a row added to each that there is."""
-    most = max(counts)
-    symbols = torch.arange(most)
-    there = torch.stack([symbols < k for k in counts])
-    seen = (x.unsqueeze(-1) == symbols).sum(0).double()
-    weights = torch.where(there, seen + 0.5, RARE)
-    return Frequencies(weights / weights.sum(-1, keepdim=True))
 
 
 def _inside(mean: Tensor, std: Tensor, lower: Tensor, upper: Tensor, there: Tensor) -> Tensor:

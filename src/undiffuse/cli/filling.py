@@ -5,10 +5,9 @@ from typing import Any
 
 import typer
 
-from undiffuse.cli.console import LOG, device_of, printable, tracked
-from undiffuse.cli.drawing import TABLES
+from undiffuse.cli.console import device_of, printable, tracked
+from undiffuse.cli.drawing import TABLES, target_of
 
-DRAWS = 32  # of what is missing, unless told
 SHARE = 0.9  # of the draws that the interval of a number holds
 
 
@@ -20,50 +19,44 @@ def is_table(file: str) -> bool:
 def fill(
     run: str,
     file: str,
-    n: int | None,
-    seed: int,
-    steps: int | None,
     out: str | None,
     data_dir: str | None,
     device: str,
+    steps: int | None,
+    how: dict[str, Any],
     others: dict[str, Any],
 ) -> None:
-    """Write the filled table, and the ends of every number's interval as two more.
+    """Write the filled table, and the ends of every number's interval as two more; `how` are n and seed.
 
-    Raises ValueError for options that are of other data, FileExistsError for a file that is there.
+    Raises ValueError for `others`, options that are of other data, FileExistsError for a file that is there.
     """
     from undiffuse.data import CellSpace
-    from undiffuse.data.frame import rows_in, unknown_in
     from undiffuse.data.table import read_table
-    from undiffuse.diffusion import Way, save_frame
-    from undiffuse.diffusion import fill as filled_by
-    from undiffuse.diffusion.containers import Container
+    from undiffuse.diffusion import Filled, Way, save_frame
     from undiffuse.runs import load
 
-    if others:
-        raise ValueError(f"--{min(others)}: cells of a table are drawn given the others; leave it out")
-    source = Path(file).expanduser()
-    target = Path(out) if out is not None else source.with_name(f"{source.stem}-filled{source.suffix}")
-    if target.suffix.lower() not in TABLES:
-        raise ValueError(f"--out {out}: a table is written as {' or '.join(TABLES)}")
-    ends = [target.with_name(f"{target.stem}-{end}{target.suffix}") for end in ("low", "high")]
-    there = [path for path in (target, *ends) if path.exists()]
-    if there:
-        raise FileExistsError(f"{there[0]} is there; choose another with --out, nothing is overwritten")
+    asked = [name for name, value in others.items() if value]
+    if asked:
+        raise ValueError(f"--{min(asked)}: cells of a table are drawn given the others; leave it out")
+    targets = _targets(Path(file).expanduser(), out)
     trained = load(run, device_of(device), data=data_dir)
     if not isinstance(trained.space, CellSpace):
         raise ValueError(f"{file}: this run is of no table with holes; give an .npy")
-    frame = read_table(source)
-    raw, unknown = rows_in(frame, trained.space.columns)
-    for text in unknown_in(unknown):
-        LOG.warning("%s", text)
+    frame = read_table(Path(file).expanduser())
     with tracked("impute") as track:
-        found = filled_by(trained, raw, n or DRAWS, seed, Way(steps=steps), track)
-    of_frame = found.of_kind(Container("pandas", cells=trained.space.columns, frame=frame))
-    for path, rows in zip((target, *ends), (of_frame.filled, *of_frame.interval(SHARE)), strict=True):
+        found = trained.impute(frame, **how, way=Way(steps=steps), track=track)
+    assert isinstance(found, Filled)
+    for path, rows in zip(targets, (found.filled, *found.interval(SHARE)), strict=True):
         typer.echo(printable(str(save_frame(rows, path))))
-    filled, cells, draws = int(found.holes.sum()), found.holes.numel(), found.draws.shape[1]
+    holes, (rows, draws, width) = int(found.holes.sum()), found.draws.shape
     typer.echo(
-        f"{filled:,} of {cells:,} cells filled by the median, or most frequent, of {draws:,} draws; "
-        f"{SHARE:.0%} of a number's draws lie between -low and -high"
+        f"{holes:,} of {rows * width:,} cells filled by the median, or most frequent, of {draws:,} draws; "
+        f"{SHARE:.0%} of what a number may be lies between -low and -high"
     )
+
+
+def _targets(source: Path, out: str | None) -> list[Path]:
+    """The filled table's file, and those of its intervals' ends, all of them new."""
+    stem = source.with_name(f"{source.stem}-filled{source.suffix}") if out is None else Path(out)
+    paths = [stem.with_name(f"{stem.stem}{end}{stem.suffix}") for end in ("", "-low", "-high")]
+    return [path for each in paths if (path := target_of(str(each), "--out", *TABLES)) is not None]

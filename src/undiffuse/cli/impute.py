@@ -52,18 +52,10 @@ def command(
     from undiffuse.runs import read_table
 
     if is_table(file):
-        asked = {"method": method, "times": times, "particles": particles, "groups": groups, "label": label}
-        fill(
-            run,
-            file,
-            n,
-            seed,
-            steps,
-            out,
-            data_dir,
-            device,
-            {k: v for k, v in asked.items() if v is not None},
-        )
+        others: dict[str, object] = {"evidence": evidence, "given": given, "class": label}
+        others |= {"method": method, "times": times, "particles": particles, "groups": groups}
+        how = {"seed": seed} if n is None else {"seed": seed, "n": n}
+        fill(run, file, out, data_dir, device, steps, how, others)
         return
     options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out, times)
     trained = shared.open_run(run, device, options, data_dir)

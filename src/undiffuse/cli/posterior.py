@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 LINES = 10  # elements in a printed table
 
-Count = Annotated[int | None, typer.Option("-n", help="How many samples. Default: 16, or all particles.")]
+Count = Annotated[
+    int | None, typer.Option("-n", help="How many samples. Default: 16 (20 of a table), or all particles.")
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +59,11 @@ Groups = Annotated[
 ]
 Out = Annotated[
     str | None,
-    typer.Option("--out", help="A folder, or what files' names begin with. Default: under RUN/samples."),
+    typer.Option(
+        "--out",
+        help="A folder, or what files' names begin with. Default: under RUN/samples. Of a table a new .csv "
+        "or .parquet; default: beside it, -filled.",
+    ),
 ]
 Index = Annotated[
     int | None, typer.Option("--index", help="Instead of a file: this example of the test data.")

@@ -23,6 +23,9 @@ class Cell:
     rounded: bool = False
 
     def __post_init__(self) -> None:
+        words = isinstance(self.name, str) and isinstance(self.dtype, str)
+        if not words or not all(isinstance(each, (str, bool, int, float)) for each in self.categories):
+            raise ValueError(f"column {self.name!r}: a name, a type and categories are words or numbers")
         if len(self.categories) == 1 or (self.categories and self.step) or not 0 <= self.step < math.inf:
             raise ValueError(f"column {self.name!r}: {len(self.categories)} categories, steps of {self.step}")
 
@@ -34,7 +37,7 @@ class Cell:
     @property
     def kind(self) -> str:
         """In words."""
-        if self.dtype.startswith("datetime"):
+        if self.dtype.startswith("date"):
             return "dates"
         if self.categories:
             return "true or false" if set(self.categories) == {True, False} else f"{self.symbols} categories"

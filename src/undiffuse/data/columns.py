@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 5  # names in a sentence
+COLUMNS = "undiffuse_columns"  # array of an .npz that says what the others are
 
 
 @final
@@ -54,10 +55,10 @@ class Columns(Source):
             return self._kept()
         found = read_frame(chosen(read_table(self.path), self.columns, str(self.path)))
         parts = split(len(found.raw), self.test)
-        return _divided(found, parts, advice_of(found))
+        return _divided(found, parts)
 
     def _kept(self) -> Splits:
-        """What `store` wrote."""
+        """What `stored` gave."""
         existing(self.path, "what undiffuse.fit wrote of a DataFrame")
         if not is_stored(self.path):
             raise ValueError(f"{self.path}: no table; for arrays use data.kind=array")
@@ -90,18 +91,18 @@ def advice_of(found: Read) -> tuple[str, ...]:
 def stored(found: Read, test: Tensor | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of an .npz that `Columns` reads."""
     text = json.dumps([column.state() for column in found.columns]).encode()
-    arrays = {"train": found.raw.numpy(), "columns": np.frombuffer(text, np.uint8)}
+    arrays = {"train": found.raw.numpy(), COLUMNS: np.frombuffer(text, np.uint8)}
     return arrays if test is None else arrays | {"test": test.numpy()}
 
 
 def is_stored(path: Path) -> bool:
     """Whether an .npz has what `stored` gives."""
-    return {"train", "columns"} <= set(npz_names(path))
+    return {"train", COLUMNS} <= set(npz_names(path))
 
 
 def read_stored(path: Path) -> Read:
     """The columns and the training rows of such a file. Raises ValueError for a damaged one."""
-    columns = cells_from(bytes(read_npz(path, "columns")), str(path))
+    columns = cells_from(bytes(read_npz(path, COLUMNS)), str(path))
     raw = torch.from_numpy(read_npz(path, "train"))
     if raw.ndim != 2 or raw.shape[1] != len(columns):
         raise ValueError(f"{path}: damaged, rows of shape {tuple(raw.shape)} for {len(columns)} columns")
@@ -116,23 +117,23 @@ def cells_from(text: bytes, where: str) -> tuple[Cell, ...]:
         raise ValueError(f"{where}: damaged, no description of columns ({error})") from error
 
 
-def _divided(found: Read, rows: tuple[Tensor, Tensor], advice: tuple[str, ...] = ()) -> Splits:
+def _divided(found: Read, rows: tuple[Tensor, Tensor]) -> Splits:
     """These rows for training and test."""
     train, test = (found.raw[part] for part in rows)
-    return _splits(found.columns, (train, test), rows, advice)
+    return _splits(found.columns, (train, test), rows)
 
 
 def _splits(
     columns: tuple[Cell, ...],
     parts: tuple[Tensor, Tensor],
     rows: tuple[Tensor, Tensor] | None = None,
-    advice: tuple[str, ...] = (),
 ) -> Splits:
     """Rows without any value are left out."""
     train, test = (part[~part.isnan().all(1)] for part in parts)
     empty = sum(map(len, parts)) - len(train) - len(test)
+    advice: tuple[str, ...] = ()
     if empty:
-        advice, rows = (*advice, f"{empty:,} rows of nothing but holes are left out"), None
+        advice, rows = (f"{empty:,} rows of nothing but holes are left out",), None
     for i, column in enumerate(columns):
         if bool(train[:, i].isnan().all()):
             raise ValueError(

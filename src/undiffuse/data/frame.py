@@ -5,13 +5,14 @@ bool                           a symbol of two
 words, categories              a symbol of as many as there are, in their order if they have one
 whole numbers                  numbers in steps of the largest that fits
 decimals                       the same, up to six digits; continuous if there are more
-dates                          days since 1970, in steps of a day, or continuous
+dates                          days since 1970, in steps of a day, or continuous; so are words like 2024-01-31
 
 Columns that never vary, are empty, or hardly ever have a value twice, like names, are left out, and it is
 said.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DIGITS = 6  # of decimals that are steps, at most
 MOST = 4096  # categories of a column
+DATES, DATE, COMMA = "date in words", r"\d{4}-[01]\d-[0-3]\d", r"[+-]?\d+,\d+"
 CATEGORIES = ("category", "ordered category")  # types of columns
 MANY = 100  # values from which on a step larger than a digit is no chance
 OFTEN, FINE = 1 / 32, 8  # share of a value that repeats too often for a density; digits that are kept then
@@ -71,6 +73,11 @@ def column_of(series: "Series[Any]", name: str) -> Cell:
         raise ValueError("empty")
     dtype = str(series.dtype)
     kind = getattr(series.dtype, "kind", "O")
+    if _all_like(known, DATE):
+        series = known = days_in(known)
+        dtype, kind = DATES, "M"
+    elif _all_like(known, COMMA):
+        raise ValueError("numbers with decimal commas, like words: read them with decimal=','")
     if dtype == "category" or kind not in "iufMb" or dtype in ("bool", "boolean") or _booleans(known):
         return _symbols(series, known, name, dtype)
     values = _floats(known)
@@ -88,7 +95,7 @@ def numbers_in(series: "Series[Any]", column: Cell) -> tuple[Floats, dict[str, i
     """The values of a column as numbers, NaN for holes and unknown categories; those, and how often."""
     if not column.categories:
         try:
-            return _floats(series), {}
+            return _floats(days_in(series) if column.dtype == DATES else series), {}
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"column {column.name!r}: {column.kind}, and not {series.dtype} ({error})"
@@ -190,9 +197,10 @@ def _series(values: Floats, column: Cell) -> Any:
         table = np.array([*column.categories, None], dtype=object)
         words = pandas.array(table[codes], dtype=object)
         return words if holes.any() and column.dtype == "bool" else pandas.Series(words).astype(column.dtype)
-    if column.dtype.startswith("datetime"):
+    if column.dtype.startswith("datetime") or column.dtype == DATES:
         days = pandas.to_datetime(np.where(holes, 0, np.round(values * DAY)).astype(np.int64))
-        return pandas.Series(days).mask(holes).astype(column.dtype)
+        found = pandas.Series(days).mask(holes)
+        return found.dt.strftime("%Y-%m-%d") if column.dtype == DATES else found.astype(column.dtype)
     if column.step:
         digits = max(0, -math.floor(math.log10(column.step)) + 2) if column.step < 1 else 0
         values = values.round(digits)
@@ -234,6 +242,19 @@ def _floats(series: "Series[Any]") -> Floats:
         return np.where(np.isnat(stamps), math.nan, days)
     found: Floats = series.to_numpy(np.float64, na_value=math.nan)
     return found
+
+
+def days_in(series: "Series[Any]") -> "Series[Any]":
+    """Words like 2024-01-31 as dates. Raises ValueError for others."""
+    import pandas
+
+    return pandas.to_datetime(series, format="%Y-%m-%d")
+
+
+def _all_like(known: "Series[Any]", pattern: str) -> bool:
+    """Whether a column is of words that all look like that."""
+    words = known.dtype == object or str(known.dtype) in ("str", "string")
+    return words and all(isinstance(each, str) and re.fullmatch(pattern, each) for each in known)
 
 
 def _booleans(known: "Series[Any]") -> bool:

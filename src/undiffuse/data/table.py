@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 SUFFIXES = (".csv", ".parquet")
+SEPARATORS = ";\t|"  # of columns, in files that other programs call .csv
 NAMED = 5  # columns that a message names
 
 
@@ -108,6 +109,12 @@ def read_table(path: Path) -> "DataFrame":
         raise ValueError(f"{path}: no table: {' '.join(str(error).split())}") from error
     if not len(frame.columns) or not len(frame):
         raise ValueError(f"{path}: no table: {len(frame)} rows of {len(frame.columns)} columns")
+    only = str(frame.columns[0])
+    apart = [mark for mark in SEPARATORS if mark in only]
+    if len(frame.columns) == 1 and apart:
+        raise ValueError(
+            f"{path}: one column, {only!r}; write it with commas between columns, not {apart[0]!r}"
+        )
     found: DataFrame = frame
     return found
 

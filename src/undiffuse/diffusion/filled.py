@@ -1,7 +1,9 @@
 """The holes of a table, filled: many draws of what is missing, and what they say of it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,8 +44,8 @@ class Filled:
             raise ValueError(f"share={share}: of the draws, between 0 and 1")
         n = self.draws.shape[1]
         rank = max(1, math.floor((n + 1) * (1 - share) / 2))  # so that one more draw lies within as often
-        low, high = (self._put(self._each(lambda x, k=k: _ranked(x, k), _mode)) for k in (rank, n + 1 - rank))
-        return low, high
+        low, high = (self._each(partial(_ranked, rank=k), _mode) for k in (rank, n + 1 - rank))
+        return self._put(low), self._put(high)
 
     def of_kind(self, kind: Container) -> "Filled":
         """The same, of another kind."""
@@ -59,7 +61,7 @@ class Filled:
         found = self.kind.put(rows)
         return found if self.kind.frame is None else filled_into(self.kind.frame, found)
 
-    def _each(self, number: Any, symbol: Any) -> Tensor:
+    def _each(self, number: Callable[[Tensor], Tensor], symbol: Callable[[Tensor], Tensor]) -> Tensor:
         columns = [(symbol if c.symbols else number)(self.draws[:, :, i]) for i, c in enumerate(self.columns)]
         return torch.stack(columns, 1)
 

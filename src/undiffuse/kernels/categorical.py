@@ -83,7 +83,7 @@ class Redraw(Discrete):
         seen = self._hot(x_t)[..., : self.symbols]
         odds = column(self.schedule.logsnr(t), x_t).exp().unsqueeze(-1)
         home = self.home[..., : self.symbols].clamp(min=1e-30)
-        return seen * torch.log1p(odds / home).to(seen)
+        return seen * onto(torch.log1p(odds / home), seen)
 
     def sharpness(self, t: Tensor) -> Tensor:
         """log(1 + odds K) where symbols are drawn anew, with the odds of one to have survived; of masks 0."""

@@ -49,10 +49,9 @@ class Mixed(Kernel):
             )
         self.schedule, self.columns = schedule, tuple(columns)
         self.symbol_schedule = symbol_schedule or ConstantFraction()
-        self._indices, kernels = [], []
-        for members in self._members():
-            counts = [columns[i] for i in members]
-            self._indices.append(torch.tensor(members))
+        kernels, self._counts = [], [tuple(columns[i] for i in members) for members in self._members()]
+        for number, (members, counts) in enumerate(zip(self._members(), self._counts, strict=True)):
+            self.register_buffer(f"members{number}", torch.tensor(members), persistent=False)
             kernels.append(Gaussian(schedule) if counts[0] == 0 else self._redraw(counts))
         self.kernels = nn.ModuleList(kernels)
 
@@ -69,10 +68,10 @@ class Mixed(Kernel):
     @property
     def groups(self) -> list[Group]:
         """Columns and kernels."""
-        pairs = zip(self._indices, self.kernels, strict=True)
+        pairs = enumerate(zip(self.kernels, self._counts, strict=True))
         return [
-            Group(index, cast(Kernel, kernel), tuple(self.columns[i] for i in index.tolist()))
-            for index, kernel in pairs
+            Group(self.get_buffer(f"members{i}"), cast(Kernel, kernel), counts)
+            for i, (kernel, counts) in pairs
         ]
 
     def check(self, shape: tuple[int, ...]) -> None:

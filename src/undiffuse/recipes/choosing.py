@@ -172,9 +172,9 @@ def plain(frame: Any) -> bool:
 
 def of_columns(data: dict[str, Any], found: Read) -> Choice:
     """The recipe for a table whose columns are of several kinds, or have holes."""
-    kinds = Counter(each.kind.partition(" steps")[0] for each in found.columns)
-    words = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
-    chosen = _begin("table", data, f"columns of {words}")
+    kinds = Counter(each.kind.partition(" of ")[0] for each in found.columns)
+    words = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    chosen = _begin("table", data, f"columns: {words}")
     chosen.node["kernel"]["columns"] = [each.symbols for each in found.columns]
     chosen.node["network"]["hidden"] = min(WIDE, fitting_width(*found.raw.shape))
     holes = int(found.raw.isnan().sum())

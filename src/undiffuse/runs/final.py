@@ -1,5 +1,6 @@
 """What a finished training leaves to be looked at: samples, and examples beside them."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,8 +9,8 @@ from torch.nn.functional import interpolate
 
 from undiffuse import plots
 from undiffuse.conditions import Given, Image
-from undiffuse.data import Splits
-from undiffuse.diffusion.output import has_picture, save_npy, save_rows
+from undiffuse.data import CellSpace, Splits
+from undiffuse.diffusion.output import has_picture, save_npy, save_rows, save_table
 from undiffuse.runs.run import Run
 
 SHOWN, POINTS = 24, 500  # pictures, and points or rows of a table
@@ -23,12 +24,14 @@ def count(run: Run, splits: Splits) -> int:
 
 
 def save_final(run: Run, drawn: Tensor, splits: Splits, given: Given | None = None) -> list[Path]:
-    """samples.npy, and samples.png of what can be drawn: pictures, sequences of bits, points, columns.
+    """samples.npy, of a table .csv, and samples.png of what can be drawn: pictures, bits, points, columns.
 
     Samples that were given something are beside the examples that it belongs to, and pictures of it.
     """
     stem = run.folder / NAME
-    files = [save_npy(drawn, stem.with_suffix(".npy"))]
+    table = isinstance(run.space, CellSpace)
+    save = partial(save_table, run, drawn) if table else partial(save_npy, drawn)
+    files = [save(stem.with_suffix(".csv" if table else ".npy"))]
     real, path = splits.test[: len(drawn)], stem.with_suffix(".png")
     if len(real) < len(drawn):
         real = torch.cat([real, splits.train[: len(drawn) - len(real)]])
@@ -36,7 +39,7 @@ def save_final(run: Run, drawn: Tensor, splits: Splits, given: Given | None = No
         files.append(save_rows(run, [*_given(run, given), ("samples", drawn), ("data", real)], path))
     elif len(run.shape) == 1:
         names = splits.names or tuple(f"column {number}" for number in range(run.shape[0]))
-        plots.save_columns(names, real, drawn, path)
+        plots.save_columns(names, real, drawn, path, [column.categories for column in splits.cells])
         files.append(path)
     return files
 
