@@ -66,8 +66,8 @@ class ColumnsBase(Base):
     """A density of rows (B, D): `counts` (D,) are the symbols of each column, 0 for numbers.
 
     The n columns of numbers, and the indicators (`hot_of`), have correlations `corr` (n + E, n + E);
-    `symbols` are the frequencies of every group of columns of symbols, in the kernel's order. Raises ValueError for
-    parts that do not go together.
+    `symbols` are the frequencies of every group of columns of symbols, in the kernel's order. Raises
+    ValueError for parts that do not go together.
     """
 
     counts: Tensor

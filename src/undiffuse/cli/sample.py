@@ -139,6 +139,7 @@ def command(
 ) -> None:
     """Draw samples; sample i of a seed is the same, bit for bit, however many you ask for."""
     with sharing(processes, device, LONG) as (where, group):
+        from undiffuse.data import CellSpace
         from undiffuse.diffusion import check_range
         from undiffuse.processes import ALONE
         from undiffuse.runs import LARGE, given_from, load
@@ -173,7 +174,8 @@ def command(
                 return
             trained = trained.replace(processes=ALONE)
         how: dict[str, Any] = {"steps": asked, "sampler": walk, "first": first}
-        if n > LARGE and target is None and not (share_from or figures.paths or slices):
+        table = isinstance(trained.space, CellSpace)  # whose rows are one file
+        if n > LARGE and target is None and not (share_from or figures.paths or slices or table):
             paths = _shards(trained, n, seed, how, stem)
         elif share_from:
             paths = share(trained, n, share_from, states, seed, how, stem, target)
