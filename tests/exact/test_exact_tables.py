@@ -198,6 +198,7 @@ def test_a_belief_is_that_of_a_normal_law(monkeypatch):
     base = ColumnsBase(
         torch.tensor([0, 0]),
         f64([[1, 0.6], [0.6, 1]]),
+        torch.zeros(2),
         Marginals.fit(normals(500, 2), [0.0, 0.0]),
         [],
     )
@@ -256,7 +257,7 @@ def test_wide_tables_have_columns_that_stand_alone():
 def test_a_wrong_cell_is_believed():
     """One that the others contradict, at a noise that leaves no doubt of it."""
     maps = Marginals.fit(normals(500, 2), [0.0, 0.0])
-    base = ColumnsBase(torch.tensor([0, 0]), f64([[1, 0.999], [0.999, 1]]), maps, [])
+    base = ColumnsBase(torch.tensor([0, 0]), f64([[1, 0.999], [0.999, 1]]), torch.zeros(2), maps, [])
     kernel, t, none = Mixed(SCHEDULE, [0, 0]), f64(0.2), torch.zeros(1, 2, dtype=torch.bool)
     x = f64([[-0.5, 0.5]]) * Gaussian(SCHEDULE).level(t).alpha
     found = base.belief(Cells(x, none, none), t, kernel)
@@ -267,7 +268,7 @@ def test_a_wrong_cell_is_believed():
 def test_atoms_are_weighed_by_bayes():
     """A column of few values alone: E[x_0 | x_t] is that of its levels."""
     maps = Marginals.fit(RAW[:, [4]], [1.0])
-    base = ColumnsBase(torch.tensor([0]), torch.eye(1).double(), maps, [])
+    base = ColumnsBase(torch.tensor([0]), torch.eye(1).double(), torch.zeros(1), maps, [])
     kernel, t = Mixed(SCHEDULE, [0]), f64(0.55)
     alpha, sigma = (float(each) for each in Gaussian(SCHEDULE).alpha_sigma(t))
     x = torch.linspace(-2, 2, 9, dtype=torch.float64).unsqueeze(1)

@@ -2,8 +2,8 @@
 
 Every number is a cell of values whose scores (`undiffuse.marginals`) are standard normal, with correlations
 R between the columns; x_0 is the score of its middle. Of numbers a cell c has noise of its own variance r_c:
-sigma^2 / alpha^2 where it is on its way, none where it is given, infinite where it is left out. Scores then
-have, given all cells y,
+sigma^2 / alpha^2 where it is on its way, none where it is given, infinite where it is left out, and of what
+the middle of a wide cell says of the score always `inner_c` more. Scores then have, given all cells y,
 
     Cov = (R^-1 + diag(1 / r))^-1,    mean = Cov y / r
 
@@ -65,13 +65,14 @@ class Belief(NamedTuple):
 class ColumnsBase(Base):
     """A density of rows (B, D): `counts` (D,) are the symbols of each column, 0 for numbers.
 
-    The n columns of numbers, and the indicators (`hot_of`), have correlations `corr` (n + E, n + E);
-    `symbols` are the frequencies of every group of columns of symbols, in the kernel's order. Raises
-    ValueError for parts that do not go together.
+    The n columns of numbers, and the indicators (`hot_of`), have correlations `corr` (n + E, n + E), `inner`
+    (n,) are the variances of scores within their cells, and `symbols` the frequencies of every group of
+    columns of symbols, in the kernel's order. Raises ValueError for parts that do not go together.
     """
 
     counts: Tensor
     corr: Tensor
+    inner: Tensor
     inverse: Tensor
     numbers: Tensor  # (n,): which columns are numbers
     hot: Tensor  # (E, 2): column and category of every indicator
@@ -81,16 +82,18 @@ class ColumnsBase(Base):
         self,
         counts: Tensor,
         corr: Tensor,
+        inner: Tensor,
         marginals: Marginals,
         symbols: Sequence[Frequencies],
     ) -> None:
         super().__init__()
         n, hot = int((counts == 0).sum()), hot_of(counts.tolist())
-        if corr.shape != (n + len(hot), n + len(hot)) or len(marginals) != n:
+        if corr.shape != (n + len(hot), n + len(hot)) or inner.shape != (n,) or len(marginals) != n:
             raise ValueError(
                 f"base: {n} columns of numbers, correlations {tuple(corr.shape)}, {len(marginals)} maps"
             )
-        self.register_buffer("corr", corr.double())
+        for name, value in (("corr", corr.double()), ("inner", inner.double())):
+            self.register_buffer(name, value)
         self.register_buffer("counts", counts)
         self.register_buffer("inverse", torch.linalg.inv(self.corr), persistent=False)
         self.register_buffer("hot", hot, persistent=False)
@@ -117,14 +120,15 @@ class ColumnsBase(Base):
         x = wide(x)
         snr, scale = (onto(column(each, x), x) for each in _levels(t, kernel))
         y = torch.where(given, x, x * scale)
-        w = torch.where(given, 1 / EXACT, snr.expand_as(x)).masked_fill(out, 0.0)
-        n, (beside, weight) = len(self.numbers), self._indicated(cells, t, kernel)
+        noise = torch.where(given, EXACT, (1 / snr).expand_as(x))
+        w = (1 / (noise + self.inner)).masked_fill(out, 0.0)
+        n, (beside, weight) = len(self.inner), self._indicated(cells, t, kernel)
         mean, var = (
             each[:, :n] for each in self._normal(torch.cat([y, beside], 1), torch.cat([w, weight], 1))
         )
         apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell is least
         cavity = (mean / var - w * y) / apart
-        return self._weighed(y, w, cavity, 1 / apart)
+        return self._weighed(y, (1 / noise).masked_fill(out, 0.0), cavity, 1 / apart)
 
     def _indicated(self, cells: Cells, t: Tensor, kernel: Mixed) -> tuple[Tensor, Tensor]:
         """What is seen of the indicators (B, E), of unit variance, and how surely: one over its noise."""
@@ -213,7 +217,7 @@ class ColumnsBase(Base):
         z = x_0[:, self.numbers].double()
         out = z.isnan()
         z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
-        n = len(self.numbers)
+        n = len(self.inner)
         there = self.corr[:n, :n].masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0)
         factor = torch.linalg.cholesky(there + torch.diag_embed(out.double()))
         white = torch.linalg.solve_triangular(factor, z.unsqueeze(-1), upper=False).squeeze(-1)

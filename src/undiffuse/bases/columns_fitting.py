@@ -24,6 +24,7 @@ def fit_columns(
     kinds = torch.tensor(list(counts))
     middles = x_0[:, kinds == 0].double()
     z = within(marginals, middles.nan_to_num(0.0), generator).masked_fill(middles.isnan(), math.nan)
+    inner = (1 - _deviation(middles).square()).clamp(0.0, 1.0)
     place, category = hot_of(list(counts)).T
     symbols = x_0[:, place].double()
     indicators = (symbols == category).double().masked_fill(symbols.isnan(), math.nan)
@@ -31,9 +32,9 @@ def fit_columns(
     together = torch.cat([z, indicators], 1)
     wide = together.shape[1] > WIDEST
     corr = torch.eye(together.shape[1]).double() if wide else _correlations(together, z.shape[1])
-    groups = ColumnsBase(kinds, corr, marginals, []).members()
+    groups = ColumnsBase(kinds, corr, inner, marginals, []).members()
     found = [_frequencies(x_0[:, each], [counts[i] for i in each.tolist()]) for each in groups]
-    return ColumnsBase(kinds, corr, marginals, found)
+    return ColumnsBase(kinds, corr, inner, marginals, found)
 
 
 def _deviation(x: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def _columns(tensors: Mapping[str, Tensor]) -> ColumnsBase:
         )
     ]
     found = [Frequencies(table.exp()) for table in tables]
-    return ColumnsBase(tensors["counts"], tensors["corr"], Marginals(columns), found)
+    return ColumnsBase(tensors["counts"], tensors["corr"], tensors["inner"], Marginals(columns), found)
 
 
 def _numbered(name: str) -> tuple[int, str]:
