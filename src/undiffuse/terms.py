@@ -6,6 +6,7 @@
 
 (Sohl-Dickstein et al. 2015, eqs. 10-14; Ho et al. 2020, eq. 5). Each is written once, for every kernel; and
 beside them what the 2015 paper puts in the place of the decoder, of the prior, and around the steps' entropy.
+With `each` the terms are not summed over an example but (B, *shape), what every element costs.
 """
 
 import torch
@@ -18,9 +19,9 @@ from undiffuse.random import Generator
 from undiffuse.tensors import ONE, total
 
 
-def prior(model: ReverseProcess, x_0: Tensor) -> Tensor:
+def prior(model: ReverseProcess, x_0: Tensor, *, each: bool = False) -> Tensor:
     """KL(q(x_1 | x_0) || pi), (B,)."""
-    return total(model.kernel.marginal(x_0, ONE).kl(model.prior(x_0)))
+    return _kl(model.kernel.marginal(x_0, ONE), model.prior(x_0), x_0, each)
 
 
 def noisy(model: ReverseProcess, x_0: Tensor, t: Tensor, generator: Generator) -> Tensor:
@@ -33,25 +34,29 @@ def step(model: ReverseProcess, x_0: Tensor, s: Tensor, t: Tensor, generator: Ge
     return step_from(model, x_0, noisy(model, x_0, t, generator), s, t)
 
 
-def step_from(model: ReverseProcess, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+def step_from(
+    model: ReverseProcess, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor, *, each: bool = False
+) -> Tensor:
     """KL(q(x_s | x_t, x_0) || p(x_s | x_t)), (B,); s and t are 0-d or (B,)."""
-    return total(model.kernel.bridge(x_0, x_t, s, t).kl(model.step(x_t, t, s)))
+    return _kl(model.kernel.bridge(x_0, x_t, s, t), model.step(x_t, t, s), x_0, each)
 
 
-def decode(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+def decode(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor, *, each: bool = False) -> Tensor:
     """-log p(x_0 | x_t), (B,); of a density less `control_variate`."""
-    return _last(model.decode(x_t, t), model, x_0, x_t, t)
+    return _last(model.decode(x_t, t), model, x_0, x_t, t, each=each)
 
 
 @torch.no_grad()
-def control_variate(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+def control_variate(
+    model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor, *, each: bool = False
+) -> Tensor:
     """-log q(x_t | x_0) - H(x_t | x_0), (B,), of a draw of x_t: of mean zero whatever the model.
 
     A density -log p(x_0 | x_t) where little noise is left rises and falls with it: the difference, by Bayes'
     rule -log p(x_0) + log p(x_t) + H(x_t | x_0), hardly depends on the draw.
     """
     law = model.kernel.marginal(x_0, t)
-    return -total(law.log_prob(x_t)) - total(_spread(law, x_0))
+    return -_summed(law.log_prob(x_t), x_0, each) - _summed(_spread(law, x_0), x_0, each)
 
 
 def edge(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
@@ -64,10 +69,22 @@ def edge(model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     return _last(model.kernel.marginal(x_t, t), model, x_0, x_t, t)
 
 
-def _last(law: Distribution, model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+def _last(
+    law: Distribution, model: ReverseProcess, x_0: Tensor, x_t: Tensor, t: Tensor, *, each: bool = False
+) -> Tensor:
     """-log p(x_0) of this law of x_0 given x_t."""
-    found = -total(law.log_prob(x_0))
-    return found - control_variate(model, x_0, x_t, t) if law.continuous else found
+    found = -_summed((law.elementwise() if each else law).log_prob(x_0), x_0, each)
+    return found - control_variate(model, x_0, x_t, t, each=each) if law.continuous else found
+
+
+def _kl(q: Distribution, p: Distribution, x: Tensor, each: bool) -> Tensor:
+    """KL(q || p) of every example, or of each element."""
+    return _summed(q.elementwise().kl(p.elementwise()) if each else q.kl(p), x, each)
+
+
+def _summed(found: Tensor, x: Tensor, each: bool) -> Tensor:
+    """Summed over an example, in float64 (see `wide`), or of each element as it is."""
+    return wide(found).expand_as(x) if each else total(found)
 
 
 def null(model: ReverseProcess, x_0: Tensor) -> Tensor:

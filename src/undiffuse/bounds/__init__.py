@@ -4,6 +4,7 @@ from undiffuse.bounds.chains import Best, Costs, costs, follow
 from undiffuse.bounds.control import LinearControl
 from undiffuse.bounds.curve import Curve, curve_of
 from undiffuse.bounds.drawing import Control, Drawing
+from undiffuse.bounds.elements import elements
 from undiffuse.bounds.entropy import StepEntropies, step_entropies
 from undiffuse.bounds.evaluate import Beside, Partial, Report, blocks, evaluate
 from undiffuse.bounds.nelbo import Nelbo, nelbo
@@ -30,6 +31,7 @@ __all__ = [
     "check_fixed",
     "costs",
     "curve_of",
+    "elements",
     "evaluate",
     "follow",
     "log_weight",

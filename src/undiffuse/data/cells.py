@@ -81,10 +81,6 @@ class CellSpace(Space):
                 raw[:, i] = raw[:, i].round().clamp(0, count - 1)
         return raw
 
-    def log_det(self, shape: tuple[int, ...]) -> float:
-        """0: the model's last step is of values, not of scores."""
-        return 0.0
-
     def state(self) -> State:
         """``{"kind": "cells", "columns": ..., "marginals": ...}``."""
         state: dict[str, Any] = {"kind": "cells", "columns": [column.state() for column in self.columns]}

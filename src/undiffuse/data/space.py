@@ -37,9 +37,16 @@ class Space(ABC):
     def decode(self, x_0: Tensor) -> Tensor:
         """Raw data of x_0 ``(B, *shape)``."""
 
-    @abstractmethod
+    def log_dets(self, shape: tuple[int, ...]) -> Tensor:
+        """log |d x_0 / d raw| of every element of one example of this shape, in nats.
+
+        0 for levels and symbols: probabilities do not depend on coordinates.
+        """
+        return torch.zeros(shape, dtype=torch.float64)
+
     def log_det(self, shape: tuple[int, ...]) -> float:
-        """Log-determinant of d x_0 / d raw for one example of this shape, in nats; 0 for levels."""
+        """Log-determinant of d x_0 / d raw for one example of this shape, in nats."""
+        return float(self.log_dets(shape).sum())
 
     @abstractmethod
     def state(self) -> State:
@@ -81,10 +88,6 @@ class Levels(Space):
         nearest = ((x_0 + 1) * (top / 2)).round().clamp(0, top)
         return nearest.to(torch.uint8 if self.levels <= 256 else torch.int32)
 
-    def log_det(self, shape: tuple[int, ...]) -> float:
-        """0: levels have probabilities, which do not depend on coordinates."""
-        return 0.0
-
     def state(self) -> State:
         """``{"kind": "levels", "levels": K}``."""
         return {"kind": "levels", "levels": self.levels}
@@ -119,10 +122,6 @@ class Symbols(Space):
         """The nearest symbol: uint8 if K <= 256, else int32."""
         nearest = x_0.round().clamp(0, self.symbols - 1)
         return nearest.to(torch.uint8 if self.symbols <= 256 else torch.int32)
-
-    def log_det(self, shape: tuple[int, ...]) -> float:
-        """0: symbols have probabilities, which do not depend on coordinates."""
-        return 0.0
 
     def state(self) -> State:
         """``{"kind": "symbols", "symbols": K}``."""
@@ -191,9 +190,9 @@ class Affine(Space):
         x_0 = x_0.double()
         return (x_0 * self.std.to(x_0) + self.mean.to(x_0)).to(self.dtype)
 
-    def log_det(self, shape: tuple[int, ...]) -> float:
-        """Minus the sum of log std over one example of this shape."""
-        return -float(self.std.log().expand(shape).sum())
+    def log_dets(self, shape: tuple[int, ...]) -> Tensor:
+        """-log std."""
+        return -self.std.log().expand(shape)
 
     def state(self) -> State:
         """``{"kind": "affine", "mean": ..., "std": ..., "double": ...}``, exact to the last bit."""

@@ -29,21 +29,30 @@ def bits(
     noisier. By default the recipe's `evaluate_terms`, as 50 of 1000; 0 is all of them, which takes as many
     network calls.
     """
+    parts = bounds.blocks(of.model, raw, **_drawn(of, raw, seed, terms), track=track)
+    nats = torch.cat([bound.total for _, bound in parts])
+    return nats / (dims(of.shape) * math.log(2)) - of.shift
+
+
+def bits_map(
+    of: "Diffusion", raw: Tensor, seed: int = 0, *, terms: int | None = None, track: Track = SILENT
+) -> Tensor:
+    """What every pixel, position or column of raw examples (B, *shape) costs: bits, of that shape.
+
+    Their mean over an example is `bits` of the same seed and terms. A cell of a table that is given, or left
+    out, costs nothing.
+    """
+    nats = bounds.elements(of.model, raw, **_drawn(of, raw, seed, terms), track=track)
+    return (nats - of.space.log_dets(of.shape)) / math.log(2)
+
+
+def _drawn(of: "Diffusion", raw: Tensor, seed: int, terms: int | None) -> dict[str, Any]:
+    """Which terms of the bound are computed of raw examples. Raises ValueError as `bits` does."""
     of.check_density(raw)
     terms = of.terms if terms is None else terms
     if terms is not None and terms < 0:
         raise ValueError(f"terms={terms}: the number of steps for each example, or 0 for all")
-    parts = bounds.blocks(
-        of.model,
-        raw,
-        grid=of.grid,
-        seed=seed,
-        terms=terms or None,
-        encode=of.space.encode,
-        track=track,
-    )
-    nats = torch.cat([bound.total for _, bound in parts])
-    return nats / (dims(of.shape) * math.log(2)) - of.shift
+    return {"grid": of.grid, "seed": seed, "terms": terms or None, "encode": of.space.encode}
 
 
 def evaluate(

@@ -99,10 +99,11 @@ def tensor_of(x: Any, name: str = "data") -> Tensor:
         ) from error
 
 
-def alike(*names: str) -> Callable[[F], F]:
+def alike(*names: str, numbers: bool = False) -> Callable[[F], F]:
     """A method of a `Diffusion` whose arguments of these names may be of any kind, and so its result.
 
-    The first of the arguments decides the kind; without any, the object's own `container`.
+    The first of the arguments decides the kind; without any, the object's own `container`. Of a table results
+    are rows, or `numbers` about cells.
     """
 
     def around(method: F) -> F:
@@ -121,7 +122,8 @@ def alike(*names: str) -> Callable[[F], F]:
             for name in found:
                 given[name] = _tensor(given[name], name, self.shape, known, cells)
             kind = next(filter(None, kinds), self.container)
-            kind = replace(kind, names=known or kind.names, cells=cells)
+            called = tuple(cell.name for cell in cells) or known or kind.names
+            kind = replace(kind, names=called, cells=() if numbers else cells)
             return kind.put(method(self, *arguments[len(order) :], **given))
 
         return cast(F, call)

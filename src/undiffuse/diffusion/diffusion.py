@@ -285,6 +285,7 @@ class Diffusion:
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
     bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound
+    bits_map = alike("raw", numbers=True)(bounded.bits_map)  # and where it comes from
     step_entropies, weighted = alike("raw")(bounded.step_entropies), alike("raw")(bounded.weighted)
     log_prob, likelihood = alike("raw")(exact.log_prob), alike("raw")(exact.likelihood)  # by the flow
     round_trip = alike("raw")(exact.round_trip)

@@ -57,6 +57,14 @@ def save_sheet(run: Diffusion, found: Posterior, seen: Tensor, truth: Tensor | N
     )
 
 
+def save_surprising(run: Diffusion, raw: Tensor, bits: Tensor, path: Path, title: str) -> None:
+    """Pictures (N, C, H, W), and beside each the `bits` of its pixels, white where they are most of all."""
+    scale = max(1, round(LARGE / run.shape[-1]))
+    heat = _bright(bits.clamp(min=0).mean(1, keepdim=True)).expand(len(raw), *run.shape)
+    columns = [("picture", to_bytes(run, raw)), ("bits", heat)]
+    plots.save_received([(name, _enlarged(each, scale)) for name, each in columns], path, title, apart=False)
+
+
 def _seen(run: Diffusion, raw: Tensor) -> Tensor:
     """Bytes of the run's shape: grey where missing; smaller images enlarged, grey ones in all channels."""
     grey = to_bytes(run, torch.where(raw.isnan(), sum(run.shades) / 2, raw))

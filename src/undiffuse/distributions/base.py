@@ -49,6 +49,10 @@ class Distribution(ABC):
         """KL(first || self), for a `first` of another family. Raises TypeError where it is not known."""
         raise TypeError(f"KL from a {type(first).__name__} is not known to {self!r}")
 
+    def elementwise(self) -> "Distribution":
+        """The same law with results that are those of the elements, of some given the ones before them."""
+        return self
+
     def alone(self) -> "Distribution":
         """The law of every element alone, where the elements of an example are not independent."""
         return self

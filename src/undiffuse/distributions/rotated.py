@@ -102,6 +102,10 @@ class Rotated(Distribution):
         sign = root.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
         return Correlated(self.loc, root * torch.where(sign == 0, 1.0, sign))
 
+    def elementwise(self) -> Correlated:
+        """As of a matrix of covariances."""
+        return self.joint()
+
     def alone(self) -> Normal:
         """Normals of the variances that the values have."""
         var = self.axes.diagonal(onto(self.var, self.loc)).expand(self.shape)

@@ -6,7 +6,7 @@ a .csv or .parquet                        the columns that the run was trained o
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.runs.example import read_example
 from undiffuse.runs.run import Run
+from undiffuse.runs.scores import Scores
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ class Incoming:
     names: tuple[str, ...]
     skipped: dict[str, str]
     told: Any = None
+
+    def named(self, scores: Scores) -> Scores:
+        """Scores of these examples, with their names."""
+        return replace(scores, names=self.names)
 
 
 def read_examples(run: Run, path: str | Path) -> Incoming:

@@ -23,6 +23,7 @@ from undiffuse.recipes.recipe import Recipe
 from undiffuse.runs import scoring
 from undiffuse.runs.packing import pack
 from undiffuse.runs.planned import ways
+from undiffuse.runs.scores import Scores
 from undiffuse.track import SILENT, Track
 
 
@@ -95,8 +96,8 @@ class Run(Diffusion):
         return pack(self, raw, methods, steps, verify=verify, track=track).data
 
     @alike("raw")
-    def score(self, raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> scoring.Scores:
-        """Bits per dimension of each example, their standard error, and the percentile among held-out data.
+    def score(self, raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> Scores:
+        """Bits per dimension of each example, their standard error, and what they are beside held-out data.
 
         Raises ValueError as `bits` does.
         """

@@ -1,26 +1,27 @@
 """How probable each of some examples is, beside examples that were held out.
 
 An example's bits are an average of `LOOKS` unbiased estimates with noise of their own, whose scatter is
-the standard error. The percentile is the share of the held-out examples that take no more bits: of examples
-like these it is uniform, and one near 100 is unlike them. Likelihood alone misleads: an example may be
-unlike all others and simple, which takes few bits.
+the standard error. The background, which knows only how simple an example is, is the PNG file of a picture;
+else independent columns, or positions.
 """
 
-import json
+import io
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from undiffuse.diffusion import Diffusion
-from undiffuse.files import WriteError, is_read_only, write_text
-from undiffuse.jsonfile import read_json
-from undiffuse.random import digest
+from undiffuse.diffusion.output import to_bytes
+from undiffuse.random import Streams, digest
 from undiffuse.recipes import load_data
-from undiffuse.runs.jobs import weights_of
+from undiffuse.runs.noted import note, noted
+from undiffuse.runs.scores import Held, Scores, check_rate
+from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
@@ -29,56 +30,15 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 LOOKS = 4  # estimates of each example
 HELD = 1000  # held-out examples that are compared with, at most
-SHOWN = 10  # examples in a summary
-FILE = "held-out.json"
-COLUMNS = ("name", "bits_per_dim", "standard_error", "percentile")
-LIKE = {"key": "", "bits": [0.0]}
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Of each example: `bits` per dimension, their standard error `se`, and the `percentile`, (N,), float64.
-
-    The percentile is that among `held_out` examples, NaN if there are none.
-    """
-
-    bits: Tensor
-    se: Tensor
-    percentile: Tensor
-    held_out: int
-
-    def rows(self, names: tuple[str, ...] | None = None) -> list[tuple[str, float, float, float]]:
-        """(name, bits/dim, standard error, percentile) of each example."""
-        called = names or tuple(map(str, range(len(self.bits))))
-        numbers = (self.bits.tolist(), self.se.tolist(), self.percentile.tolist())
-        return list(zip(called, *numbers, strict=True))
-
-    def frame(self, names: tuple[str, ...] | None = None) -> Any:
-        """A pandas DataFrame of the same, a row for each example."""
-        import pandas
-
-        return pandas.DataFrame(self.rows(names), columns=list(COLUMNS)).set_index(COLUMNS[0])
-
-    def _repr_html_(self) -> str:
-        highest = sorted(self.rows(), key=lambda row: -row[1])[:SHOWN]
-        cells = "".join(f"<tr><td>{n}<td>{b:.4f}<td>{s:.4f}<td>{p:.1f}" for n, b, s, p in highest)
-        head = "".join(f"<th>{name.replace('_', ' ')}" for name in COLUMNS)
-        return f"<p>{self}<table><tr>{head}{cells}</table>"
-
-    def __str__(self) -> str:
-        return (
-            f"{len(self.bits):,} examples, {float(self.bits.mean()):.4f} bits/dim on average, the most "
-            f"surprising {float(self.bits.max()):.4f} (percentiles among {self.held_out:,} held-out examples)"
-        )
+FILE, ALARM = "held-out.json", "alarm.json"
+LIKE = {"terms": 0, "bits": [0.0], "above": [0.0]}
+PNG, INDEPENDENT = "PNG", ("columns", "independent")  # backgrounds
 
 
 def score(run: "Run", raw: Tensor, seed: int = 0, *, track: Track = SILENT) -> Scores:
     """The scores of raw examples (N, *shape). Raises ValueError as `bits` does."""
     bits, se = estimates(run, raw, seed, track=track)
-    held = held_out(run, track=track)
-    place = torch.searchsorted(held, bits, right=True).double() / max(1, len(held))
-    percentile = 100 * place if len(held) else torch.full_like(bits, torch.nan)
-    return Scores(bits, se, percentile, len(held))
+    return Scores(bits, se, above(run, raw, bits), held_out(run, track=track), background_of(run))
 
 
 def estimates(run: Diffusion, raw: Tensor, seed: int, *, track: Track = SILENT) -> tuple[Tensor, Tensor]:
@@ -92,35 +52,65 @@ def estimates(run: Diffusion, raw: Tensor, seed: int, *, track: Track = SILENT) 
     return found.mean(0), found.std(0) / LOOKS**0.5
 
 
-def held_out(run: "Run", *, track: Track = SILENT) -> Tensor:
-    """Bits of examples that the run was not trained on, increasing; found once for its weights.
+def background_of(run: Diffusion) -> str | None:
+    """What says how simple examples are; None if nothing does."""
+    if len(run.shape) == 3 and run.levels is not None and run.levels <= 256 and run.shape[0] in (1, 3):
+        return PNG
+    return next((name for name in INDEPENDENT if name in run.simple.names), None)
+
+
+def above(run: Diffusion, raw: Tensor, bits: Tensor) -> Tensor:
+    """By how many bits per dimension these are above the background's, (N,); NaN without one."""
+    name = background_of(run)
+    if name is None:
+        return torch.full_like(bits, math.nan)
+    if name == PNG:
+        return bits - _png(run, raw) / dims(run.shape)
+    x_0 = run.space.encode(raw)
+    nats = run.simple(x_0, Streams("background", rows=range(len(raw))))[:, run.simple.names.index(name)]
+    return bits - (nats / (dims(run.shape) * math.log(2)) - run.shift)
+
+
+def _png(run: Diffusion, raw: Tensor) -> Tensor:
+    """Bits of a picture's file, (N,)."""
+    found = []
+    for picture in to_bytes(run, raw).movedim(1, -1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, PNG)
+        found.append(8 * file.tell())
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def held_out(run: "Run", *, track: Track = SILENT) -> Held:
+    """The same of examples that the run was not trained on; found once for its weights.
 
     None of them where the run's data are not at hand.
     """
-    key = f"{digest(weights_of(run), str(run.terms), LOOKS):032x}"
-    path = run.folder / FILE
-    try:
-        found = read_json(path, LIKE)
-        if found["key"] == key:
-            LOG.info("held-out examples: their bits are those in %s", path)
-            return torch.tensor(found["bits"], dtype=torch.float64)
-    except (OSError, ValueError):
-        pass
+    terms = run.terms or 0
+    found = noted(run, FILE, LIKE)
+    if found is not None and found["terms"] == terms:
+        LOG.info("held-out examples: their bits are those in %s", run.folder / FILE)
+        return Held(*(torch.tensor(found[name], dtype=torch.float64) for name in Held._fields))
     try:
         splits = load_data(run.recipe)
     except (OSError, ValueError, ImportError) as error:
         LOG.warning("no percentiles, as the run's data are not at hand: %s", error)
-        return torch.zeros(0, dtype=torch.float64)
+        return Held(*torch.zeros(2, 0, dtype=torch.float64))
     raw, given = splits.examples("test", slice(HELD))
-    found_now, _ = estimates(run.told(given), raw, 0, track=track.stage("held-out examples, once"))
-    bits = found_now.sort().values
-    _store(path, {"key": key, "bits": bits.tolist()})
-    return bits
+    told = run.told(given)
+    bits, _ = estimates(told, raw, 0, track=track.stage("held-out examples, once"))
+    held = Held(bits, above(told, raw, bits)[: len(bits) if background_of(run) else 0])
+    note(run, FILE, {"terms": terms, **{name: each.tolist() for name, each in held._asdict().items()}})
+    return held
 
 
-def _store(path: Path, found: dict[str, Any]) -> None:
-    try:
-        write_text(path, json.dumps(found) + "\n")
-    except (WriteError, OSError) as error:
-        if not is_read_only(error):
-            raise
+def set_alarm(run: "Run", rate: float, by: str) -> None:
+    """Keep with the run at which rate of false alarms one is raised, and by what."""
+    check_rate(rate, len(held_out(run).bits))
+    note(run, ALARM, {"rate": rate, "by": by})
+
+
+def alarm_of(run: "Run") -> Mapping[str, Any] | None:
+    """`rate` and `by` of the alarm that was set for these weights, if there is one."""
+    found = noted(run, ALARM, {"rate": 0.0, "by": ""})
+    return None if found is None else {"rate": found["rate"], "by": found["by"]}
