@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from undiffuse.cli import (
+    calibrate,
     check,
     compare,
     compress,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(train, check, sample, score, inpaint, denoise, restore, impute, interpolate),
-    *(evaluate, compare, distances, solvers, distill, parzen, optimal_variance),
+    *(evaluate, compare, calibrate, distances, solvers, distill, parzen, optimal_variance),
     *(compress, decompress, inspect_, rate_distortion),
     *(demo, info, doctor, reproduce, recipes, datasets, import_, export),
 )

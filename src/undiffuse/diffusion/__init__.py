@@ -1,6 +1,7 @@
 """A model bound to raw data, with its space, shape, chain and sampler, and what can be asked of it."""
 
 from undiffuse.diffusion.bases import Bases
+from undiffuse.diffusion.calibrated import Calibration
 from undiffuse.diffusion.checks import check_range
 from undiffuse.diffusion.diffusion import Diffusion
 from undiffuse.diffusion.evaluation import Evaluation, evaluate, unmet
@@ -35,6 +36,7 @@ from undiffuse.diffusion.walks import Walk, Walks
 __all__ = [
     "METHODS",
     "Bases",
+    "Calibration",
     "Diffusion",
     "Evaluation",
     "Filled",

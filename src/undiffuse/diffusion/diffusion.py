@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from undiffuse import samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import bounded, checks, coded, exact, observed, variants
+from undiffuse.diffusion import bounded, calibrated, checks, coded, exact, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
@@ -282,6 +282,7 @@ class Diffusion:
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open
     impute = alike("raw", "mask")(observed.imputed)
+    calibrate = alike("raw", "mask")(calibrated.calibrate)  # whether they are as sure as they should be
     compress = alike("raw")(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
     bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound

@@ -1,6 +1,5 @@
 """The holes of a table, filled: many draws of what is missing, and what they say of it."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,6 +11,7 @@ from torch import Tensor
 from undiffuse.data import Cell
 from undiffuse.data.frame import filled_into
 from undiffuse.diffusion.containers import Container
+from undiffuse.metrics.calibration import rank_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Filled:
         if not 0 < share < 1:
             raise ValueError(f"share={share}: of the draws, between 0 and 1")
         n = self.draws.shape[1]
-        rank = max(1, math.floor((n + 1) * (1 - share) / 2))  # so that one more draw lies within as often
+        rank = rank_of(share, n)  # so that one more draw lies within as often
         low, high = (self._each(partial(_ranked, rank=k), _mode) for k in (rank, n + 1 - rank))
         return self._put(low), self._put(high)
 

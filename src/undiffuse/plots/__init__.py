@@ -5,6 +5,7 @@ step, so a reader, a page or an interrupted run never sees half a picture.
 """
 
 from undiffuse.plots.animate import check_film, save_film, save_scatter_film
+from undiffuse.plots.calibration import save_calibration
 from undiffuse.plots.columns import save_columns
 from undiffuse.plots.curves import save_training
 from undiffuse.plots.distances import save_distances
@@ -22,6 +23,7 @@ from undiffuse.plots.weights import save_fields, save_histograms
 
 __all__ = [
     "check_film",
+    "save_calibration",
     "save_columns",
     "save_distances",
     "save_entropy",

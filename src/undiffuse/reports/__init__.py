@@ -1,5 +1,6 @@
 """Reports on a run that print, plot and save: distances, Parzen windows, entropies, rates, papers' tables."""
 
+from undiffuse.reports.calibration import save_calibration
 from undiffuse.reports.distances import Comparison, contest, distances_of, save_distances
 from undiffuse.reports.doctor import Diagnosis, examine
 from undiffuse.reports.entropy import entropy_stretches, save_entropies
@@ -57,6 +58,7 @@ __all__ = [
     "progressive_of",
     "progressive_rows",
     "protocol",
+    "save_calibration",
     "save_distances",
     "save_entropies",
     "save_evaluation",
