@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import undiffuse as ud
-from mixed_imputation import TABLES
+from mixed_data import TABLES
 from undiffuse.bases.columns import within
 from undiffuse.data import CellSpace
 from undiffuse.diffusion import evaluate

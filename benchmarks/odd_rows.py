@@ -10,7 +10,7 @@ as it is, and where none is: the mean, and the row that costs most.
 import argparse
 
 import undiffuse as ud
-from mixed_imputation import TABLES
+from mixed_data import TABLES
 from undiffuse.bases import columns
 from undiffuse.recipes import load_data
 
