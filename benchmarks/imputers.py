@@ -90,7 +90,7 @@ def forest(frame: pd.DataFrame, draws: int) -> list[pd.DataFrame]:
         if name not in tables and (values == values.round()).all():
             kinds["int_indexes"].append(places[name])
     model = ForestDiffusionModel(
-        coded.to_numpy(float), n_t=50, duplicate_K=50, diffusion_type="vp", n_jobs=1, seed=0, **kinds
+        np.array(coded, float), n_t=50, duplicate_K=50, diffusion_type="vp", n_jobs=1, seed=0, **kinds
     )
     found = []
     for array in model.impute(k=draws):

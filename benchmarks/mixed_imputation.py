@@ -6,8 +6,8 @@
 Of each table so many rows at most, at random; 30 % of all cells are taken away at random, everything is
 fitted to what is left, and fills it 39 times, in a process of its own, on one core. CRPS is of numbers, in
 their columns' standard deviations, the mean over the cells that were taken; coverage that of intervals from
-the second to the second-last draw, which hold their ends, and with ties broken by chance; of symbols the score
-is Brier's. The others are those of `imputers.py`. Columns that are numbers to all are scored as numbers.
+the second to the second-last draw, which hold their ends, and with ties broken by chance; of symbols
+Brier's score. The others are those of `imputers.py`. Columns that are numbers to all are scored as numbers.
 """
 
 import argparse

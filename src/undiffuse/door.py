@@ -81,7 +81,8 @@ def fit(
             begins: at its base, or with the weights that your network has.
         minutes: the time there is; steps are chosen to fit, from a measurement.
         out: a folder to train in, which can be gone on with and loaded; by default none is kept.
-        settings: other keys of the recipe, such as {"train.batch": 64, "kernel.schedule.first": 10}.
+        settings: other keys of the recipe, such as {"train.batch": 64, "kernel.schedule.first": 10}. With
+            {"data.kind": "columns"} cells of a table can be given, even if all are continuous numbers.
         seed: keys everything random.
         device: where to train.
         quiet: print nothing; what is doubtful still goes to the logger `undiffuse`.
@@ -98,7 +99,8 @@ def fit(
         raise ValueError(f"steps={steps}, minutes={minutes:g}: give one of them")
     kept = None if out is not None else _Kept()
     folder = kept.folder if kept is not None else Path(out or "")
-    chosen, container = _chosen(data, test, labels, _conditions(condition), folder)
+    table = dict(settings or {}).get("data.kind") == "columns"
+    chosen, container = _chosen(data, test, labels, _conditions(condition), folder, table)
     changes = [f"{name}={json.dumps(value)}" for name, value in dict(settings or {}).items()]
     changes += [f"seed={seed}"] + ([] if steps is None else [f"train.steps={steps}"])
     node = override(chosen.node, changes)
@@ -113,6 +115,7 @@ def fit(
         with closing(Experiment.create(folder, node, device, network=network)) as experiment:
             if container is not None:
                 write_json(folder / CONTAINER, {"kind": container.kind, "names": list(container.names)})
+            experiment.pictured = kept is None  # nobody would look at them
             follow(experiment, quiet)
     return load(folder, device, network=network).replace(keeper=kept)
 
@@ -176,7 +179,7 @@ def _conditions(condition: Any) -> dict[str, Any]:
 
 
 def _chosen(
-    data: Any, test: Any, labels: Any, given: dict[str, Any], folder: Path
+    data: Any, test: Any, labels: Any, given: dict[str, Any], folder: Path, table: bool
 ) -> tuple[Choice, Container | None]:
     """What to train, and of which kind the data are; those in memory are written into the run's folder."""
     if isinstance(data, (str, Path)):
@@ -185,11 +188,12 @@ def _chosen(
                 "test, labels, condition: of data in files these are there too; labels says where, and "
                 'settings={"condition": ..} what else is given'
             )
-        return choose(data, labels=labels), None
+        return choose(data, labels=labels, table=table), None
     container, left = container_of(data) or Container("numpy"), list[str]()
     if labels is not None:
         given = {"labels": labels} | given
-    if container.names and not given and not (plain(data) and (test is None or plain(test))):
+    numbers = plain(data) and (test is None or plain(test)) if container.names else True
+    if container.names and not given and (table or not numbers):
         return _table(data, test, folder, container)
     if container.names:
         data, given = _columns_out(data, given)

@@ -9,6 +9,7 @@ EXTRAS = {  # as in pyproject.toml
     "trackio": "trackio>=0.20",
     "textures": "scikit-image>=0.25",
     "tables": "pandas>=2.2.2",
+    "sklearn": "scikit-learn>=1.6",
     "parquet": "pyarrow>=17",
 }
 

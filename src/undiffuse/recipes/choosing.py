@@ -69,19 +69,23 @@ def chosen_with(
 ) -> Choice:
     """What `choose` says, with changes such as "train.steps=500"; labels that they name are no data."""
     labels = next((each.partition("=")[2] for each in changes if each.startswith("data.labels=")), None)
-    chosen = choose(path, decode, labels)
+    chosen = choose(path, decode, labels, table="data.kind=columns" in changes)
     chosen.node = override(chosen.node, changes)
     return chosen
 
 
 def choose(
-    path: str | Path, decode: Callable[[Path], object] | None = None, labels: str | None = None
+    path: str | Path,
+    decode: Callable[[Path], object] | None = None,
+    labels: str | None = None,
+    table: bool = False,
 ) -> Choice:
     """The recipe for a folder of pictures, an .npy, .npz, .csv or .parquet file.
 
     With `decode`, every picture whose header is in order is decoded too, which finds files that are cut off.
     `labels` is the column of a table, or the array of an .npz, that has the examples' classes; of pictures
-    "folders".
+    "folders". As a `table` any cells of a .csv or .parquet can be given, or are filled, even if all its
+    columns are continuous numbers without a hole.
 
     Raises FileNotFoundError for no such file, RecipeError for one that is nothing of these.
     """
@@ -92,7 +96,7 @@ def choose(
     if path.is_dir():
         return _of_pictures(path, decode, labels)
     if suffix in TABLES:
-        return _of_table(path, labels)
+        return _of_table(path, labels, table)
     if suffix == ".npz" and is_stored(path):
         return of_columns({"kind": "columns", "path": str(path)}, read_stored(path))
     if suffix in (".npy", ".npz"):
@@ -146,9 +150,9 @@ def _headers(
             problems[str(file)] = " ".join(str(error).split())
 
 
-def _of_table(path: Path, labels: str | None) -> Choice:
+def _of_table(path: Path, labels: str | None, table: bool) -> Choice:
     frame = read_table(path)
-    if labels is None and not plain(frame):
+    if labels is None and (table or not plain(frame)):
         return of_columns({"kind": "columns", "path": str(path)}, read_frame(frame))
     chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
     columns = columns_of(frame, labels, str(path))

@@ -66,6 +66,7 @@ class TrainingRun:
         self.pace = Pace()
         self.owed: dict[str, Any] | None = None  # the last step, if what is measured after it was left
         self.listed = 0  # pictures in skipped.txt by this start
+        self.pictured = True  # whether figures are drawn at the end
 
     @property
     def processes(self) -> Processes:
@@ -101,7 +102,8 @@ class TrainingRun:
             self._save(log)
             signals.agree(self.processes.largest)
             self._obey(signals)
-        self._draw(begin < self.settings.steps or not self.settings.steps, signals)
+        if self.pictured:
+            self._draw(begin < self.settings.steps or not self.settings.steps, signals)
 
     def close(self) -> None:
         """Let another process train the run."""
