@@ -77,7 +77,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self._take(fit(frame, seed=seed, quiet=True, **how))
 
     def _frame(self, X: Any, *, reset: bool) -> "DataFrame":
-        """What came in as a DataFrame, holes and all. Raises ValueError for other columns than were fitted."""
+        """What came in as a DataFrame, holes and all. Raises ValueError for other columns than at first."""
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if reset and not len(X):
