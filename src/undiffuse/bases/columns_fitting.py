@@ -1,4 +1,10 @@
-"""How the base of a table is fitted: correlations of scores and indicators, frequencies of symbols."""
+"""How the base of a table is fitted: correlations of scores and indicators, frequencies of symbols.
+
+Correlations are those of rows as normal vectors, the most likely ones where cells are missing: by EM, from
+E[z z' | the cells that are known] of every row under the correlations R before,
+
+    B = (R of the known cells)^-1,  0 elsewhere        E[z | z_known] = R B z        Cov = R - R B R
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +20,9 @@ from undiffuse.random import Generator
 
 WIDEST = 64  # numbers and indicators, beyond which none go with others: each row has its own inverse
 SHRINK = 1e-2  # least width of a direction
-NUMBERS, INDICATORS = 2.0, 4.0  # rows for which half of a correlation is believed; times how many there are
+NUMBERS, INDICATORS = 2.0, 1.0  # rows for which half of a correlation is believed; times how many there are
+ROUNDS, ENOUGH, WORK = 30, 1e-3, 2**29  # of EM, at most; what ends it; rows times columns cubed of a round
+CHUNK = 256  # rows whose matrices are there at once
 
 
 def fit_columns(
@@ -44,20 +52,45 @@ def _deviation(x: Tensor) -> Tensor:
 
 
 def _correlations(z: Tensor, numbers: int) -> Tensor:
-    """Of so many scores and the indicators (N, m), pair by pair of what is known, drawn to none.
+    """Of so many scores and the indicators (N, m), drawn to none as far as so few rows are worth.
 
-    As far as so few rows are worth, and until they are those of some law. Indicators are many and tell little
-    each, so that they need more rows the more they are.
+    Indicators are many and tell little each, so that they need more rows the more they are. Of more rows with
+    holes than `WORK` allows, pair by pair of what is known.
     """
-    known = z.isfinite().double()
+    known = z.isfinite()
     z = z.nan_to_num(0.0).clamp(-6, 6)
-    both = (known.T @ known).clamp(min=1.0)
-    products, squares = z.T @ z, z.square().T @ known
-    found = products / (squares * squares.T).sqrt().clamp(min=1e-12)
-    rows = torch.full_like(found, INDICATORS * (len(found) - numbers))
+    there = known.double()
+    both = (there.T @ there).clamp(min=1.0)
+    products, squares = z.T @ z, z.square().T @ there
+    rows = torch.full_like(both, INDICATORS * (len(both) - numbers))
     rows[:numbers, :numbers] = NUMBERS
-    found = found * (both / (both + rows))
-    found = found.fill_diagonal_(1.0)
+    found = _drawn(products / (squares * squares.T).sqrt().clamp(min=1e-12), both / (both + rows))
+    if bool(known.all()) or len(z) * len(both) ** 3 > WORK:
+        return found
+    believed = len(z) / (len(z) + rows)
+    for _ in range(ROUNDS):
+        before, found = found, _drawn(moments(z, known, found), believed)
+        if float((found - before).abs().max()) < ENOUGH:
+            break
+    return found
+
+
+def moments(z: Tensor, known: Tensor, corr: Tensor) -> Tensor:
+    """The mean of E[z z' | what is known] of rows (N, m), 0 where nothing is, under correlations (m, m)."""
+    weights, total = torch.zeros_like(corr), torch.zeros_like(corr)
+    for row, there in zip(z.split(CHUNK), known.double().split(CHUNK), strict=True):
+        pairs = there.unsqueeze(1) * there.unsqueeze(2)
+        inverse = torch.linalg.inv(corr * pairs + torch.diag_embed(1 - there)) * pairs
+        mean = torch.einsum("nij,nj->ni", inverse, row) @ corr
+        weights += inverse.sum(0)
+        total += mean.T @ mean
+    return (total - corr @ weights @ corr) / len(z) + corr
+
+
+def _drawn(moments: Tensor, believed: Tensor) -> Tensor:
+    """The correlations of these moments (m, m), so far believed, and until they are those of some law."""
+    scale = moments.diagonal().clamp(min=1e-12).rsqrt()
+    found = (moments * scale * scale.unsqueeze(1) * believed).fill_diagonal_(1.0)
     values, axes = torch.linalg.eigh(found)
     fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
     scale = fixed.diagonal().rsqrt()
