@@ -13,7 +13,6 @@ Brier's score. The others are those of `imputers.py`. Columns that are numbers t
 import argparse
 import os
 import resource
-import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -93,6 +92,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--steps", type=int, help="of training, by default as many as are chosen")
     parser.add_argument("--chain", type=int, help="steps in which holes are filled, by default 50")
+    parser.add_argument("--limit", type=int, default=900, help="seconds for a table and a way")
     parser.add_argument("--ways", nargs="+", default=["ours", *WAYS], choices=["ours", *WAYS])
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1"}
@@ -100,9 +100,15 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for name in options.tables:
         for way in options.ways:
-            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                print(pool.submit(one, name, way, options.rows, options.steps, options.chain).result())
-            sys.stdout.flush()
+            pool = ProcessPoolExecutor(1, get_context("spawn"))
+            work = pool.submit(one, name, way, options.rows, options.steps, options.chain)
+            try:
+                print(work.result(timeout=options.limit), flush=True)
+            except TimeoutError:
+                print(f"| {name} | {way} | more than {options.limit:,} s | | | | | |", flush=True)
+                for process in list(pool._processes.values()):
+                    process.kill()
+            pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def test_nor_does_one_of_a_tables_rows():
     maps = Marginals.fit(raw[:, :2], [0.0, 0.1])
     x_0 = torch.cat([maps.encode(raw[:, :2]), raw[:, 2:].round()], 1).float()
     kernel = Mixed(LogLinear(9, -6), [0, 0, 2])
-    base = fit_columns(x_0, kernel.columns, maps, torch.Generator())
+    base = fit_columns(x_0, kernel.columns, maps)
     (size,) = kernel.feature_shape((3,))
     model = devices.moved(MixedDenoiser(small(size, outputs=2), kernel, base), META).eval()
     rows = torch.zeros(3, 3, device=META)

@@ -116,12 +116,13 @@ def test_what_is_not_hidden_does_not_count():
 def test_symbols_by_their_shares():
     """Of symbols with probabilities of their own: Brier's score is 1 - sum p^2, unbiased for ten draws."""
     p = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
-    draws = torch.multinomial(p, 11 * N, replacement=True, generator=keyed("symbols")).view(N, 11, 1)
-    found = symbols(draws[:, 1:].double(), draws[:, 0].double(), ALL[:, :1])
+    many = 5 * N
+    draws = torch.multinomial(p, 11 * many, replacement=True, generator=keyed("symbols")).view(many, 11, 1)
+    found = symbols(draws[:, 1:].double(), draws[:, 0].double(), torch.ones(many, 1, dtype=torch.bool))
     assert found is not None
     assert abs(found.brier.mean - float(1 - p.square().sum())) < 4 * found.brier.se
     assert abs(found.truth.mean - float(p.square().sum())) < 4 * found.truth.se
-    sure = symbols(draws[:, :1].expand(N, 10, 1).double(), draws[:, 0].double(), ALL[:, :1])
+    sure = symbols(draws[:N, :1].expand(N, 10, 1).double(), draws[:N, 0].double(), ALL[:, :1])
     assert sure is not None and sure.brier.mean == 0 and sure.truth.mean == 1
     assert sure.reliability[0][0] == 1
 

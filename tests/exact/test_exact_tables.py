@@ -54,7 +54,7 @@ def encoded(raw: Tensor) -> Tensor:
     return x_0.float()
 
 
-BASE = fit_columns(encoded(RAW), COUNTS, MAPS, keyed("base"))
+BASE = fit_columns(encoded(RAW), COUNTS, MAPS)
 KERNEL = Mixed(SCHEDULE, COUNTS)
 MODEL = MixedDenoiser(Zeros(), KERNEL, BASE)
 
@@ -182,7 +182,7 @@ def test_what_is_given_tells_of_the_others():
     raw = torch.stack([a, rho * a + 0.6 * torch.randn(1500, generator=keyed("b"), dtype=torch.float64)], 1)
     maps = Marginals.fit(raw, [0.0, 0.0])
     x_0 = maps.encode(raw).float()
-    model = MixedDenoiser(Zeros(), Mixed(SCHEDULE, [0, 0]), fit_columns(x_0, [0, 0], maps, keyed("c")))
+    model = MixedDenoiser(Zeros(), Mixed(SCHEDULE, [0, 0]), fit_columns(x_0, [0, 0], maps))
     joint, first = bound(model, x_0, 300), bound(model, only(x_0, 0), 300)
     second = bound(model.told(Given({CELLS: only(x_0, 0)})), only(x_0, 1), 300)
     exact = 0.5 * math.log(2 * math.pi * math.e * 0.36)
@@ -226,7 +226,7 @@ def test_a_symbol_tells_of_numbers():
     raw = torch.stack([torch.randn(4000, generator=keyed("n"), dtype=torch.float64) + 1.5 * kind, kind], 1)
     maps = Marginals.fit(raw[:, :1], [0.0])
     x_0 = torch.cat([maps.encode(raw[:, :1]), kind.unsqueeze(1)], 1)
-    base, kernel = fit_columns(x_0, [0, 2], maps, keyed("fit")), Mixed(SCHEDULE, [0, 2])
+    base, kernel = fit_columns(x_0, [0, 2], maps), Mixed(SCHEDULE, [0, 2])
     cells, first = torch.tensor([[0.0, 0.0], [0.0, 1.0]]), torch.tensor([[True, False]]).expand(2, 2)
     told = base.belief(Cells(cells, ~first, first), f64(0.5), kernel).mean[:, 0]
     means = torch.stack([x_0[kind == k, 0].mean() for k in (0, 1)])
@@ -242,7 +242,7 @@ def test_wide_tables_have_columns_that_stand_alone():
     raw = normals(300, 70) + normals(300, 1)
     maps = Marginals.fit(raw, [0.0] * 70)
     base, kernel, t = (
-        fit_columns(maps.encode(raw), [0] * 70, maps, keyed("wide")),
+        fit_columns(maps.encode(raw), [0] * 70, maps),
         Mixed(SCHEDULE, [0] * 70),
         f64(0.5),
     )
@@ -251,7 +251,7 @@ def test_wide_tables_have_columns_that_stand_alone():
     found = base.belief(Cells(raw[:4] / 4, none, none), t, kernel)
     assert base.alone and torch.allclose(found.mean, keep**0.5 * raw[:4] / 4, atol=0.05)
     assert (base.log_copula(maps.encode(raw), keyed("draw")) == 0).all()
-    assert not fit_columns(maps.encode(raw[:, :70]), [0] * 70, maps, keyed("wide")).corr.isnan().any()
+    assert not fit_columns(maps.encode(raw[:, :70]), [0] * 70, maps).corr.isnan().any()
 
 
 def test_a_wrong_cell_is_believed():
@@ -355,3 +355,21 @@ def test_moments_given_what_is_known_are_those_of_the_normal_law():
     exact = torch.outer(mean, mean)
     exact[1, 1] += 1 - (gain @ corr[some][:, 1:2]).squeeze()
     assert columns_fitting.moments(z, known, corr).allclose(exact, atol=1e-12)
+
+
+def test_a_wide_cell_says_less_than_a_score():
+    """Of b beside a number a of three levels: mean and width of b where a is given, by many draws."""
+    a = normals(40_000, 1)[:, 0]
+    b = 0.9 * a + (1 - 0.81) ** 0.5 * normals(40_000, seed=1)
+    raw = torch.stack([a.round().clamp(-1, 1), b], 1)
+    maps = Marginals.fit(raw, [1.0, 0.0])
+    x_0 = maps.encode(raw).float()
+    base = fit_columns(x_0, [0, 0], maps)
+    kernel = Mixed(SCHEDULE, [0, 0])
+    first, means, spreads = torch.tensor([[True, False]]), [], []
+    for level in (-1.0, 0.0, 1.0):
+        row = x_0[raw[:, 0] == level]
+        found = base.belief(Cells(row[:1], first, ~first), f64(1.0), kernel)
+        means.append(float(found.mean[0, 1] - row[:, 1].double().mean()))
+        spreads.append(float(found.std[0, 1].square() / row[:, 1].double().var()))
+    assert max(map(abs, means)) < 0.12 and 0.8 < sum(spreads) / 3 < 1.2

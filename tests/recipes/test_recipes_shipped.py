@@ -76,7 +76,7 @@ def base_of(plan: Recipe, shape: tuple[int, ...]) -> Base | None:
     if isinstance(kernel, Mixed):
         rows = torch.arange(20.0).unsqueeze(1)
         maps = Marginals.fit(rows, [0.0])
-        return fit_columns(maps.encode(rows).float(), [0], maps, torch.Generator())
+        return fit_columns(maps.encode(rows).float(), [0], maps)
     data = torch.arange(20).view(-1, *[1] * len(shape)).expand(20, *shape) % (kernel.symbols or 20)
     return fit([data if kernel.symbols else data.double()], kernel)
 

@@ -150,6 +150,8 @@ def test_a_map_is_in_raw_units(fitted: ud.Run):
     near, far = (np.asarray(run.bits_map(x)) for run, x in ((same, POINTS), (wide, POINTS * [1.0, 8.0])))
     assert np.allclose(far - near, [0.0, 3.0], atol=1e-3)
     assert np.allclose(near.mean(1), same.bits(POINTS), atol=1e-4)
+    some = [run.score(x[:9]).above for run, x in ((same, POINTS), (wide, POINTS * [1.0, 8.0]))]
+    assert some[0].allclose(some[1], atol=1e-3)  # the background is in the same units
 
 
 def test_pictures_are_beside_their_files(tmp_path: Path):

@@ -1,10 +1,11 @@
 """The base of a table: numbers by a normal copula with atoms, and independent symbols.
 
 Every number is a cell of values whose scores (`undiffuse.marginals`) are standard normal, with correlations
-R between the columns; x_0 is the score of its middle. Of numbers a cell c has noise of its own variance r_c:
-sigma^2 / alpha^2 where it is on its way, none where it is given, infinite where it is left out, and of what
-the middle of a wide cell says of the score always `inner_c` more. Scores then have, given all cells y,
+R between the columns; x_0 is the score of its middle. Of numbers a cell c is seen with noise of variance
+s_c = sigma^2 / alpha^2 where it is on its way, none where it is given, infinite where it is left out. Scores
+in a cell have a variance, `inner_c`, about its middle, so that this is worth a score with noise of r_c:
 
+    y_c = x_c / (1 - inner_c),    r_c = (inner_c (1 - inner_c) + s_c) / (1 - inner_c)^2
     Cov = (R^-1 + diag(1 / r))^-1,    mean = Cov y / r
 
 Beside them stand indicators of the symbols, 1 of a category and else 0, as normal values that go with the
@@ -121,13 +122,13 @@ class ColumnsBase(Base):
         snr, scale = (onto(column(each, x), x) for each in _levels(t, kernel))
         y = torch.where(given, x, x * scale)
         noise = torch.where(given, EXACT, (1 / snr).expand_as(x))
-        w = (1 / (noise + self.inner)).masked_fill(out, 0.0)
+        middle = (1 - self.inner).clamp(min=RARE)  # variance of a cell's middle
+        w = (middle.square() / (self.inner * middle + noise)).masked_fill(out, 0.0)
         n, (beside, weight) = len(self.inner), self._indicated(cells, t, kernel)
-        mean, var = (
-            each[:, :n] for each in self._normal(torch.cat([y, beside], 1), torch.cat([w, weight], 1))
-        )
+        seen, weights = torch.cat([y / middle, beside], 1), torch.cat([w, weight], 1)
+        mean, var = (each[:, :n] for each in self._normal(seen, weights))
         apart = (1 / var - w).clamp(min=1.0)  # what the prior alone says of a cell is least
-        cavity = (mean / var - w * y) / apart
+        cavity = (mean / var - w * y / middle) / apart
         return self._weighed(y, (1 / noise).masked_fill(out, 0.0), cavity, 1 / apart)
 
     def _indicated(self, cells: Cells, t: Tensor, kernel: Mixed) -> tuple[Tensor, Tensor]:
@@ -210,15 +211,17 @@ class ColumnsBase(Base):
     def log_copula(self, x_0: Tensor, generator: Generator) -> Tensor:
         """What correlations add to that, (B,), by a draw of every score within its cell: on average a bound.
 
-        log N(z; 0, R) - log N(z; 0, 1), of the cells that are no NaN.
+        log N(z; 0, R') - log N(z; 0, 1), of the cells that are no NaN; draws go together by their cells alone,
+        R'_ab = R_ab (1 - inner_a) (1 - inner_b).
         """
         if self.alone:
             return torch.zeros(len(x_0), dtype=torch.float64)
         z = x_0[:, self.numbers].double()
         out = z.isnan()
         z = within(self.marginals, z.nan_to_num(0.0), generator).masked_fill(out, 0.0)
-        n = len(self.inner)
-        there = self.corr[:n, :n].masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0)
+        n, middle = len(self.inner), 1 - self.inner
+        drawn = (self.corr[:n, :n] * middle * middle.unsqueeze(1)).fill_diagonal_(1.0)
+        there = drawn.masked_fill(out.unsqueeze(1) | out.unsqueeze(2), 0.0)
         factor = torch.linalg.cholesky(there + torch.diag_embed(out.double()))
         white = torch.linalg.solve_triangular(factor, z.unsqueeze(-1), upper=False).squeeze(-1)
         log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(1)

@@ -4,6 +4,9 @@ Correlations are those of rows as normal vectors, the most likely ones where cel
 E[z z' | the cells that are known] of every row under the correlations R before,
 
     B = (R of the known cells)^-1,  0 elsewhere        E[z | z_known] = R B z        Cov = R - R B R
+
+What is known of a score are the middles of its cells, of variance 1 - inner: where two scores have a
+correlation of rho, these have rho sqrt(1 - inner_a) sqrt(1 - inner_b), nearly; so the scores' is found.
 """
 
 import math
@@ -12,34 +15,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from undiffuse.bases.columns import RARE, ColumnsBase, hot_of, within
+from undiffuse.bases.columns import RARE, ColumnsBase, hot_of
 from undiffuse.bases.fitting import fit_frequencies
 from undiffuse.bases.frequencies import Frequencies
 from undiffuse.marginals import Marginals
-from undiffuse.random import Generator
 
 WIDEST = 64  # numbers and indicators, beyond which none go with others: each row has its own inverse
 SHRINK = 1e-2  # least width of a direction
+WITHIN = 0.95  # variance of a score within its cells, at most
 NUMBERS, INDICATORS = 2.0, 1.0  # rows for which half of a correlation is believed; times how many there are
 ROUNDS, ENOUGH, WORK = 30, 1e-3, 2**29  # of EM, at most; what ends it; rows times columns cubed of a round
 CHUNK = 256  # rows whose matrices are there at once
 
 
-def fit_columns(
-    x_0: Tensor, counts: Sequence[int], marginals: Marginals, generator: Generator
-) -> ColumnsBase:
+def fit_columns(x_0: Tensor, counts: Sequence[int], marginals: Marginals) -> ColumnsBase:
     """The base of rows x_0 (N, D), NaN where nothing is known, whose numbers have these maps."""
     kinds = torch.tensor(list(counts))
     middles = x_0[:, kinds == 0].double()
-    z = within(marginals, middles.nan_to_num(0.0), generator).masked_fill(middles.isnan(), math.nan)
-    inner = (1 - _deviation(middles).square()).clamp(0.0, 1.0)
+    inner = (1 - _deviation(middles).square()).clamp(0.0, WITHIN)
     place, category = hot_of(list(counts)).T
     symbols = x_0[:, place].double()
     indicators = (symbols == category).double().masked_fill(symbols.isnan(), math.nan)
-    indicators = (indicators - indicators.nanmean(0)) / _deviation(indicators)
-    together = torch.cat([z, indicators], 1)
-    wide = together.shape[1] > WIDEST
-    corr = torch.eye(together.shape[1]).double() if wide else _correlations(together, z.shape[1])
+    together = torch.cat([_standard(middles), _standard(indicators)], 1)
+    if together.shape[1] > WIDEST:
+        corr = torch.eye(together.shape[1]).double()
+    else:
+        wider = torch.cat([(1 - inner).rsqrt(), torch.ones(len(place)).double()])
+        corr = _lawful(_correlations(together, len(inner)) * wider * wider.unsqueeze(1))
     groups = ColumnsBase(kinds, corr, inner, marginals, []).members()
     found = [_frequencies(x_0[:, each], [counts[i] for i in each.tolist()]) for each in groups]
     return ColumnsBase(kinds, corr, inner, marginals, found)
@@ -49,6 +51,11 @@ def _deviation(x: Tensor) -> Tensor:
     """Of columns (N, E), 1 where they never vary."""
     squares = (x - x.nanmean(0)).square().nanmean(0)
     return torch.where(squares > 0, squares.sqrt(), 1.0)
+
+
+def _standard(x: Tensor) -> Tensor:
+    """Columns (N, E) of mean 0 and variance 1."""
+    return (x - x.nanmean(0)) / _deviation(x)
 
 
 def _correlations(z: Tensor, numbers: int) -> Tensor:
@@ -78,7 +85,7 @@ def _correlations(z: Tensor, numbers: int) -> Tensor:
 def moments(z: Tensor, known: Tensor, corr: Tensor) -> Tensor:
     """The mean of E[z z' | what is known] of rows (N, m), 0 where nothing is, under correlations (m, m)."""
     weights, total = torch.zeros_like(corr), torch.zeros_like(corr)
-    for row, there in zip(z.split(CHUNK), known.double().split(CHUNK), strict=True):
+    for row, there in zip(torch.split(z, CHUNK), torch.split(known.double(), CHUNK), strict=True):
         pairs = there.unsqueeze(1) * there.unsqueeze(2)
         inverse = torch.linalg.inv(corr * pairs + torch.diag_embed(1 - there)) * pairs
         mean = torch.einsum("nij,nj->ni", inverse, row) @ corr
@@ -90,8 +97,12 @@ def moments(z: Tensor, known: Tensor, corr: Tensor) -> Tensor:
 def _drawn(moments: Tensor, believed: Tensor) -> Tensor:
     """The correlations of these moments (m, m), so far believed, and until they are those of some law."""
     scale = moments.diagonal().clamp(min=1e-12).rsqrt()
-    found = (moments * scale * scale.unsqueeze(1) * believed).fill_diagonal_(1.0)
-    values, axes = torch.linalg.eigh(found)
+    return _lawful(moments * scale * scale.unsqueeze(1) * believed)
+
+
+def _lawful(corr: Tensor) -> Tensor:
+    """The correlations (m, m) of some law that are near these."""
+    values, axes = torch.linalg.eigh(corr.clamp(-1.0, 1.0).fill_diagonal_(1.0))
     fixed = (axes * values.clamp(min=SHRINK)) @ axes.T
     scale = fixed.diagonal().rsqrt()
     scaled: Tensor = fixed * scale * scale.unsqueeze(1)

@@ -23,7 +23,7 @@ from undiffuse.data import CellSpace, Space, Splits, sample_of
 from undiffuse.devices import fetched
 from undiffuse.enclosure import names
 from undiffuse.files import discard, read_bytes
-from undiffuse.random import Generator, Streams, keyed, uniform
+from undiffuse.random import Generator, Streams, uniform
 from undiffuse.tensors import dims
 
 FILE = "bases.safetensors"
@@ -56,7 +56,7 @@ def fit_bases(kind: str, splits: Splits, space: Space, symbols: bool, seed: int)
     found: dict[str, Base] = {}
     if isinstance(space, CellSpace):
         rows = space.encode(_sample(splits, MEASURED))
-        found[COLUMNS] = fit_columns(rows, space.counts, space.marginals, keyed(seed, "bases"))
+        found[COLUMNS] = fit_columns(rows, space.counts, space.marginals)
         return Bases(found, COLUMNS)
     levels, begins = splits.levels, None
     if levels is not None and (levels * dims(splits.shape) <= TABLE or (symbols and kind != "none")):
