@@ -211,8 +211,8 @@ class ColumnsBase(Base):
     def log_copula(self, x_0: Tensor, generator: Generator) -> Tensor:
         """What correlations add to that, (B,), by a draw of every score within its cell: on average a bound.
 
-        log N(z; 0, R') - log N(z; 0, 1), of the cells that are no NaN; draws go together by their cells alone,
-        R'_ab = R_ab (1 - inner_a) (1 - inner_b).
+        log N(z; 0, R') - log N(z; 0, 1), of the cells that are no NaN. Draws go together by their cells
+        alone: R'_ab = R_ab (1 - inner_a) (1 - inner_b).
         """
         if self.alone:
             return torch.zeros(len(x_0), dtype=torch.float64)
