@@ -149,15 +149,17 @@ def load(
 
 @contextmanager
 def _spared() -> Iterator[None]:
-    """Inside, PyTorch has no more threads than there are free cores, unless the environment says how many.
+    """Inside, gradients are kept, whatever is so outside, and PyTorch has no more threads than free cores.
 
-    Threads that wait for one whose core is taken spin: two beside a busy core are slower than one alone.
+    Unless the environment says how many. Threads that wait for one whose core is taken spin: two beside a
+    busy core are slower than one alone.
     """
     before = torch.get_num_threads()
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, min(before, available() - round(busy(Moment())))))
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -29,6 +29,7 @@ from undiffuse.tensors import like
 
 CELLS = "cells"  # name of the condition
 LARGEST = 20.0  # of the log of a share
+UNSURE = 1e-3  # share of the base in what is said of a symbol: however sure a network is, it may be wrong
 NUMBER = 5  # features of a number: itself, the base's mean and deviation, whether given, whether left out
 
 
@@ -199,7 +200,8 @@ class MixedDenoiser(Denoiser):
         kernel = _discrete(group)
         evidence = kernel.evidence(cells.x, t).masked_fill(cells.out.unsqueeze(-1), 0.0)
         logits = evidence + kernel.logits(known.log_probs).to(cells.x)
-        return kernel.soften(like(1 + kernel.sharpness(t), out) * out, logits)
+        own = kernel.soften(like(1 + kernel.sharpness(t), out) * out, logits)
+        return own + UNSURE * (kernel.soften(torch.zeros_like(out), logits) - own)
 
     def _groups(self) -> list[tuple[Group, Frequencies | None]]:
         """The kernel's groups, and what the base knows of their symbols."""

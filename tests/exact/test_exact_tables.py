@@ -15,7 +15,7 @@ from undiffuse.conditions import Given
 from undiffuse.distributions import Columns
 from undiffuse.kernels import Categorical, Gaussian, Mixed
 from undiffuse.marginals import Marginals
-from undiffuse.mixed import CELLS, MixedDenoiser
+from undiffuse.mixed import CELLS, UNSURE, MixedDenoiser
 from undiffuse.objectives import Cells as CellsObjective
 from undiffuse.objectives.cells import patterns
 from undiffuse.random import Streams, keyed
@@ -373,3 +373,22 @@ def test_a_wide_cell_says_less_than_a_score():
         means.append(float(found.mean[0, 1] - row[:, 1].double().mean()))
         spreads.append(float(found.std[0, 1].square() / row[:, 1].double().var()))
     assert max(map(abs, means)) < 0.12 and 0.8 < sum(spreads) / 3 < 1.2
+
+
+class Certain(torch.nn.Module):
+    """A network that is sure that every symbol is the last."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return torch.cat([x.new_zeros(len(x), x.shape[1]), x.new_zeros(len(x), x.shape[1])], 1) + 1e3 * (
+            torch.arange(2 * x.shape[1]).remainder(3) == 2
+        )
+
+
+@pytest.mark.parametrize("t", [0.002, 0.4])
+def test_a_network_that_is_sure_and_wrong_costs_little_more_than_the_base(t: float):
+    x_0, when = encoded(RAW)[:200], f64(t)
+    x_t = terms.noisy(MODEL, x_0, when, keyed("sure"))
+    sure = MixedDenoiser(Certain(), KERNEL, BASE)
+    symbols = [2, 3]
+    base, found = (-m.decode(x_t, when).log_prob(x_0)[:, symbols] for m in (MODEL, sure))
+    assert (found <= base - math.log(UNSURE) + 1e-6).all() and found.max() > base.max() + 1

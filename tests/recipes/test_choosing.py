@@ -10,7 +10,7 @@ from PIL import Image
 from undiffuse.data import read_image
 from undiffuse.diffusion.examples import first_logsnr
 from undiffuse.recipes import Recipe, RecipeError, override
-from undiffuse.recipes.choosing import KEPT, Choice, choose
+from undiffuse.recipes.choosing import KEPT, Choice, choose, chosen_with
 
 R = np.random.default_rng(0)
 ARRAYS = {  # array, kernel, network, keys of the data
@@ -169,3 +169,12 @@ def test_pictures_that_are_alike_stay_as_they_are(tmp_path: Path):
 def test_of_many_examples_few_are_held_out(tmp_path: Path):
     np.save(tmp_path / "x.npy", R.normal(size=(10 * KEPT + 10, 1)).astype("f4"))
     assert choose(tmp_path / "x.npy").node["data"]["test"] == KEPT / (10 * KEPT + 10)
+
+
+def test_small_tables_take_fewer_steps(tmp_path: Path):
+    for rows, steps in ((200, 2000), (12_000, 4000), (80_000, 6000)):
+        x = np.random.default_rng(0).normal(size=(rows, 3)).round(1)
+        pd.DataFrame(x, columns=["a", "b", "c"]).to_csv(tmp_path / "table.csv", index=False)
+        assert choose(tmp_path / "table.csv").node["train"]["steps"] == steps
+    forced = chosen_with(tmp_path / "table.csv", ["data.kind=columns"])
+    assert forced.node["data"]["kind"] == "columns"

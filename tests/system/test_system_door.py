@@ -98,6 +98,15 @@ def test_holes_are_filled_in_data_of_any_kind(fitted: ud.Run):
     assert isinstance(fitted.posterior(seen, n=4, way=way).mean, np.ndarray)  # as samples of the run
 
 
+def test_gradients_that_are_off_outside_are_none_of_trainings_business():
+    with torch.no_grad():
+        made = ud.fit(POINTS, steps=2, settings=FAST, quiet=True)
+    assert made.step == 2
+    assert not (made.folder / "curves.png").exists()  # nobody would look at it
+    with torch.inference_mode():
+        assert ud.fit(POINTS, steps=1, settings=FAST, quiet=True).step == 1
+
+
 def test_data_in_memory_need_no_folder(capsys: pytest.CaptureFixture[str]):
     frame = pd.DataFrame(POINTS.round(1), columns=["a", "b"])
     made = ud.fit(frame, steps=2, settings=FAST)

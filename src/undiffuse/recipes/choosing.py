@@ -42,6 +42,7 @@ WIDE = 256  # hidden units for a table, at most: wider ones take hours on a CPU
 SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up to which they keep their own
 LOOKED = 2**22  # values of an array that are looked at
 SHOWN = 10  # classes that are named
+SMALL, LARGE, FEWEST = 30_000, 200_000, 2000  # cells of a table; and steps that are enough for a small one
 KEPT = 10_000  # examples that are held out for reports, at most
 Found = NDArray[Any]
 
@@ -181,6 +182,10 @@ def of_columns(data: dict[str, Any], found: Read) -> Choice:
     chosen = _begin("table", data, f"columns: {words}")
     chosen.node["kernel"]["columns"] = [each.symbols for each in found.columns]
     chosen.node["network"]["hidden"] = min(WIDE, fitting_width(*found.raw.shape))
+    size = found.raw.numel()
+    if size < LARGE:
+        steps = FEWEST if size < SMALL else 2 * FEWEST
+        chosen.set("train.steps", steps, f"enough for {size:,} cells, where measured")
     holes = int(found.raw.isnan().sum())
     if holes:
         chosen.reasons.append(f"{holes:,} of {found.raw.numel():,} cells are missing, and count nowhere")
