@@ -25,10 +25,11 @@ from undiffuse.distributions import Columns, Distribution, Normal, Part, Scored
 from undiffuse.kernels import Discrete, Gaussian, Group, Kernel, Mixed
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Decoder, Parameterization, Variance
-from undiffuse.tensors import like
+from undiffuse.tensors import column, like
 
 CELLS = "cells"  # name of the condition
 LARGEST = 20.0  # of the log of a share
+WRONG = 0.5  # of the noise's width, the least of a decoder: one level of many may look like another
 UNSURE = 1e-3  # share of the base in what is said of a symbol: however sure a network is, it may be wrong
 NUMBER = 5  # features of a number: itself, the base's mean and deviation, whether given, whether left out
 
@@ -190,7 +191,8 @@ class MixedDenoiser(Denoiser):
         mean, raw = look.belief.mean + look.belief.std * wide(out), look.raw[:, : out.shape[1]]
         left = look.belief.std.square() * wide(raw).clamp(-LARGEST, LARGEST).exp()
         if s is None:
-            return Scored(Normal(mean, left), self.base.marginals)
+            noise = onto(column((-self.kernel.schedule.logsnr(t)).exp(), left), left)
+            return Scored(Normal(mean, torch.maximum(left, WRONG**2 * noise)), self.base.marginals)
         c = Gaussian(self.kernel.schedule).coefficients(s, t)
         loc = like(c.a, x) * mean.to(x) + like(c.b, x) * x
         return Normal(loc, like(c.var, left) + like(c.a.square(), left) * left)

@@ -392,3 +392,17 @@ def test_a_network_that_is_sure_and_wrong_costs_little_more_than_the_base(t: flo
     symbols = [2, 3]
     base, found = (-m.decode(x_t, when).log_prob(x_0)[:, symbols] for m in (MODEL, sure))
     assert (found <= base - math.log(UNSURE) + 1e-6).all() and found.max() > base.max() + 1
+
+
+def test_noise_that_looks_like_another_level_costs_what_that_noise_is():
+    """Levels eight widths apart, and five widths out, where the level beside it is nearer."""
+    when = f64(0.002)
+    noise = float((-0.5 * SCHEDULE.logsnr(when)).exp())
+    raw = (normals(4000, 1) / (8 * noise)).round()
+    maps = Marginals.fit(raw, [1.0])
+    x_0 = maps.encode(raw).float()
+    model = MixedDenoiser(Zeros(), Mixed(SCHEDULE, [0]), fit_columns(x_0, [0], maps))
+    middle = x_0[(raw[:, 0].abs() < 3)][:200]
+    found = -model.decode(middle + 5 * noise, when).log_prob(middle)
+    assert 5 < found.max() < 100  # (4 / WRONG)^2 / 2 = 32 nats, and without an end thousands
+    assert -model.decode(middle + noise, when).log_prob(middle).mean() < 0.01
