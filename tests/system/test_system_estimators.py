@@ -113,6 +113,8 @@ def test_a_number_given_the_rest():
     assert made.sample(new, 7).shape == (3, 7)
     frame = pd.DataFrame(x, columns=["a", "b"]).assign(word=np.where(x[:, 0] > 0, "up", None))
     assert DiffusionRegressor(20, random_state=0, steps=0).fit(frame, y).score(frame, y) > 0.8
+    with pytest.raises(ValueError, match="rename it"):
+        DiffusionRegressor(steps=0).fit(frame.assign(target=1.0), y)
 
 
 def test_parameters_can_be_searched():

@@ -121,6 +121,8 @@ def test_an_alarm_is_kept_with_the_run(fitted: ud.Run):
     assert "alarm" not in good("score", fitted.folder, "far.npy")
     assert "at which rate?" in refused("score", fitted.folder, "far.npy", "--by", "bits")
     assert "12 held-out" in refused("score", fitted.folder, "far.npy", "--alarm", "0.01")
+    assert "by one of bits" in refused("score", fitted.folder, "far.npy", "--alarm", "0.1", "--by", "luck")
+    assert "alarm" not in good("score", fitted.folder, "far.npy")  # what was refused is not kept
     said = good("score", fitted.folder, "far.npy", "--alarm", "0.08", "--by", "background")
     assert "by background; of examples like the held-out ones at most 0.08 raise it" in said
     later = json.loads(good("score", fitted.folder, "far.npy", "--json"))

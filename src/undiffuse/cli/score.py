@@ -91,7 +91,7 @@ def command(
     found = read_examples(trained, path)
     trained = told_for(trained, found, label, given or ())
     with tracked("score") as track:
-        rate, way = _alarm(trained, alarm, by)
+        rate, way = _alarm(trained, alarm, by, track)
         scores = found.named(trained.score(found.raw, seed, track=track))
         if map_target is not None:
             _save_map(trained, found.raw, seed, map_target, track.stage("map"))
@@ -99,11 +99,9 @@ def command(
             _save_sheet(trained, found.raw, scores, seed, sheet_target)
     raised = None if rate is None else scores.alarm(rate, way)
     columns = COLUMNS if raised is None else (*COLUMNS, "alarm")
-    rows = (
-        scores.rows()
-        if raised is None
-        else [(*r, a) for r, a in zip(scores.rows(), raised.tolist(), strict=True)]
-    )
+    rows = scores.rows()
+    if raised is not None:
+        rows = [(*row, each) for row, each in zip(rows, raised.tolist(), strict=True)]
     if target is not None:
         write_csv(target, columns, rows)
     if as_json:
@@ -134,12 +132,12 @@ def _check(trained: "Run", map_target: Path | None, sheet_target: Path | None) -
         raise ValueError(f"--sheet {sheet_target}: of pictures alone; these examples are {trained.shape}")
 
 
-def _alarm(trained: "Run", rate: float | None, by: str | None) -> tuple[float | None, str]:
+def _alarm(trained: "Run", rate: float | None, by: str | None, track: Any) -> tuple[float | None, str]:
     """At which rate an alarm is raised, and by what: as asked for and kept, or as was kept before."""
     from undiffuse.runs.scoring import alarm_of, set_alarm
 
     if rate is not None:
-        set_alarm(trained, rate, by or "bits")
+        set_alarm(trained, rate, by or "bits", track=track)
         return rate, by or "bits"
     if by is not None:
         raise ValueError(f"--by {by}: at which rate? Give --alarm too, as 0.01")

@@ -36,6 +36,8 @@ class DiffusionRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> Self:
         """Train on rows X (N, D), which may have holes, and numbers y (N,)."""
         frame, y = self._frame(X, reset=True), self._target(X, y)
+        if TARGET in frame:
+            raise ValueError(f"X has a column {TARGET!r}, which is what y is called here: rename it")
         self._fit(frame.assign(**{TARGET: y}), **{"data.kind": "columns"})
         return self
 

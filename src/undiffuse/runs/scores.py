@@ -89,12 +89,8 @@ class Scores:
         `background`. Raises ValueError for another way, a rate that is no share, or one that so few held-out
         examples cannot tell.
         """
+        check_alarm(rate, by, self.held_out, self.background)
         found = {"bits": self.p_value, "typicality": self.typicality, "background": self.background_p_value}
-        if by not in found:
-            raise ValueError(f"by={by!r}: by one of {', '.join(WAYS)}")
-        check_rate(rate, self.held_out, 2 if by == "typicality" else 1)
-        if by == "background" and self.background is None:
-            raise ValueError("by='background': there is none for these data; use bits or typicality")
         return found[by] <= rate
 
     def rows(self) -> list[tuple[Any, ...]]:
@@ -143,12 +139,16 @@ def at_least(held: Tensor, found: Tensor) -> Tensor:
     return (1 + n - torch.searchsorted(held, found).double()) / (n + 1)
 
 
-def check_rate(rate: float, count: int, sides: int = 1) -> None:
-    """Raise ValueError for a rate of false alarms that so many held-out examples cannot tell."""
+def check_alarm(rate: float, by: str, count: int, background: str | None) -> None:
+    """Raise ValueError for an alarm by no such way, or a rate that so many held-out examples cannot tell."""
+    if by not in WAYS:
+        raise ValueError(f"by={by!r}: by one of {', '.join(WAYS)}")
+    if by == "background" and background is None:
+        raise ValueError("by='background': there is none for these data; use bits or typicality")
     if not 0 < rate < 1:
         raise ValueError(f"rate={rate:g}: a share of false alarms, between 0 and 1")
-    if sides / (count + 1) > rate:
+    least = (2 if by == "typicality" else 1) / (count + 1)
+    if least > rate:
         raise ValueError(
-            f"rate={rate:g}: {count:,} held-out examples tell {sides / (count + 1):.2g} at least; "
-            "choose a higher one"
+            f"rate={rate:g}: {count:,} held-out examples tell {least:.2g} at least; choose a higher one"
         )

@@ -20,7 +20,7 @@ from undiffuse.diffusion.output import to_bytes
 from undiffuse.random import Streams, digest
 from undiffuse.recipes import load_data
 from undiffuse.runs.noted import note, noted
-from undiffuse.runs.scores import Held, Scores, check_rate
+from undiffuse.runs.scores import Held, Scores, check_alarm
 from undiffuse.tensors import dims
 from undiffuse.track import SILENT, Track
 
@@ -104,9 +104,12 @@ def held_out(run: "Run", *, track: Track = SILENT) -> Held:
     return held
 
 
-def set_alarm(run: "Run", rate: float, by: str) -> None:
-    """Keep with the run at which rate of false alarms one is raised, and by what."""
-    check_rate(rate, len(held_out(run).bits))
+def set_alarm(run: "Run", rate: float, by: str, *, track: Track = SILENT) -> None:
+    """Keep with the run at which rate of false alarms one is raised, and by what.
+
+    Raises ValueError as `Scores.alarm` does.
+    """
+    check_alarm(rate, by, len(held_out(run, track=track).bits), background_of(run))
     note(run, ALARM, {"rate": rate, "by": by})
 
 
