@@ -194,6 +194,10 @@ def _chosen(
     container, left = container_of(data) or Container("numpy"), list[str]()
     if labels is not None:
         given = {"labels": labels} | given
+    if table and (given or not container.names):
+        raise ValueError(
+            "data.kind=columns: of a DataFrame, or a table in a file, without labels or condition"
+        )
     numbers = plain(data) and (test is None or plain(test)) if container.names else True
     if container.names and not given and (table or not numbers):
         return _table(data, test, folder, container)

@@ -189,3 +189,9 @@ def test_draws_are_tensors_for_tensors(fitted: ud.Run):
     raw = load_data(fitted.recipe).test[:6]
     found = fitted.impute(raw, n=3)
     assert isinstance(found.filled, torch.Tensor) and not bool(found.filled.isnan().any())
+
+
+def test_what_is_no_table_is_not_made_one():
+    for data, condition in ((np.zeros((9, 2)), None), (FRAME[["size", "count"]], "count")):
+        with pytest.raises(ValueError, match=r"data\.kind=columns: of a DataFrame"):
+            ud.fit(data, condition=condition, steps=0, quiet=True, settings={"data.kind": "columns"})

@@ -23,7 +23,7 @@ from undiffuse.marginals import Marginals
 WIDEST = 64  # numbers and indicators, beyond which none go with others: each row has its own inverse
 SHRINK = 1e-2  # least width of a direction
 WITHIN = 0.95  # variance of a score within its cells, at most
-NUMBERS, INDICATORS = 2.0, 1.0  # rows for which half of a correlation is believed; times how many there are
+OF_NUMBERS, OF_INDICATORS = 2.0, 1.0  # rows that half a correlation is believed for; times how many
 ROUNDS, ENOUGH, WORK = 30, 1e-3, 2**29  # of EM, at most; what ends it; rows times columns cubed of a round
 CHUNK = 256  # rows whose matrices are there at once
 
@@ -69,8 +69,8 @@ def _correlations(z: Tensor, numbers: int) -> Tensor:
     there = known.double()
     both = (there.T @ there).clamp(min=1.0)
     products, squares = z.T @ z, z.square().T @ there
-    rows = torch.full_like(both, INDICATORS * (len(both) - numbers))
-    rows[:numbers, :numbers] = NUMBERS
+    rows = torch.full_like(both, OF_INDICATORS * (len(both) - numbers))
+    rows[:numbers, :numbers] = OF_NUMBERS
     found = _drawn(products / (squares * squares.T).sqrt().clamp(min=1e-12), both / (both + rows))
     if bool(known.all()) or len(z) * len(both) ** 3 > WORK:
         return found

@@ -30,7 +30,7 @@ def command(
         ),
     ] = "impute",
     missing: Annotated[
-        float | None, typer.Option(help="With impute: the share of values that are hidden. [default: 0.3]")
+        float | None, typer.Option(help="With impute: the share of values that are hidden. Default: 0.3.")
     ] = None,
     columns: Annotated[
         list[str] | None,
@@ -38,13 +38,13 @@ def command(
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option(help="With inpaint: left, right, top, bottom, centre, or a file. [default: centre]"),
+        typer.Option(help="With inpaint: left, right, top, bottom, centre, or a file. Default: centre."),
     ] = None,
     std: Annotated[
-        float | None, typer.Option(help="With denoise and restore: the noise's width. [default: 0.3]")
+        float | None, typer.Option(help="With denoise and restore: the noise's width. Default: 0.3.")
     ] = None,
     operator: Annotated[
-        str | None, typer.Option(help="With restore: as of that command. [default: downsample:4]")
+        str | None, typer.Option(help="With restore: as of that command. Default: downsample:4.")
     ] = None,
     examples: Annotated[int, typer.Option(help="How many of the test data, at most.")] = 500,
     n: Annotated[

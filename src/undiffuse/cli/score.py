@@ -52,7 +52,7 @@ def command(
         typer.Option(
             metavar="WAY",
             help="What it is raised by: bits (too many), typicality (too many or too few), or background "
-            "(more than a PNG, or independent columns, would make one expect). [default: bits]",
+            "(more than a PNG, or independent columns, would make one expect). Default: bits.",
         ),
     ] = None,
     map_file: Annotated[
