@@ -21,6 +21,7 @@ from undiffuse.posteriors import (
     LogDensity,
     Noisy,
     Odds,
+    Separable,
     SymbolOdds,
 )
 from undiffuse.posteriors.operators import Matrix
@@ -104,6 +105,7 @@ def factors(n: int) -> dict[str, Factor]:
         "linear": sums,
         "odds": Odds(2 * line),
         "symbol-odds": table,
+        "separable": Separable({0: torch.zeros_like}),
         "log-density": LogDensity(lambda x: x @ line),
         "classifier": near,
         "linearised": Linearised(noisy),

@@ -22,7 +22,7 @@ from undiffuse.bases.columns import Belief, Cells
 from undiffuse.conditions import Row
 from undiffuse.devices import onto, sent, wide
 from undiffuse.distributions import Columns, Distribution, Normal, Part, Scored
-from undiffuse.kernels import Discrete, Gaussian, Group, Kernel, Mixed
+from undiffuse.kernels import Discrete, Group, Kernel, Mixed
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Decoder, Parameterization, Variance
 from undiffuse.tensors import column, like
@@ -113,20 +113,28 @@ class MixedDenoiser(Denoiser):
 
     def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_0-hat (B, D): means of numbers, the likeliest symbols; what is given, and NaN where left out."""
-        return self._predicted(self._look(x_t, t), t)
+        return self._belief(self._look(x_t, t), t).point.to(x_t)
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor) -> Distribution:
         """p(x_s | x_t)."""
-        return self._law(self._look(x_t, t), t, s)
+        return self.laws(x_t, t, s)[1]
 
     def decode(self, x_t: Tensor, t: Tensor) -> Distribution:
         """p(x_0 | x_t), in float64."""
-        return self._law(self._look(x_t, t), t, None)
+        return self.laws(x_t, t, None)[1]
 
     def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
         """x_0-hat and the step, or the decoder, of one output of the network."""
+        belief, law = self.laws(x_t, t, s)
+        return belief.point.to(x_t), law
+
+    def laws(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Columns, Columns]:
+        """p(x_0 | x_t) by column, of numbers their scores', and the step or the decoder."""
         look = self._look(x_t, t)
-        return self._predicted(look, t), self._law(look, t, s)
+        belief = self._belief(look, t, sharp=s is None)
+        return belief, self._last(belief, t) if s is None else self.kernel.bridge(
+            belief, look.seen.cells.x, s, t
+        )
 
     def _look(self, x_t: Tensor, t: Tensor) -> Look:
         """The network's output, and what it is about."""
@@ -157,45 +165,36 @@ class MixedDenoiser(Denoiser):
                 flags += states
         return torch.cat(parts + flags, 1)
 
-    def _predicted(self, look: Look, t: Tensor) -> Tensor:
-        x, columns, parts = look.seen.cells.x, [], []
-        for group, known, own in self._own(look.out):
-            columns.append(group.columns)
-            if known is None:
-                assert look.belief is not None
-                parts.append((look.belief.mean + look.belief.std * wide(own)).to(x))
-            else:
-                soft = self._soft(own, look.seen.of(group.columns), t, group, known)
-                parts.append(soft.argmax(-1).to(x))
-        found = torch.cat(parts, 1)[:, torch.cat(columns).argsort()]
-        return torch.where(look.seen.aside, onto(look.seen.filled, x), found)
-
-    def _law(self, look: Look, t: Tensor, s: Tensor | None) -> Columns:
-        """p(x_s | x_t), or of x_0 for no s, which is in float64: the sure leave little to others."""
+    def _belief(self, look: Look, t: Tensor, sharp: bool = False) -> Columns:
+        """p(x_0 | x_t) by column; sharp is in float64, where the sure leave little to others."""
         parts = []
         for group, known, own in self._own(look.out):
             cells = look.seen.of(group.columns)
             if known is None:
-                law = self._number_law(look, own, cells.x, t, s)
+                law: Distribution = self._numbers(look, own)
             else:
-                sharp = cells if s is not None else cells._replace(x=wide(cells.x))
-                soft = self._soft(own if s is not None else wide(own), sharp, t, group, known)
-                kernel = _discrete(group)
-                law = kernel.law(soft) if s is None else kernel.bridge(soft, cells.x, s, t)
+                told = (wide(own), cells._replace(x=wide(cells.x))) if sharp else (own, cells)
+                law = _discrete(group).law(self._soft(*told, t, group, known))
             parts.append(Part(group.columns, law))
         return Columns(parts, look.seen.aside, look.seen.filled)
 
-    def _number_law(self, look: Look, out: Tensor, x: Tensor, t: Tensor, s: Tensor | None) -> Distribution:
-        """Of numbers (B, n)."""
+    def _numbers(self, look: Look, out: Tensor) -> Normal:
+        """Of scores (B, n), in float64."""
         assert look.belief is not None
         mean, raw = look.belief.mean + look.belief.std * wide(out), look.raw[:, : out.shape[1]]
-        left = look.belief.std.square() * wide(raw).clamp(-LARGEST, LARGEST).exp()
-        if s is None:
-            noise = onto(column((-self.kernel.schedule.logsnr(t)).exp(), left), left)
-            return Scored(Normal(mean, torch.maximum(left, WRONG**2 * noise)), self.base.marginals)
-        c = Gaussian(self.kernel.schedule).coefficients(s, t)
-        loc = like(c.a, x) * mean.to(x) + like(c.b, x) * x
-        return Normal(loc, like(c.var, left) + like(c.a.square(), left) * left)
+        return Normal(mean, look.belief.std.square() * wide(raw).clamp(-LARGEST, LARGEST).exp())
+
+    def _last(self, belief: Columns, t: Tensor) -> Columns:
+        """The same of values, numbers being no surer than noise lets them be."""
+        noise = (-self.kernel.schedule.logsnr(t)).exp()
+
+        def of_values(part: Part) -> Part:
+            if not isinstance(part.law, Normal):
+                return part
+            var = torch.maximum(part.law.var, WRONG**2 * onto(column(noise, part.law.var), part.law.var))
+            return part._replace(law=Scored(replace(part.law, var=var), self.base.marginals))
+
+        return replace(belief, parts=[of_values(part) for part in belief.parts])
 
     def _soft(self, out: Tensor, cells: Cells, t: Tensor, group: Group, known: Frequencies) -> Tensor:
         """Probabilities (B, C, K) of symbols; of those left out their x_t says nothing."""

@@ -20,7 +20,7 @@ from undiffuse.bases import Base, NumberBase
 from undiffuse.conditions import Conditions, Given, given_of
 from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution
-from undiffuse.kernels import Kernel
+from undiffuse.kernels import Discrete, Kernel
 from undiffuse.parameterizations import (
     Decoder,
     LearnedDecoder,
@@ -78,6 +78,15 @@ class ReverseProcess(nn.Module, ABC):
     def outlook(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Tensor, Distribution]:
         """E[x_0 | x_t] and p(x_s | x_t), or p(x_0 | x_t) if s is None; of one look where that is possible."""
         return self.predict(x_t, t), self.decode(x_t, t) if s is None else self.step(x_t, t, s)
+
+    def laws(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Distribution, Distribution]:
+        """p(x_0 | x_t) as if its elements were independent, and p(x_s | x_t), or p(x_0 | x_t) if s is None.
+
+        For kernels with such laws, those of symbols and of columns.
+        """
+        x_0, law = self.outlook(x_t, t, s)
+        assert isinstance(self.kernel, Discrete)
+        return self.kernel.law(x_0), law
 
     def __mul__(self, factor: "Multiplier") -> "ReverseProcess":
         """The model of p(x_0) r(x_0), renormalised."""

@@ -140,6 +140,7 @@ FACTORS = {
         * posteriors.Classifier(leaning, 1)
     ],
     "odds": [posteriors.Odds(torch.tensor([0.5, -2.0, 0.0]))],
+    "separable": [posteriors.Separable({0: lambda z: -(z**2), 2: lambda x: 0.3 * x})],
     "symbol-odds": [posteriors.SymbolOdds(torch.tensor([0.5, -2.0, 0.0]).expand(3, 3))],
 }
 GRIDS = {

@@ -8,12 +8,12 @@ from examples import FACTORS, each
 
 from oracles import f64
 from undiffuse.distributions import Bernoulli, Normal
-from undiffuse.kernels import Binomial, Categorical, Gaussian, Kernel
+from undiffuse.kernels import Binomial, Categorical, Gaussian, Kernel, Mixed
 from undiffuse.posteriors import Factor, Known, Noisy
 from undiffuse.random import keyed
 from undiffuse.schedules import Linear
 
-KERNELS_3 = [Gaussian(Linear()), Binomial(Linear()), Categorical(Linear(), 3)]
+KERNELS_3 = [Gaussian(Linear()), Binomial(Linear()), Categorical(Linear(), 3), Mixed(Linear(), [0, 3, 2])]
 
 
 def _takes(factor: Factor, kernel: Kernel) -> bool:

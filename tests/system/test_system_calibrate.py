@@ -47,7 +47,8 @@ def test_from_the_command_line(rows: ud.Run):  # noqa: F811
             ["--task", "predict", "--column", "weight"],
             "no column 'weight'; there are: size, big",
         ),
-        (["--missing", "1"], "missing=1: a share of the values"),
+        (["--missing", "1.2"], "missing=1.2: a share of the values"),
+        (["--task", "sample", "--std", "1"], "--std: not of --task sample, which takes none of these"),
         (["-n", "1"], "at least two of both"),
     ):
         assert message in refused("calibrate", rows.folder, "--examples", "3", *words)
@@ -57,7 +58,7 @@ def test_numbers_that_are_seen_with_noise(fitted: ud.Run):  # noqa: F811
     said = good("calibrate", fitted.folder, "--task", "denoise", "--std", "0.5", *WORDS)
     assert "denoise, std 0.5: 12 examples" in said and "of 24 numbers" in said
     found = fitted.calibrate(np.asarray(fitted.sample(6, seed=5)), std=0.2, n=19)
-    assert found.numbers is not None and found.symbols is None and not found.columns
+    assert found.numbers is not None and found.symbols is None and list(found.columns) == ["0", "1"]
     with pytest.raises(ValueError, match="one of missing, columns, mask, std"):
         fitted.calibrate(np.zeros((3, 2), "f4"), std=0.2, missing=0.3)
     with pytest.raises(ValueError, match="these data have no names"):

@@ -26,7 +26,7 @@ def command(
         str,
         typer.Option(
             help="What is drawn: impute (values missing at random), predict (columns from the others), "
-            "inpaint, denoise, restore."
+            "inpaint, denoise, restore; sample (whole examples, given what the run is given of each)."
         ),
     ] = "impute",
     missing: Annotated[
@@ -94,13 +94,17 @@ def _asked(task: str, given: dict[str, Any]) -> dict[str, Any]:
         "inpaint": {"mask": "centre"},
         "denoise": {"std": 0.3},
         "restore": {"std": 0.3, "operator": "downsample:4"},
+        "sample": {},
     }
     if task not in takes:
         raise ValueError(f"--task {task}: choose {', '.join(takes)}")
     other = [name for name, value in given.items() if value is not None and name not in takes[task]]
     if other:
-        raise ValueError(f"--{other[0]}: not of --task {task}, which takes --{', --'.join(takes[task])}")
+        taken = ", ".join(f"--{name}" for name in takes[task]) or "none of these"
+        raise ValueError(f"--{other[0]}: not of --task {task}, which takes {taken}")
     found = {name: default if given[name] is None else given[name] for name, default in takes[task].items()}
+    if task == "sample":
+        return {"missing": 1.0}
     if task == "predict":
         if not found["column"]:
             raise ValueError("--task predict: which column? Give --column NAME")
@@ -112,13 +116,14 @@ def _columns(columns: Any) -> Any:
     """A line for each column of a table."""
     from undiffuse.metrics.calibration import Numbers
 
-    shown = table("column", ">hidden", ">90 % hold", ">s.e.", ">CRPS", ">Brier", ">truth")
+    shown = table("column", ">hidden", ">90 % hold", ">s.e.", ">ranks, p", ">CRPS", ">Brier", ">truth")
     for name, each in columns.items():
         if isinstance(each, Numbers):
             share = min(each.coverage, key=lambda share: abs(share - 0.9))
             held = each.coverage[share]
-            cells = (f"{held.mean:.1%}", f"{held.se:.1%}", f"{each.crps.mean:.4f}", "", "")
+            crps, uniform = f"{each.crps.mean:.4f}", f"{each.uniform:.2g}"
+            cells = (f"{held.mean:.1%}", f"{held.se:.1%}", uniform, crps, "", "")
         else:
-            cells = ("", "", "", f"{each.brier.mean:.4f}", f"{each.truth.mean:.1%}")
+            cells = ("", "", "", "", f"{each.brier.mean:.4f}", f"{each.truth.mean:.1%}")
         shown.add_row(name, f"{each.count:,}", *cells)
     return shown

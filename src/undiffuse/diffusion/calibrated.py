@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from undiffuse.diffusion.diffusion import Diffusion
 
 MISSING = 0.3  # share of values that are hidden, unless told
+APART = 64  # numbers of a vector that are told of apart, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,10 @@ class Calibration:
                 f"{self.numbers.fair[share].mean:.1%}) of {self.numbers.count:,} numbers"
                 for share, each in self.numbers.coverage.items()
             ]
-            lines.append(f"CRPS {self.numbers.crps}, energy score {self.numbers.energy} (deviations)")
+            lines.append(
+                f"ranks of the truth are uniform: p = {self.numbers.uniform:.3g}; CRPS {self.numbers.crps}, "
+                f"energy score {self.numbers.energy} (deviations)"
+            )
         if self.symbols is not None:
             lines.append(
                 f"{self.symbols.truth.mean:.1%} of draws of {self.symbols.count:,} symbols are the truth; "
@@ -84,7 +88,9 @@ def calibrate(
 
     Args:
         raw: examples that the model was not trained on.
-        missing: the share of values that are hidden, at random; 0.3 where nothing else is asked for.
+        missing: the share of values that are hidden, at random; 0.3 where nothing else is asked for. With 1
+            all of them: examples are drawn given nothing but the model's condition, as those of a posterior
+            of a simulator's parameters (Talts et al. 2018).
         columns: of a table, those to be predicted from the others.
         mask: bool (*shape), True where known, as of `inpaint`.
         std: instead, width of normal noise on the example, or on what the operator makes of it, as of
@@ -113,8 +119,8 @@ def calibrate(
         draws = _observed(of, raw, std, operator, n, seed, way, track)
     else:
         task, hidden = _hidden(of, raw, missing, columns, mask, seed)
-        found = imputed(of, raw, ~hidden, n, seed, way=way, track=track)
-        draws = found.draws if isinstance(found, Filled) else torch.as_tensor(found.samples)
+        whole = missing == 1 and not isinstance(of.space, CellSpace)
+        draws = (_sampled if whole else _completed)(of, raw, hidden, n, seed, way, track)
     return _judged(of, task, draws, raw, hidden, seed)
 
 
@@ -136,8 +142,10 @@ def _hidden(
             raise ValueError(f"mask is {mask.dtype} {tuple(mask.shape)}: give torch.bool {of.shape}")
         return f"inpaint, {float((~mask).double().mean()):.0%} missing", known & ~mask.view(of.shape)
     share = MISSING if missing is None else missing
-    if not 0 < share < 1:
-        raise ValueError(f"missing={share:g}: a share of the values, between 0 and 1")
+    if not 0 < share <= 1:
+        raise ValueError(f"missing={share:g}: a share of the values, above 0, and 1 at most")
+    if share == 1:
+        return "sample", known
     chance = uniform(tuple(raw.shape), Streams("hidden", seed, rows=range(len(raw))), torch.float64)
     return f"impute, {share:.0%} missing at random", known & (chance < share)
 
@@ -150,6 +158,24 @@ def _names(of: "Diffusion", wanted: Sequence[str]) -> tuple[str, ...]:
         there = f"there are: {', '.join(names)}" if names else "these data have no names"
         raise ValueError(f"columns: no column {lost[0]!r}; {there}")
     return names
+
+
+def _completed(
+    of: "Diffusion", raw: Tensor, hidden: Tensor, n: int, seed: int, way: Way | None, track: Track
+) -> Tensor:
+    """Draws (N, n, *shape) of what is hidden, given the rest."""
+    found = imputed(of, raw, ~hidden, n, seed, way=way, track=track)
+    return found.draws if isinstance(found, Filled) else torch.as_tensor(found.samples)
+
+
+def _sampled(
+    of: "Diffusion", raw: Tensor, hidden: Tensor, n: int, seed: int, way: Way | None, track: Track
+) -> Tensor:
+    """Draws (N, n, *shape) given what the model is given of every example."""
+    of.model.check_count(len(raw))
+    each = of.in_tensors.replace(model=of.model.rows(torch.arange(len(raw)).repeat_interleave(n)))
+    drawn = each.sample(len(raw) * n, seed, steps=None if way is None else way.steps, track=track)
+    return drawn.view(len(raw), n, *of.shape)
 
 
 def _observed(
@@ -193,10 +219,18 @@ def _judged(of: "Diffusion", task: str, draws: Tensor, raw: Tensor, hidden: Tens
 
     whole = judged(torch.ones_like(kinds))
     columns: dict[str, Numbers | Symbols] = {}
-    for i, cell in enumerate(cells):
-        one = next((each for each in judged(torch.arange(len(cells)) == i) if each is not None), None)
-        columns |= {} if one is None else {cell.name: one}
+    for i, name in enumerate(_apart(of)):
+        one = next((each for each in judged(torch.arange(len(kinds)) == i) if each is not None), None)
+        columns |= {} if one is None else {name: one}
     return Calibration(task, len(y), n, *whole, columns)
+
+
+def _apart(of: "Diffusion") -> Sequence[str]:
+    """Names of the values that are told of apart: a table's columns, and those of a short vector."""
+    if isinstance(of.space, CellSpace):
+        return of.space.names
+    few = len(of.shape) == 1 and of.shape[0] <= APART
+    return (of.container.names or [str(i) for i in range(of.shape[0])]) if few else ()
 
 
 def _scale(y: Tensor, apart: bool) -> Tensor:

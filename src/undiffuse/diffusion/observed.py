@@ -53,21 +53,27 @@ class Posterior:
     @property
     def mean(self) -> Any:
         """The mean of the samples, (examples, *shape), float32; float64 if they are."""
-        return self._put(torch.as_tensor(self.samples).double().mean(1))
+        return self._put(self._drawn.double().mean(1))
 
     @property
     def std(self) -> Any:
         """The standard deviation of the samples about it, of the same type; of one sample 0."""
         correction = min(1, self.samples.shape[1] - 1)
-        return self._put(torch.as_tensor(self.samples).double().std(1, correction=correction))
+        return self._put(self._drawn.double().std(1, correction=correction))
 
     def of_kind(self, kind: Container) -> "Posterior":
-        """The same, of another kind."""
-        return replace(self, samples=kind.put(self.samples), kind=kind)
+        """The same, of another kind; a table's samples given one observation are rows of it."""
+        rows = self.samples[0] if kind.cells and len(self.samples) == 1 else self.samples
+        return replace(self, samples=kind.put(rows), kind=kind)
+
+    @property
+    def _drawn(self) -> Tensor:
+        if self.kind.cells:
+            raise TypeError("symbols of a table have no mean: ask its samples, which are rows")
+        return torch.as_tensor(self.samples)
 
     def _put(self, x: Tensor) -> Any:
-        double = torch.as_tensor(self.samples).dtype == torch.float64
-        return self.kind.put(x if double else x.float())
+        return self.kind.put(x if self._drawn.dtype == torch.float64 else x.float())
 
 
 def known(run: "Diffusion", raw: Tensor, mask: Tensor) -> Known:
@@ -79,6 +85,8 @@ def known(run: "Diffusion", raw: Tensor, mask: Tensor) -> Known:
     if mask.dtype != torch.bool or mask.shape != raw.shape:
         raise ValueError(f"mask is {mask.dtype} {tuple(mask.shape)}: give torch.bool {tuple(raw.shape)}")
     _check_known(run, raw[mask])
+    if isinstance(run.space, CellSpace):
+        return Known(run.space.encode(raw.masked_fill(~mask, torch.nan)), mask)
     filled = torch.where(mask, raw, 0)
     return Known(run.space.encode(filled if run.levels is None else filled.int()), mask)
 
@@ -214,22 +222,22 @@ def fill(
     way: Way | None = None,
     track: Track = SILENT,
 ) -> Filled:
-    """n draws of what is missing in a table's rows (N, D), given what is there, which the model knows.
+    """n draws of what is missing in a table's rows (N, D), given what is there.
 
-    In fifty steps of the chain, unless told. Raises ValueError for n below 1, and a way that is none of
-    tables.
+    By what the model, told of it, says; with a method or particles by the model times `known`. In fifty steps
+    of the chain, unless told. Raises ValueError for n below 1, and a way that is none of tables.
     """
     way = way or Way()
     assert isinstance(run.space, CellSpace)
     if n < 1:
         raise ValueError(f"n={n}: at least one draw of what is missing")
-    if way.method is not None or way.particles is not None:
-        raise ValueError(
-            f"method={way.method}, particles={way.particles}: a table's cells are drawn given others"
-        )
     holes = raw.isnan()
     draws, some = raw.unsqueeze(1).repeat(1, n, 1), holes.any(1)
-    if bool(some.any()):
+    if not bool(some.any()):
+        return Filled(draws, holes, run.space.columns)
+    if way.method is not None or way.particles is not None:
+        draws[some] = impute(run, raw[some], None, n, seed, way=way, track=track).samples
+    else:
         told = Given({CELLS: run.space.encode(raw[some]).repeat_interleave(n, 0)})
         steps = way.steps or min(STEPS, len(run.grid))
         drawn = run.in_tensors.told(told).sample(n * int(some.sum()), seed, steps=steps, track=track)
@@ -248,7 +256,8 @@ def _posterior(
     log_det: float,
 ) -> Posterior:
     """Drawn in x_0, and decoded."""
-    grid, way = run.thinned(way.steps), way.settled(run.model, run.shape)
+    steps = min(STEPS, len(run.grid)) if isinstance(run.space, CellSpace) else None
+    grid, way = run.thinned(way.steps or steps), way.settled(run.model, run.shape)
     found = draw(run.model, factors, examples, n, run.shape, seed=seed, grid=grid, way=way, track=track)
     raw = run.space.decode(found.x_0.flatten(0, 1).cpu()).view(examples, n, *run.shape)
     nats = None if found.log_evidence is None else found.log_evidence + log_det

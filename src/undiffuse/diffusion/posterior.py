@@ -14,6 +14,7 @@ from torch import Tensor
 from undiffuse import samplers
 from undiffuse.blocks import block_of
 from undiffuse.devices import sent
+from undiffuse.kernels import Discrete, Mixed
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors import RULES, Factor, Flat, Known, Matched, Product
 from undiffuse.posteriors.belief import DENSE
@@ -93,8 +94,8 @@ class Way:
 
     def possible(self, model: ReverseProcess, factor: Factor) -> list[str]:
         """Methods that go with this model, this factor and these particles."""
-        numbers, known = model.kernel.symbols is None, factor.pinned is not None
-        rules = ["matched", "flat"] if numbers else ["tilted"]
+        by_law, known = isinstance(model.kernel, Discrete | Mixed), factor.pinned is not None
+        rules = ["tilted"] if by_law else ["matched", "flat"]
         if self.group is None or not known:
             rules += ["constant", "annealed"]
         return rules + ["replaced"] * (self.group is None and isinstance(factor, Known))

@@ -36,6 +36,11 @@ class Categorical(Distribution):
         """E[x] = sum_k p_k v_k."""
         return (self.logits.softmax(-1) * self.values).sum(-1)
 
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest value."""
+        return self.values[self.logits.argmax(-1)]
+
     def sample(self, generator: Generator) -> Tensor:
         """Inverse-CDF draw: the first value whose cumulated probability exceeds a uniform number."""
         u = uniform(tuple(self.shape), generator, self.logits.dtype, self.logits.device)

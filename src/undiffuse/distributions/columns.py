@@ -16,6 +16,7 @@ from torch import Tensor
 
 from undiffuse.devices import onto, sent
 from undiffuse.distributions.base import Distribution
+from undiffuse.distributions.categorical import Categorical
 from undiffuse.random import Generator
 
 
@@ -48,6 +49,12 @@ class Columns(Distribution):
     def mean(self) -> Tensor:
         """E[x], and what fills cells that are left out."""
         return self._fill(self._joined([part.law.mean for part in self.parts]))
+
+    @property
+    def point(self) -> Tensor:
+        """Means of numbers and the likeliest symbols, and what fills cells that are left out."""
+        laws = [part.law for part in self.parts]
+        return self._fill(self._joined([x.mode if isinstance(x, Categorical) else x.mean for x in laws]))
 
     def sample(self, generator: Generator) -> Tensor:
         """A draw of every part in turn."""
@@ -86,7 +93,7 @@ class Columns(Distribution):
         """Each part's."""
         picked = self._each(lambda part: part.law.rows(index))
         here = sent(index, self.out.device)
-        filled = self.filled[here] if isinstance(self.filled, Tensor) else self.filled
+        filled = self.filled[here] if isinstance(self.filled, Tensor) and self.filled.ndim else self.filled
         return replace(picked, out=self.out[here], filled=filled)
 
     def patch(self, mask: Tensor, other: Distribution) -> "Columns":

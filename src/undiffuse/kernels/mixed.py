@@ -8,16 +8,18 @@ divergence, and nothing is said of it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from undiffuse.distributions import Columns, Distribution, Part
+from undiffuse.distributions import Categorical, Columns, Distribution, Normal, Part
 from undiffuse.kernels.base import Kernel
 from undiffuse.kernels.categorical import Redraw
 from undiffuse.kernels.gaussian import Gaussian
 from undiffuse.schedules import ConstantFraction, Schedule
+from undiffuse.tensors import like
 
 MOST = 4096  # symbols of a column
 
@@ -95,10 +97,23 @@ class Mixed(Kernel):
         """Each column's."""
         return self._laws(x_0, lambda g, x: g.kernel.marginal(x, t))
 
-    def bridge(self, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Columns:
-        """Each column's."""
+    def bridge(self, x_0: Tensor | Columns, x_t: Tensor, s: Tensor, t: Tensor) -> Columns:
+        """Each column's; of a soft x_0, a law of the columns, its mean over x_0.
+
+        N(mean, v) of x_0    becomes    N(a mean + b x_t, w + a^2 v)    where a sure one has w
+        """
         x_t = x_t.nan_to_num(0.0)
-        return self._laws(x_0, lambda g, x: g.kernel.bridge(x, x_t[:, g.columns], s, t))
+        if isinstance(x_0, Tensor):
+            return self._laws(x_0, lambda g, x: g.kernel.bridge(x, x_t[:, g.columns], s, t))
+        pairs = zip(self.groups, x_0.parts, strict=True)
+        parts = [
+            Part(g.columns, _mean_bridge(g.kernel, part.law, x_t[:, g.columns], s, t)) for g, part in pairs
+        ]
+        return replace(x_0, parts=parts)
+
+    def soft(self, law: Columns) -> Columns:
+        """Itself."""
+        return law
 
     def prior(self, like: Tensor) -> Columns:
         """Each column's, of cells that are not NaN."""
@@ -107,3 +122,14 @@ class Mixed(Kernel):
     def _laws(self, x: Tensor, law: Callable[[Group, Tensor], Distribution]) -> Columns:
         out, x = x.isnan(), x.nan_to_num(0.0)
         return Columns([Part(g.columns, law(g, x[:, g.columns])) for g in self.groups], out)
+
+
+def _mean_bridge(kernel: Kernel, law: Distribution, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:
+    """The mean over x_0 of the bridges to it, for numbers as wide as that is."""
+    if isinstance(kernel, Redraw):
+        assert isinstance(law, Categorical)
+        return kernel.bridge(kernel.soft(law), x_t, s, t)
+    assert isinstance(kernel, Gaussian) and isinstance(law, Normal)
+    c = kernel.coefficients(s, t)
+    loc = like(c.a, x_t) * law.loc.to(x_t) + like(c.b, x_t) * x_t
+    return Normal(loc, like(c.var, law.var) + like(c.a.square(), law.var) * law.var)

@@ -12,7 +12,8 @@ at least: more where values repeat, whose ends it has. How good draws are otherw
     Brier(y)    = sum_k (p_k - [y = k])^2 - sum_k p_k (1 - p_k) / (n - 1)  of a symbol, p_k the share of draws
 
 which are unbiased for few draws (Gneiting and Raftery 2007; Ferro 2014). Examples are independent, the
-elements of one are not: errors are those of a ratio of sums over examples.
+elements of one are not: errors are those of a ratio of sums over examples, and Pearson's statistic of uniform
+ranks is divided by how much wider they are than those of independent elements (Rao and Scott 1984).
 """
 
 from collections.abc import Sequence
@@ -35,13 +36,15 @@ BINS, FEW = 10, 10  # of a histogram, at most; and what is the least that one ha
 class Numbers:
     """Of hidden numbers: `coverage` of intervals by their share, `ranks` (bins,) shares of the truth's rank.
 
-    Both by intervals as they are, which hold their ends, and `fair`, ties broken by chance.
+    Both by intervals as they are, which hold their ends, and `fair`, ties broken by chance. `uniform` is the
+    p value of a chi-squared test of ranks that are uniform.
     """
 
     count: int
     coverage: dict[float, Estimate]
     fair: dict[float, Estimate]
     ranks: list[Estimate]
+    uniform: float
     crps: Estimate
     energy: Estimate
 
@@ -86,7 +89,7 @@ def numbers(
     bins = [_ratio((rank * count // (n + 1)) == i, hidden) for i in range(count)]
     crps = _ratio(_crps(x, y) / scale, hidden)
     energy = _ratio(_energy(x / scale, y / scale).unsqueeze(1), hidden.any(1, keepdim=True))
-    return Numbers(int(hidden.sum()), inside, fair, bins, crps, energy)
+    return Numbers(int(hidden.sum()), inside, fair, bins, _uniform(bins, int(hidden.sum())), crps, energy)
 
 
 def symbols(draws: Tensor, truth: Tensor, hidden: Tensor) -> Symbols | None:
@@ -119,6 +122,19 @@ def symbols(draws: Tensor, truth: Tensor, hidden: Tensor) -> Symbols | None:
 def rank_of(level: float, n: int) -> int:
     """The rank k whose interval, from draw number k to n + 1 - k, holds this share, or as n draws can."""
     return max(1, int((n + 1) * (1 - level) / 2 + 1e-9))
+
+
+def _uniform(bins: Sequence[Estimate], count: int) -> float:
+    """The p value of so many ranks in bins."""
+    if len(bins) < 2:
+        return 1.0
+    share = 1 / len(bins)
+    found = torch.tensor([(each.mean, each.se) for each in bins], dtype=torch.float64)
+    unit = share * (1 - share) / count
+    wider = (found[:, 1].square().mean() / unit).clamp(min=1.0)
+    pearson = count * ((found[:, 0] - share).square() / share).sum() / wider
+    half = torch.tensor((len(bins) - 1) / 2, dtype=torch.float64)
+    return float(torch.special.gammaincc(half, pearson / 2))
 
 
 def _crps(x: Tensor, y: Tensor) -> Tensor:

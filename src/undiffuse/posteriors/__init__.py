@@ -18,6 +18,7 @@ from undiffuse.posteriors.noisy import Noisy
 from undiffuse.posteriors.noisy_classifier import NoisyClassifier
 from undiffuse.posteriors.odds import Odds, SymbolOdds
 from undiffuse.posteriors.replaced import Replaced
+from undiffuse.posteriors.separable import Separable
 from undiffuse.posteriors.tilted import Tilted
 from undiffuse.product import Factor, Product
 
@@ -30,6 +31,7 @@ FACTORS: dict[str, type[Factor]] = {
     "log-density": LogDensity,
     "classifier": Classifier,
     "linearised": Linearised,
+    "separable": Separable,
     "both": Both,
 }
 RULES: dict[str, type[Product]] = {
@@ -60,6 +62,7 @@ __all__ = [
     "Odds",
     "Product",
     "Replaced",
+    "Separable",
     "Spread",
     "SymbolOdds",
     "Tilted",

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from undiffuse.kernels import Discrete, Mixed
 from undiffuse.model import ReverseProcess
 from undiffuse.posteriors.belief import Belief
 from undiffuse.posteriors.matched import Matched
@@ -24,10 +25,10 @@ class Observation(Factor):
     products = 2  # with a network's Jacobian, a step: what a given number of calls is best spent on
 
     def on(self, model: ReverseProcess) -> Product:
-        """The product by the rule measured best (Matched, Tilted for symbols), or by the model's own."""
+        """The product by the rule measured best (Matched; Tilted for symbols and columns), or the model's."""
         if isinstance(model, Product) and isinstance(model.factor, Observation):
             return model.of(model.model, model.factor * self)
-        return Matched(model, self) if model.kernel.symbols is None else Tilted(model, self)
+        return Tilted(model, self) if isinstance(model.kernel, Discrete | Mixed) else Matched(model, self)
 
     def __mul__(self, other: "Observation") -> "Observation":
         """Both factors."""

@@ -11,10 +11,13 @@ from undiffuse.plots.calibration import Points
 
 
 def save_calibration(found: Calibration, folder: Path, name: str) -> list[Path]:
-    """calibration-NAME.json and calibration-NAME.png in the folder."""
+    """calibration-NAME.json and calibration-NAME.png in the folder; no figure of too few symbols."""
     numbers, figure = (folder / f"calibration-{name}.{kind}" for kind in ("json", "png"))
     write_json(numbers, found.summary())
     own, symbols = found.numbers, found.symbols
+    reliable = symbols is not None and symbols.reliability
+    if own is None and not reliable:
+        return [numbers]
     plots.save_calibration(
         figure,
         found.task,
@@ -22,7 +25,7 @@ def save_calibration(found: Calibration, folder: Path, name: str) -> list[Path]:
         if own is None
         else {"intervals": _points(own.coverage.items()), "ties by chance": _points(own.fair.items())},
         ranks=None if own is None else ([each.mean for each in own.ranks], [each.se for each in own.ranks]),
-        reliability=None if symbols is None else _points(symbols.reliability),
+        reliability=_points(reliable) if reliable else None,
     )
     return [numbers, figure]
 
