@@ -90,6 +90,15 @@ class Marginals(nn.Module):
         """Values (B, D) of scores; the levels in whose cells they lie."""
         return self.nearest(_linear(wide(z), self.scores, self.knots))
 
+    def score_of(self, raw: Tensor, column: Tensor) -> Tensor:
+        """Scores of values (k,) of these columns, (k,)."""
+        found = torch.empty_like(raw)
+        for i in torch.unique(column).tolist():
+            some = column == i
+            one = slice(i, i + 1)
+            found[some] = _linear(raw[some].unsqueeze(1), self.knots[one], self.scores[one])[:, 0]
+        return found
+
     def nearest(self, raw: Tensor) -> Tensor:
         """The levels nearest to values, float64; others as they are."""
         steps = torch.where(self.steps > 0, self.steps, 1.0)

@@ -11,6 +11,7 @@ in the base's deviations, and how much wider a step is; of symbols a change of t
 zeros is the base. What is left out or given has no part in a bound, and samples have there what was given.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -128,13 +129,21 @@ class MixedDenoiser(Denoiser):
         belief, law = self.laws(x_t, t, s)
         return belief.point.to(x_t), law
 
+    def looked(self, x_t: Tensor, t: Tensor) -> Callable[[Tensor | None], Columns]:
+        """The step to any s, or the decoder."""
+        look = self._look(x_t, t)
+        belief = self._belief(look, t, sharp=True)
+        return lambda s: self._law(belief, look, t, s)
+
+    def _law(self, belief: Columns, look: Look, t: Tensor, s: Tensor | None) -> Columns:
+        x_t = look.seen.cells.x
+        return self._last(belief, t) if s is None else self.kernel.bridge(belief, x_t, s, t)
+
     def laws(self, x_t: Tensor, t: Tensor, s: Tensor | None) -> tuple[Columns, Columns]:
         """p(x_0 | x_t) by column, of numbers their scores', and the step or the decoder."""
         look = self._look(x_t, t)
         belief = self._belief(look, t, sharp=s is None)
-        return belief, self._last(belief, t) if s is None else self.kernel.bridge(
-            belief, look.seen.cells.x, s, t
-        )
+        return belief, self._law(belief, look, t, s)
 
     def _look(self, x_t: Tensor, t: Tensor) -> Look:
         """The network's output, and what it is about."""

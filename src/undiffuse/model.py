@@ -9,7 +9,7 @@ A model times a factor is a model again; see `undiffuse.product`.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
@@ -232,6 +232,13 @@ class Denoiser(ReverseProcess):
         out, raw = self.output(x_t, t)
         p = self.decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
         return self.predict_from(out, x_t, t), p
+
+    def looked(self, x_t: Tensor, t: Tensor) -> Callable[[Tensor | None], Distribution]:
+        """What one call at x_t says of every s: p(x_s | x_t), or p(x_0 | x_t) if s is None."""
+        out, raw = self.output(x_t, t)
+        return lambda s: (
+            self.decode_from(out, raw, x_t, t) if s is None else self.step_from(out, raw, x_t, t, s)
+        )
 
     def decode_from(self, out: Tensor, raw: Tensor | None, x_t: Tensor, t: Tensor) -> Distribution:
         """The decoder around the x_0-hat that this output of the network means, in float64."""

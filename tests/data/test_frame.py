@@ -171,3 +171,16 @@ def test_only_holes_are_filled():
 def test_columns_that_are_none_are_refused(wrong):
     with pytest.raises(ValueError, match="column 'c'"):
         Cell("c", "float64", **wrong)
+
+
+def test_steps_that_begin_between_whole_numbers_come_back():
+    """0.5, 1.5, .. and 2.5, 5.0, ..: what is rounded is what arithmetic left, no more."""
+    frame = pd.DataFrame(
+        {"a": np.arange(120) % 7 + 0.5, "b": (np.arange(120) % 11) * 2.5, "c": [0.1, 0.3] * 60}
+    )
+    found = read_frame(frame)
+    assert [column.step for column in found.columns[:2]] == [1.0, 2.5]
+    space = CellSpace.fit(found.raw, found.columns)
+    back = space.decode(space.encode(found.raw))
+    pd.testing.assert_frame_equal(frame_of(back, found.columns), frame)
+    assert torch.equal(space.unnumbered(space.numbered(found.raw)), found.raw)

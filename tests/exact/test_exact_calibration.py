@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from oracles import normals
+from undiffuse.estimate import Estimate
 from undiffuse.metrics import calibration
 from undiffuse.metrics.calibration import numbers, symbols
 from undiffuse.random import keyed
@@ -135,3 +136,24 @@ def test_shares_that_are_true_as_often_lie_on_the_line():
     assert found is not None and len(found.reliability) == 10
     for share, each in found.reliability:
         assert abs(each.mean - share) < 4 * each.se + 0.01
+
+
+def test_ranks_that_are_uniform_have_uniform_p_values():
+    """Of elements that go together, too: as many examples, however alike their elements are."""
+    found = []
+    for seed in range(60):
+        common = normals(200, DRAWS + 1, 1, seed=seed)
+        x = common + 0.2 * normals(200, DRAWS + 1, D, seed=1000 + seed)
+        found.append(judged(x[:, 1:], x[:, 0], ALL[:200]).uniform)
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    x = normals(200, DRAWS + 1, D)
+    assert judged(0.5 * x[:, 1:], x[:, 0], ALL[:200]).uniform < 1e-6
+
+
+@pytest.mark.parametrize("count", [2, 5, 20])
+def test_the_p_value_is_that_of_chi_squared(count):
+    """Of independent ranks, by scipy: as many bins as there are."""
+    shares = np.random.default_rng(count).multinomial(1000, np.full(count, 1 / count)) / 1000
+    se = np.sqrt(1 / count * (1 - 1 / count) / 1000)
+    bins = [Estimate(float(share), float(se)) for share in shares]
+    assert calibration._uniform(bins, 1000) == pytest.approx(stats.chisquare(1000 * shares).pvalue, rel=1e-9)

@@ -65,6 +65,22 @@ def test_numbers_that_are_seen_with_noise(fitted: ud.Run):  # noqa: F811
         fitted.calibrate(np.zeros((3, 2), "f4"), columns="a")
 
 
+def test_whole_examples_given_their_condition():
+    """Simulation-based calibration: of a posterior that is the prior ranks are uniform, of a narrow one not."""
+    random = np.random.default_rng(0)
+    theta = random.normal(size=(300, 2))
+    x = theta + 0.5 * random.normal(size=(300, 2))
+    words = {"network.hidden": 8, "grid.steps": 20, "train.batch": 32}
+    run = ud.fit(theta, condition=x, steps=1, settings=words, quiet=True)
+    found = run.calibrate(theta[:100], missing=1, n=19)
+    assert found.task == "sample" and found.numbers is not None and found.numbers.count == 200
+    assert found.numbers.uniform > 0.001 and list(found.columns) == ["0", "1"]
+    told = run.given(x[:100]).calibrate(theta[:100], missing=1.0, n=19)
+    assert "ranks of the truth are uniform: p = " in str(told)
+    with pytest.raises(ValueError, match="100 conditions for 50 examples"):
+        run.given(x[:100]).calibrate(theta[:50], missing=1.0, n=19)
+
+
 def test_pictures_by_mask_and_operator(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (60, 6, 8)).astype("u1")
     words = {"network.channels": 8, "grid.steps": 8, "train.batch": 8}

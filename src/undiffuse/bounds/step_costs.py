@@ -1,5 +1,6 @@
 """What one network call at x_t tells of all steps from t: with the model's own widths, or others."""
 
+from functools import cached_property
 from typing import Protocol, cast
 
 import torch
@@ -27,12 +28,11 @@ class StepCosts(Protocol):
 
 
 class Drawn:
-    """A draw of x_t for examples x_0 (B, *shape), and the network's output there."""
+    """A draw of x_t for examples x_0 (B, *shape), and what the network says there."""
 
     def __init__(self, model: Denoiser, x_0: Tensor, t: Tensor, generator: Generator) -> None:
         self.model, self.x_0, self.t = model, x_0, t
         self.x_t = terms.noisy(model, x_0, t, generator)
-        self.out, self.raw = model.output(self.x_t, t)
 
     def fitted(self, knots: int) -> StepCosts:
         """With the best widths of so many knots for these examples; the model's own for 0."""
@@ -48,25 +48,25 @@ class Drawn:
         """With widths that were found before; the model's own for no knots."""
         return _Contextual(self, error, scale) if len(error) else _Own(self)
 
-    @property
+    @cached_property
     def predicted(self) -> Tensor:
         """x_0-hat, float64."""
-        return self.model.predict_from(wide(self.out), wide(self.x_t), self.t)
+        out, _ = self.model.output(self.x_t, self.t)
+        return self.model.predict_from(wide(out), wide(self.x_t), self.t)
 
 
 class _Own:
     """The model's own widths."""
 
     def __init__(self, drawn: Drawn) -> None:
-        self.drawn, model = drawn, drawn.model
+        self.drawn, self.law = drawn, drawn.model.looked(drawn.x_t, drawn.t)
         self.error = self.scale = torch.zeros(0, dtype=torch.float64)
-        law = model.decode_from(drawn.out, drawn.raw, drawn.x_t, drawn.t)
-        self.first = fetched(total(-law.log_prob(drawn.x_0)))
+        self.first = fetched(total(-self.law(None).log_prob(drawn.x_0)))
 
     def step(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        drawn, model = self.drawn, self.drawn.model
-        q = model.kernel.bridge(drawn.x_0, drawn.x_t, s, drawn.t)
-        return fetched(total(q.kl(model.step_from(drawn.out, drawn.raw, drawn.x_t, drawn.t, s)))), ZERO
+        drawn = self.drawn
+        q = drawn.model.kernel.bridge(drawn.x_0, drawn.x_t, s, drawn.t)
+        return fetched(total(q.kl(self.law(s)))), ZERO
 
 
 class _Contextual:

@@ -18,6 +18,8 @@ undiffuse compress runs/first photo.png other.png -o photos.und
 
 undiffuse compress runs/first data.npy -o data.und --steps 50
 
+undiffuse compress runs/table rows.csv -o rows.und
+
 undiffuse compress runs/first --test 100 -o test.und --lossy
 
 A lossy file is progressive: read a part of it, and the pictures are coarser; all of it, and they are exact.
@@ -30,7 +32,10 @@ def command(
     run: RunFolder,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Pictures of any size, or one .npy of whole numbers."),
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Pictures of any size, one .npy of whole numbers, or one .csv or .parquet.",
+        ),
     ] = None,
     out: Annotated[str, typer.Option("--out", "-o", help="The new .und file to write.")] = "out.und",
     test: Annotated[

@@ -33,7 +33,7 @@ def command(
     given: GivenFiles = None,
     device: Device = "cpu",
 ) -> None:
-    """Decompress a .und file with the run it was made with: the same pictures or arrays, bit for bit.
+    """Decompress a .und file with the run it was made with: the same pictures, arrays or tables, bit for bit.
 
     If the run has been trained on since, with the checkpoint that `compress` kept.
     """
@@ -48,13 +48,13 @@ def command(
         header, parts = codec.unpack(data, most or codec.VALUES, bits)
         trained = maker(trained.told(given_from(trained, label, given or ())), header, where)
         codec.check_model(trained.model, header, trained.shape)
-        archive.sizes_of(header)  # what cannot be is refused at once
+        archive.sizes_of(trained, header)  # what cannot be is refused at once
         with tracked("decompress") as track:
             raw = trained.in_tensors.decompress(data, bits=bits, values=most or codec.VALUES, track=track)
-        found = archive.restore(header, raw)
+        found = archive.restore(trained, header, raw)
     if len(parts) < len(header.chunks):
         typer.echo(f"{len(parts)} of {len(header.chunks)} chunks: the best that they say", err=True)
-    for path in archive.write(found, target)[:10]:
+    for path in archive.write(trained, found, target)[:10]:
         typer.echo(printable(str(path)))
     if len(found) > 10:
         typer.echo(f"and {len(found) - 10:,} more")

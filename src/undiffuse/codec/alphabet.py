@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from undiffuse.codec.coder import Law, constriction
+from undiffuse.codec.coder import Law, Laws, constriction
 from undiffuse.codec.rounding import STEEP, Rounding
 from undiffuse.distributions import Bernoulli, Categorical, Discretized, Distribution, Normal
 
@@ -35,7 +35,7 @@ class Alphabet(ABC):
         """x, float64, of the numbers (int32)."""
 
     @abstractmethod
-    def law(self, p: Any, rounding: Rounding, call: int, closed: bool = False) -> Law:
+    def law(self, p: Any, rounding: Rounding, call: int, closed: bool = False) -> Laws:
         """A distribution of x, as one over the numbers, element by element in the order of memory.
 
         A `closed` one is drawn from, and need not hold every number.

@@ -17,17 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undiffuse.bases import ColumnsBase
 from undiffuse.codec.alphabet import Alphabet, Symbols, lattice, levels
-from undiffuse.codec.coder import Law
+from undiffuse.codec.coder import Laws
+from undiffuse.codec.columns import Levels, Part, Rows
 from undiffuse.codec.rounding import Rounding
 from undiffuse.distributions import Distribution
-from undiffuse.kernels import Discrete, Gaussian
+from undiffuse.kernels import Discrete, Gaussian, Mixed
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Contextual, ContextualDecoder, DiscretizedDecoder
 from undiffuse.schedules.grids import Grid
 from undiffuse.tensors import dims
 
 TAILS = 8.0  # standard deviations of noise that a lattice holds beyond the data
+SCORES = 8.0  # how far from zero scores of a table's numbers are, about
 OCTAVE = 8  # codes to a doubling
 EXCESS, DECODED = -12, -28  # log2 of what code 0 adds to beta-tilde, and multiplies the decoder's variance by
 
@@ -59,10 +62,20 @@ def evenly(base: int, steps: int) -> tuple[int, ...]:
 
 
 class Chain:
-    """The states 0 (data) to T of a model on a plan's grid, for examples of this shape."""
+    """The states 0 (data) to T of a model on a plan's grid, for examples of this shape.
 
-    def __init__(self, model: Denoiser, shape: tuple[int, ...], plan: Plan, base: Tensor) -> None:
-        self.shape, self.grid = shape, plan.grid(base)
+    `holes` (N, D) are cells of a table that nothing is known of, in no state.
+    """
+
+    def __init__(
+        self,
+        model: Denoiser,
+        shape: tuple[int, ...],
+        plan: Plan,
+        base: Tensor,
+        holes: np.ndarray | None = None,
+    ) -> None:
+        self.shape, self.grid, self.holes = shape, plan.grid(base), holes
         self.model = planned(exact(model), self.grid, plan)
         self.alphabets = list(self._alphabets(plan.resolution))
 
@@ -71,19 +84,20 @@ class Chain:
 
     def rows(self, rows: slice) -> "Chain":
         """The chain for these rows of the examples that its model is given something for."""
-        if self.model.examples is None:
-            return self
         own = copy(self)
-        own.model = self.model.rows(torch.arange(self.model.examples)[rows])
+        if self.model.examples is not None:
+            own.model = self.model.rows(torch.arange(self.model.examples)[rows])
+        if self.holes is not None:
+            own.holes = self.holes[rows]
         return own
 
-    def forward(self, i: int, lower: np.ndarray, rounding: Rounding, call: int) -> Law:
+    def forward(self, i: int, lower: np.ndarray, rounding: Rounding, call: int) -> Laws:
         """q(state i | state i - 1), whose values are given in any shape."""
         x, kernel = self.tensor(lower), self.model.kernel
         law = kernel.marginal(x, self.grid[0]) if i == 1 else kernel.transition(x, *self.grid[i - 2 : i])
         return self.alphabets[i].law(law, rounding, call, closed=True)
 
-    def reverse(self, i: int, upper: np.ndarray, rounding: Rounding, call: int) -> Law:
+    def reverse(self, i: int, upper: np.ndarray, rounding: Rounding, call: int) -> Laws:
         """p(state i - 1 | state i): a call of the network."""
         return self.alphabets[i - 1].law(self.back(i, self.tensor(upper)), rounding, call)
 
@@ -94,7 +108,7 @@ class Chain:
                 return self.model.decode(x, self.grid[0])
             return self.model.step(x, self.grid[i - 1], self.grid[i - 2])
 
-    def prior(self, count: int, rounding: Rounding, call: int) -> Law:
+    def prior(self, count: int, rounding: Rounding, call: int) -> Laws:
         """p(state T) of `count` examples."""
         like = self.tensor(np.zeros((count, dims(self.shape))))
         return self.alphabets[-1].law(self.model.prior(like), rounding, call)
@@ -102,18 +116,46 @@ class Chain:
     def tensor(self, values: np.ndarray) -> Tensor:
         """Examples of these values, where the model is."""
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        return torch.from_numpy(values).view(-1, *self.shape).to(device)
+        x = torch.from_numpy(values).view(-1, *self.shape)
+        return (x if self.holes is None else x.masked_fill(torch.from_numpy(self.holes), torch.nan)).to(
+            device
+        )
 
     def _alphabets(self, resolution: int) -> Iterator[Alphabet]:
         kernel = self.model.kernel
         if isinstance(kernel, Discrete):
             yield from (Symbols(kernel.channels) for _ in range(len(self) + 1))
             return
+        if isinstance(kernel, Mixed):
+            numbers = Gaussian(kernel.schedule)
+            yield data_rows(self.model)
+            for each in self._lattices(numbers, resolution, SCORES):
+                yield rows_of(kernel, each)
+            return
         assert isinstance(kernel, Gaussian) and isinstance(self.model.decoder, DiscretizedDecoder)
         yield levels(self.model.decoder.levels)
+        yield from self._lattices(kernel, resolution, 1.0)
+
+    def _lattices(self, kernel: Gaussian, resolution: int, most: float) -> Iterator[Alphabet]:
+        """Of the latents of data that are up to `most` from zero."""
         alpha, sigma = kernel.alpha_sigma(self.grid)
         for i, width in enumerate(cells(kernel, self.grid, resolution)):
-            yield lattice(width, float(alpha[i] + TAILS * sigma[i]))
+            yield lattice(width, float(most * alpha[i] + TAILS * sigma[i]))
+
+
+def data_rows(model: Denoiser) -> Rows:
+    """The alphabet of a table's rows. Raises ValueError for columns of continuous numbers."""
+    assert isinstance(model.kernel, Mixed) and isinstance(model.base, ColumnsBase)
+    return rows_of(model.kernel, Levels(model.base.marginals))
+
+
+def rows_of(kernel: Mixed, numbers: Alphabet) -> Rows:
+    """Rows whose numbers have this alphabet, and symbols theirs."""
+    parts = []
+    for group in kernel.groups:
+        alphabet = Symbols(group.kernel.channels) if isinstance(group.kernel, Discrete) else numbers
+        parts.append(Part(group.columns.cpu().numpy(), alphabet))
+    return Rows(parts)
 
 
 def cells(kernel: Gaussian, grid: Tensor, resolution: int) -> Iterator[float]:

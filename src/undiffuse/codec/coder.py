@@ -5,9 +5,9 @@ parameters, which must be the same to the last bit where they are decoded; or on
 numbers as its only parameter says.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -59,6 +59,21 @@ class Law:
             raise ValueError("damaged: a latent is where no encoder puts it")
         return near
 
+    def only(self, index: np.ndarray) -> "Law":
+        """Of these elements alone, by their places."""
+        parameters = [part[index] if isinstance(part, np.ndarray) else part for part in self.parameters]
+        return replace(
+            self, parameters=tuple(parameters), base=None if self.base is None else self.base[index]
+        )
+
+    def pieces(self, numbers: np.ndarray) -> Iterable[tuple["Law", np.ndarray]]:
+        """Itself with its numbers: what consists of several laws has those, in the order they are read."""
+        return [(self, numbers)]
+
+    def read(self, pop: Callable[["Law"], np.ndarray]) -> np.ndarray:
+        """The numbers, by what reads those of a law."""
+        return pop(self)
+
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The parameters that numbers are written with."""
@@ -68,6 +83,19 @@ class Law:
     def span(self) -> Any:
         """The law of what is written out."""
         return constriction().model.Uniform(self.ends[1] - self.ends[0] + 1)
+
+
+class Laws(Protocol):
+    """A law over whole numbers, or several, one after the other."""
+
+    def pieces(self, numbers: np.ndarray) -> Iterable[tuple[Law, np.ndarray]]:
+        """Laws and their numbers, in the order they are read."""
+
+    def read(self, pop: Callable[[Law], np.ndarray]) -> np.ndarray:
+        """The numbers, by what reads those of one law."""
+
+    def only(self, index: np.ndarray) -> "Laws":
+        """Of these elements alone, by their places."""
 
 
 class Stack:
@@ -81,15 +109,19 @@ class Stack:
         self._below = filler(spare)
         self._coder = constriction().stack.AnsCoder(np.concatenate([self._below, words]))
 
-    def push(self, law: Law, numbers: np.ndarray) -> None:
+    def push(self, law: Laws, numbers: np.ndarray) -> None:
         """Write the numbers."""
-        near, far = law.split(numbers)
-        if len(far):
-            self._coder.encode_reverse(far, law.span)
-        self._coder.encode_reverse(near, law.family, *law.arrays)
+        for piece, part in reversed(list(law.pieces(numbers))):
+            near, far = piece.split(part)
+            if len(far):
+                self._coder.encode_reverse(far, piece.span)
+            self._coder.encode_reverse(near, piece.family, *piece.arrays)
 
-    def pop(self, law: Law) -> np.ndarray:
+    def pop(self, law: Laws) -> np.ndarray:
         """Read as many numbers, int32. Raises ValueError if nothing is left to read."""
+        return law.read(self._pop)
+
+    def _pop(self, law: Law) -> np.ndarray:
         near: np.ndarray = self._coder.decode(law.family, *law.parameters)
         numbers = law.join(near, lambda count: self._coder.decode(law.span, count))
         if self._coder.is_empty():
@@ -116,12 +148,13 @@ class QueueWriter:
     def __init__(self) -> None:
         self._coder = constriction().queue.RangeEncoder()
 
-    def push(self, law: Law, numbers: np.ndarray) -> None:
+    def push(self, law: Laws, numbers: np.ndarray) -> None:
         """Write the numbers."""
-        near, far = law.split(numbers)
-        self._coder.encode(near, law.family, *law.arrays)
-        if len(far):
-            self._coder.encode(far, law.span)
+        for piece, part in law.pieces(numbers):
+            near, far = piece.split(part)
+            self._coder.encode(near, piece.family, *piece.arrays)
+            if len(far):
+                self._coder.encode(far, piece.span)
 
     def words(self) -> np.ndarray:
         """What has been written."""
@@ -135,13 +168,16 @@ class QueueReader:
     def __init__(self, words: np.ndarray) -> None:
         self._coder = constriction().queue.RangeDecoder(words)
 
-    def pop(self, law: Law) -> np.ndarray:
+    def pop(self, law: Laws) -> np.ndarray:
         """Read as many numbers, int32. Raises ValueError for words that cannot have been written."""
         try:
-            near: np.ndarray = self._coder.decode(law.family, *law.parameters)
-            return law.join(near, lambda count: self._coder.decode(law.span, count))
+            return law.read(self._pop)
         except AssertionError as error:
             raise ValueError("the words are not of this model") from error
+
+    def _pop(self, law: Law) -> np.ndarray:
+        near: np.ndarray = self._coder.decode(law.family, *law.parameters)
+        return law.join(near, lambda count: self._coder.decode(law.span, count))
 
     def end(self) -> None:
         """Raise ValueError if words are left that nothing was read from."""

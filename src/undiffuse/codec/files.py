@@ -2,23 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from undiffuse.ambient import unaided
 from undiffuse.codec.alphabet import numbers_of
-from undiffuse.codec.chain import Chain, Plan
+from undiffuse.codec.chain import Chain, Plan, data_rows
 from undiffuse.codec.channel import Channel
 from undiffuse.codec.chunk import Chunk
+from undiffuse.codec.columns import HOLE, RowNumbers, holes_in, packed_holes, whole
 from undiffuse.codec.container import CODERS, MOST_KNOTS, VALUES, Header, digest_of, pack, unpack
 from undiffuse.codec.identity import canary, model_hash
 from undiffuse.codec.lossless import Lossless
 from undiffuse.codec.method import Method
 from undiffuse.codec.planning import MANY, Trade, trade
 from undiffuse.codec.universal import Universal
-from undiffuse.data import Examples, Levels, Space, Symbols
-from undiffuse.kernels import Discrete
+from undiffuse.data import Examples, Levels, Symbols
+from undiffuse.kernels import Discrete, Mixed
 from undiffuse.model import Denoiser, ReverseProcess
 from undiffuse.parameterizations import DiscretizedDecoder
 from undiffuse.schedules import grids
@@ -28,6 +30,16 @@ from undiffuse.track import SILENT, Track
 METHODS: dict[str, Method] = {CODERS[each.number]: each for each in (Lossless(), Universal(), Channel())}
 PLANNED, LEAST = 2**14, 32  # values of examples that choose the chain, and examples at least
 KNOTS, WORTH = (1, 5, 17), 2**9  # of variances by context; and how many values one needs to be fitted
+
+
+class Numbered(Protocol):
+    """A map between whole numbers, as examples have them, and x_0."""
+
+    def encode(self, raw: Tensor) -> Tensor:
+        """x_0, float32. Raises ValueError for numbers that are not the model's."""
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """The numbers."""
 
 
 @unaided
@@ -44,6 +56,9 @@ def compress(
 ) -> bytes:
     """A file of the examples x (N, *shape), whole numbers: levels, symbols or bits.
 
+    Of a table rows (N, D) of them, float64, NaN where there are holes: how many steps a value is above the
+    least, and symbols.
+
     `method` is one of `METHODS`. `grid` is the model's chain (its table's, or 1000 even steps). It is thinned
     as a `plan` says, which is better found on many examples of the training data (`choose`); without one, to
     `steps` times, the best for these examples, and by default to as few as make a file close to the smallest.
@@ -55,11 +70,16 @@ def compress(
         raise ValueError("there are no examples to compress")
     space(known).encode(x)
     known.check_count(len(x))
+    table = isinstance(known.kernel, Mixed)
+    if table and extra:
+        raise ValueError("extra: a table's file keeps its holes there")
     if plan is None:
         looking = track.stage("choose steps")
         plan = choose(model, x, method=method, grid=base, steps=steps, track=looking).best(len(x), steps).plan
-    chain = Chain(how.model(known), tuple(x.shape[1:]), plan, base)
-    numbers = numbers_of(x).reshape(len(x), -1)
+    numbers = whole(x) if table else numbers_of(x).reshape(len(x), -1)
+    extra = packed_holes(numbers) if table else extra
+    holes = numbers == HOLE if table and extra else None
+    chain = Chain(how.model(known), tuple(x.shape[1:]), plan, base, holes)
     chunks = how.encode(chain, numbers, track)
     packed = [chunk.pack() for chunk in chunks]
     header = Header(
@@ -106,7 +126,10 @@ def decompress(
 def _decoded(model: ReverseProcess, header: Header, parts: list[bytes], base: Tensor, track: Track) -> Tensor:
     known = coded(model)
     how = METHODS[CODERS[header.coder]]
-    chain = Chain(how.model(known), header.shape, header.plan, base)
+    table, holes = isinstance(known.kernel, Mixed), None
+    if table:
+        holes = holes_in(header.extra, (header.count, *header.shape))
+    chain = Chain(how.model(known), header.shape, header.plan, base, holes)
     with _given(header.shape):
         found = canary(chain)
     if found != header.canary:
@@ -189,6 +212,11 @@ def coded(model: ReverseProcess) -> Denoiser:
     """The model, if there are probabilities of whole numbers in it. ValueError if not."""
     if not isinstance(model, Denoiser):
         raise ValueError("only a model of one network can be coded with: no product, and no guidance")
+    if isinstance(model.kernel, Mixed):
+        data_rows(model)
+        if model.condition is not None:
+            raise ValueError("rows are coded whole: nothing can be given of them")
+        return model
     if not isinstance(model.kernel, Discrete) and not isinstance(model.decoder, DiscretizedDecoder):
         raise ValueError(
             "this model is of continuous data, which no number of bits gives back exactly: train on data "
@@ -197,8 +225,10 @@ def coded(model: ReverseProcess) -> Denoiser:
     return model
 
 
-def space(model: Denoiser) -> Space:
-    """Which whole numbers the model's data are."""
+def space(model: Denoiser) -> Numbered:
+    """Which whole numbers the model's data are: what encodes them, and back."""
+    if isinstance(model.kernel, Mixed):
+        return RowNumbers(data_rows(model))
     if isinstance(model.kernel, Discrete):
         return Symbols(model.kernel.symbols)
     return Levels(_levels(model))
@@ -212,6 +242,8 @@ def base_grid(model: ReverseProcess, grid: Tensor | None) -> Tensor:
 def _levels(model: Denoiser) -> int:
     if isinstance(model.kernel, Discrete):
         return model.kernel.symbols
+    if isinstance(model.kernel, Mixed):
+        return max(2, *model.kernel.columns)
     assert isinstance(model.decoder, DiscretizedDecoder)
     return model.decoder.levels
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+FINER = 6  # decimals beyond the first of a step: a column may begin at half a one
 Category = str | bool | int | float
 
 
@@ -33,6 +34,11 @@ class Cell:
     def symbols(self) -> int:
         """How many there are; 0 of numbers."""
         return len(self.categories)
+
+    @property
+    def digits(self) -> int:
+        """Decimals beyond which its values, which go in steps, have nothing but what arithmetic left."""
+        return max(0, FINER - math.floor(math.log10(self.step)))
 
     @property
     def kind(self) -> str:

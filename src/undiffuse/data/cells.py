@@ -81,6 +81,35 @@ class CellSpace(Space):
                 raw[:, i] = raw[:, i].round().clamp(0, count - 1)
         return raw
 
+    def numbered(self, raw: Tensor) -> Tensor:
+        """Rows as whole numbers, float64: steps above the least value of a column, and symbols; NaN stays.
+
+        Raises ValueError as `encode` does, and for columns of continuous numbers, which are no whole numbers.
+        """
+        self._check(raw)
+        found = raw.double().clone()
+        if len(self.numbers):
+            continuous = [self.columns[i].name for i in self.numbers[self.marginals.steps == 0].tolist()]
+            if continuous:
+                raise ValueError(
+                    f"column {continuous[0]!r}: continuous numbers, which no number of bits gives back; "
+                    "round them before training"
+                )
+            self._check_steps(found[:, self.numbers])
+            away = found[:, self.numbers] - self.marginals.lows
+            found[:, self.numbers] = (away / self.marginals.steps).round()
+        return found
+
+    def unnumbered(self, numbers: Tensor) -> Tensor:
+        """The rows of `numbered`."""
+        found = numbers.clone()
+        if len(self.numbers):
+            of = self.marginals
+            found[:, self.numbers] = of.lows + numbers[:, self.numbers] * of.steps
+        for i in self.numbers.tolist():
+            found[:, i] = found[:, i].round(decimals=self.columns[i].digits)
+        return found
+
     def state(self) -> State:
         """``{"kind": "cells", "columns": ..., "marginals": ...}``."""
         state: dict[str, Any] = {"kind": "cells", "columns": [column.state() for column in self.columns]}

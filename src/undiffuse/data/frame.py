@@ -202,8 +202,7 @@ def _series(values: Floats, column: Cell) -> Any:
         found = pandas.Series(days).mask(holes)
         return found.dt.strftime("%Y-%m-%d") if column.dtype == DATES else found.astype(column.dtype)
     if column.step:
-        digits = max(0, -math.floor(math.log10(column.step)) + 2) if column.step < 1 else 0
-        values = values.round(digits)
+        values = values.round(column.digits)
     if column.dtype.startswith(("int", "uint")) and holes.any():
         return pandas.Series(values).round().astype("Int64")
     return pandas.Series(values).astype(column.dtype)

@@ -6,9 +6,11 @@ model.decompress(data)
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from undiffuse import codec
+from undiffuse.data import CellSpace
 from undiffuse.track import SILENT, Track
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def coded(
     """A file on this plan, or on the best for these examples. Raises RuntimeError if it is not exact."""
     codec.ready()
     run.check(raw)
+    raw = run.space.numbered(raw) if isinstance(run.space, CellSpace) else raw
     data = codec.compress(
         run.model,
         raw,
@@ -61,8 +64,8 @@ def coded(
         track=track.stage("compress"),
     )
     if verify:
-        again = decompress(run, data, values=raw.numel(), track=track.stage("verify"))
-        if not bool((again == raw).all()):
+        again = _numbers(run, data, values=raw.numel(), track=track.stage("verify"))
+        if not torch.equal(again.nan_to_num(-1.0), raw.nan_to_num(-1.0).to(again)):
             raise RuntimeError("the file does not give back what was compressed; it is not written")
     return data
 
@@ -76,6 +79,13 @@ def decompress(
     track: Track = SILENT,
 ) -> Tensor:
     """The raw examples of a file, or what `bits` per dimension say of them (`codec.decompress`)."""
+    found = _numbers(run, data, bits=bits, values=values, track=track)
+    return run.space.unnumbered(found) if isinstance(run.space, CellSpace) else found
+
+
+def _numbers(
+    run: "Diffusion", data: bytes, *, values: int, track: Track, bits: float | None = None
+) -> Tensor:
     return codec.decompress(
         run.model, data, bits=bits, grid=run.grid, shape=run.shape, values=values, track=track
     )

@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from undiffuse import bounds, codec
+from undiffuse.data import CellSpace
+from undiffuse.data.frame import frame_of
 from undiffuse.estimate import Moments
 from undiffuse.runs.packing import pack
 from undiffuse.runs.run import Run
@@ -37,7 +39,13 @@ def chain_bound(
 
 
 def others(run: Run, raw: Tensor) -> dict[str, int]:
-    """Bytes of the same examples by PNG and lossless WebP, one picture a file, and by xz all together."""
+    """Bytes of the same examples by PNG and lossless WebP, one picture a file, and by xz all together.
+
+    Of a table as .csv, and that by xz.
+    """
+    if isinstance(run.space, CellSpace):
+        text = frame_of(raw, run.space.columns).to_csv(index=False).encode()
+        return {".csv": len(text), ".csv by xz": len(lzma.compress(text, preset=9))}
     sizes = {}
     if is_picture(run):
         pictures = [Image.fromarray(_pixels(each)) for each in raw.numpy()]

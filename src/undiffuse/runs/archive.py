@@ -1,4 +1,4 @@
-"""Files of a run's examples, compressed: from pictures and arrays to a .und file and back.
+"""Files of a run's examples, compressed: from pictures, arrays and tables to a .und file and back.
 
 Pictures of another size than the run's are cut into tiles, the last ones filled up with their own edge; the
 file keeps names and sizes, and gives back the same pictures.
@@ -17,7 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from undiffuse import codec
-from undiffuse.data import read_image, read_npy
+from undiffuse.data import Cell, CellSpace, read_image, read_npy
+from undiffuse.data.frame import frame_of, rows_in
+from undiffuse.data.table import SUFFIXES, read_table
 from undiffuse.files import folder
 from undiffuse.recipes.recipe import load_data
 from undiffuse.runs.example import PICTURES
@@ -44,12 +46,14 @@ class Gathered:
 
 
 def gather(run: Run, paths: Sequence[str]) -> Gathered:
-    """The examples in one .npy file, or in pictures of any size with the run's channels.
+    """The examples in one .npy file or table, or in pictures of any size with the run's channels.
 
     Raises FileNotFoundError or ValueError, naming the file, for what is no data of the run.
     """
     if not paths:
-        raise ValueError("there is nothing to compress: name pictures, or an .npy file")
+        raise ValueError("there is nothing to compress: name pictures, an .npy file, or a table")
+    if isinstance(run.space, CellSpace):
+        return Gathered(_rows(run.space, paths), [])
     if len(paths) == 1 and paths[0].endswith(".npy"):
         return Gathered(_array(run, Path(paths[0])), [])
     pictures = [(Path(path), _picture(run, Path(path))) for path in paths]
@@ -65,15 +69,16 @@ def test_examples(run: Run, count: int) -> Gathered:
     return Gathered(test[:count], [])
 
 
-def restore(header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
+def restore(run: Run, header: codec.Header, raw: Tensor) -> "list[tuple[str, Tensor]]":
     """(name, picture (C, H, W)) of every picture, or one array (N, *shape) named data.
 
     Raises ValueError as `sizes_of` does.
     """
-    if not header.extra:
+    sizes = sizes_of(run, header)
+    if not sizes:
         return [("data", raw)]
     names, place, found = dict[str, int](), 0, []
-    for name, height, width in sizes_of(header):
+    for name, height, width in sizes:
         down, across = counts(height, width, header.shape)
         each = raw[place : place + down * across]
         place += down * across
@@ -91,10 +96,11 @@ def check_file(path: str) -> Path:
     return _new(path, "file")
 
 
-def write(found: "list[tuple[str, Tensor]]", target: Path) -> list[Path]:
-    """A new folder of pictures as .png, or of one array as .npy; complete or not at all."""
+def write(run: Run, found: "list[tuple[str, Tensor]]", target: Path) -> list[Path]:
+    """A new folder of pictures as .png, of one array as .npy, a table as .csv; complete or not at all."""
+    cells = run.space.columns if isinstance(run.space, CellSpace) else ()
     with folder(target) as temporary:
-        names = [_save(raw, temporary / name) for name, raw in found]
+        names = [_save(raw, temporary / name, cells) for name, raw in found]
     return [target / name for name in names]
 
 
@@ -112,6 +118,24 @@ def naming(path: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _rows(space: CellSpace, paths: Sequence[str]) -> Tensor:
+    """The rows of one table, whole: what the file could not give back is refused."""
+    path = Path(paths[0])
+    if len(paths) > 1 or path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: this run compresses one table, .csv or .parquet")
+    frame = read_table(path)
+    extra = [str(name) for name in frame.columns if str(name) not in space.names]
+    if extra:
+        raise ValueError(
+            f"{path}: column {extra[0]!r} is none of this run's, {', '.join(space.names)}; leave it out"
+        )
+    raw, unknown = rows_in(frame, space.columns)
+    if unknown:
+        name, values = next(iter(unknown.items()))
+        raise ValueError(f"{path}: column {name!r} has {next(iter(values))!r}, which no training row had")
+    return raw
 
 
 def _array(run: Run, path: Path) -> Tensor:
@@ -150,12 +174,12 @@ def _new(path: str, what: str) -> Path:
     return target
 
 
-def sizes_of(header: codec.Header) -> Sizes:
-    """Names and sizes of a file's pictures; none for an array.
+def sizes_of(run: Run, header: codec.Header) -> Sizes:
+    """Names and sizes of a file's pictures; none for an array or a table.
 
     Raises ValueError for sizes that are not those of its examples.
     """
-    if not header.extra:
+    if not header.extra or isinstance(run.space, CellSpace):
         return []
     sizes = _listed(header)
     if sum(math.prod(counts(h, w, header.shape)) for _, h, w in sizes) != header.count:
@@ -184,8 +208,12 @@ def _free(name: str, taken: dict[str, int]) -> str:
     return found
 
 
-def _save(raw: Tensor, stem: Path) -> str:
-    """A picture (C, H, W) as .png, else an array as .npy; its name."""
+def _save(raw: Tensor, stem: Path, cells: Sequence[Cell]) -> str:
+    """A picture (C, H, W) as .png, rows of such cells as .csv, else an array as .npy; its name."""
+    if cells:
+        path = stem.with_name(f"{stem.name}.csv")
+        frame_of(raw, cells).to_csv(path, index=False)
+        return path.name
     if raw.ndim != 3:
         path = stem.with_name(f"{stem.name}.npy")
         np.save(path, raw.numpy(), allow_pickle=False)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from undiffuse import codec
-from undiffuse.data import Examples
+from undiffuse.data import CellSpace, Examples
+from undiffuse.data.rows import sample_of
 from undiffuse.diffusion.coded import LOSSLESS, LOSSY
 from undiffuse.files import WriteError, write_text
 from undiffuse.jsonfile import read_json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from undiffuse.runs.run import Run
 
 FORMAT = 1  # of the file
+LOOKED = 2**20  # values of a table's rows that a plan may be of
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ class Planner:
             try:
                 splits = load_data(run.recipe)
                 run.check(splits.train[:1])
-                self.data = splits.train, splits.test
+                self.data = _whole(run, splits.train), _whole(run, splits.test)
             except (OSError, ValueError, ImportError) as error:
-                self.data, self.missing = (raw, None), str(error)
+                self.data, self.missing = (_whole(run, raw), None), str(error)
 
     def choose(self, track: Track = SILENT) -> list[Chosen]:
         """What to code the examples on by each method, the smallest file first."""
@@ -94,6 +96,11 @@ class Planner:
 
     def _chosen(self, name: str, trade: codec.Trade) -> Chosen:
         return Chosen(name, trade, trade.best(len(self.raw), self.steps), len(self.raw))
+
+
+def _whole(run: "Run", raw: Examples) -> Examples:
+    """The whole numbers that are coded: of a table's rows those of some, at even distances."""
+    return run.space.numbered(sample_of(raw, LOOKED)) if isinstance(run.space, CellSpace) else raw
 
 
 def _fits(run: "Run", method: str) -> bool:
