@@ -175,9 +175,8 @@ def test_columns_that_are_none_are_refused(wrong):
 
 def test_steps_that_begin_between_whole_numbers_come_back():
     """0.5, 1.5, .. and 2.5, 5.0, ..: what is rounded is what arithmetic left, no more."""
-    frame = pd.DataFrame(
-        {"a": np.arange(120) % 7 + 0.5, "b": (np.arange(120) % 11) * 2.5, "c": [0.1, 0.3] * 60}
-    )
+    n = np.arange(120)
+    frame = pd.DataFrame({"a": n % 7 + 0.5, "b": (n % 11) * 2.5, "c": [0.1, 0.3] * 60})
     found = read_frame(frame)
     assert [column.step for column in found.columns[:2]] == [1.0, 2.5]
     space = CellSpace.fit(found.raw, found.columns)

@@ -66,7 +66,7 @@ def test_numbers_that_are_seen_with_noise(fitted: ud.Run):  # noqa: F811
 
 
 def test_whole_examples_given_their_condition():
-    """Simulation-based calibration: of a posterior that is the prior ranks are uniform, of a narrow one not."""
+    """Simulation-based calibration: parameters, and what was simulated of them."""
     random = np.random.default_rng(0)
     theta = random.normal(size=(300, 2))
     x = theta + 0.5 * random.normal(size=(300, 2))
