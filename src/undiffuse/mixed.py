@@ -24,6 +24,7 @@ from undiffuse.conditions import Row
 from undiffuse.devices import onto, sent, wide
 from undiffuse.distributions import Columns, Distribution, Normal, Part, Scored
 from undiffuse.kernels import Discrete, Group, Kernel, Mixed
+from undiffuse.kernels.mixed import NUMBER
 from undiffuse.model import Denoiser
 from undiffuse.parameterizations import Decoder, Parameterization, Variance
 from undiffuse.tensors import column, like
@@ -32,7 +33,6 @@ CELLS = "cells"  # name of the condition
 LARGEST = 20.0  # of the log of a share
 WRONG = 0.5  # of the noise's width, the least of a decoder: one level of many may look like another
 UNSURE = 1e-3  # share of the base in what is said of a symbol: however sure a network is, it may be wrong
-NUMBER = 5  # features of a number: itself, the base's mean and deviation, whether given, whether left out
 
 
 class ByColumn(Parameterization, Variance, Decoder):

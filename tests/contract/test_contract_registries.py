@@ -9,6 +9,7 @@ from undiffuse.distributions import Columns, Correlated, Distribution, Rotated, 
 
 PRESETS = {"ddpm-cifar10", "ddpm-256"}  # a U-Net with a paper's arguments: tested by size and by its weights
 PRESETS |= {"own"}  # the user's, which the package cannot make
+PRESETS |= {"column-transformer"}  # of tables alone, whose laws are in tests/exact/test_exact_transformer.py
 PRESETS |= {"mixed", "cells"}  # of rows of a table: exact/test_exact_tables.py
 
 

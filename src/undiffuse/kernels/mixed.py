@@ -22,6 +22,7 @@ from undiffuse.schedules import ConstantFraction, Schedule
 from undiffuse.tensors import like
 
 MOST = 4096  # symbols of a column
+NUMBER = 5  # features of a number: itself, the base's mean and deviation, whether given, whether left out
 
 
 class Group(NamedTuple):
@@ -58,9 +59,7 @@ class Mixed(Kernel):
         self.kernels = nn.ModuleList(kernels)
 
     def _members(self) -> list[list[int]]:
-        """The columns of every group: numbers, then symbols that are about as many."""
-        sizes = [0 if k == 0 else k.bit_length() for k in self.columns]
-        return [[i for i, size in enumerate(sizes) if size == each] for each in sorted(set(sizes))]
+        return members_of(self.columns)
 
     def _redraw(self, counts: Sequence[int]) -> Redraw:
         most = max(counts)
@@ -83,11 +82,8 @@ class Mixed(Kernel):
 
     def feature_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(F,), as `undiffuse.mixed` makes them: five of a number, of symbols one for each, and two more."""
-        sizes = [
-            5 * len(g.columns) if g.counts[0] == 0 else len(g.columns) * (max(g.counts) + 2)
-            for g in self.groups
-        ]
-        return (sum(sizes),)
+        seen, _ = feature_places(self.columns)
+        return (sum(map(len, seen)),)
 
     def transition(self, x_s: Tensor, s: Tensor, t: Tensor) -> Columns:
         """Each column's."""
@@ -122,6 +118,36 @@ class Mixed(Kernel):
     def _laws(self, x: Tensor, law: Callable[[Group, Tensor], Distribution]) -> Columns:
         out, x = x.isnan(), x.nan_to_num(0.0)
         return Columns([Part(g.columns, law(g, x[:, g.columns])) for g in self.groups], out)
+
+
+def members_of(columns: Sequence[int]) -> list[list[int]]:
+    """The columns of every group: numbers, then symbols that are about as many."""
+    sizes = [0 if k == 0 else k.bit_length() for k in columns]
+    return [[i for i, size in enumerate(sizes) if size == each] for each in sorted(set(sizes))]
+
+
+def feature_places(columns: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
+    """Of every column where its features are among all F, and what is said of it among an output of 2 F.
+
+    Features are, group by group, those of numbers, one kind after the other, and indicators, symbol by
+    symbol; then which symbols are given, and which left out. What is said is a number's mean where its first
+    feature is and its width F further, and of symbols a logit for each indicator.
+    """
+    seen: list[list[int]] = [[] for _ in columns]
+    said: list[list[int]] = [[] for _ in columns]
+    groups = members_of(columns)
+    place, most = 0, [max(columns[i] for i in group) for group in groups]
+    for group, count in zip(groups, most, strict=True):
+        for j, column in enumerate(group):
+            seen[column] = [place + k * len(group) + j for k in range(count or NUMBER)]
+            said[column] = seen[column] if count else seen[column][:1]
+        place += (count or NUMBER) * len(group)
+    for group, count in zip(groups, most, strict=True):
+        if count:
+            for j, column in enumerate(group):
+                seen[column] = [*seen[column], place + j, place + len(group) + j]
+            place += 2 * len(group)
+    return seen, [each if columns[i] else [each[0], each[0] + place] for i, each in enumerate(said)]
 
 
 def _mean_bridge(kernel: Kernel, law: Distribution, x_t: Tensor, s: Tensor, t: Tensor) -> Distribution:

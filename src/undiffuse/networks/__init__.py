@@ -7,6 +7,7 @@ from torch import nn
 from undiffuse.networks.annotated import AnnotatedUNet
 from undiffuse.networks.attention import ATTENTIONS, Attend
 from undiffuse.networks.blocks import BLOCKS, Block
+from undiffuse.networks.columns import ColumnTransformer
 from undiffuse.networks.mixture import MixtureDenoiser
 from undiffuse.networks.mlp import MLP
 from undiffuse.networks.multiscale import MultiScale
@@ -25,6 +26,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "rbf": RBF,
     "sigmoid-mlp": SigmoidMLP,
     "multi-scale": MultiScale,
+    "column-transformer": ColumnTransformer,
     "own": own,
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "AnnotatedUNet",
     "Attend",
     "Block",
+    "ColumnTransformer",
     "MixtureDenoiser",
     "MultiScale",
     "SigmoidMLP",

@@ -50,7 +50,7 @@ GROUPS: dict[Any, Mapping[str, Callable[..., Any]]] = {
     Sampler: SAMPLERS,
 }
 CONTEXT: dict[Any, tuple[str, ...]] = {  # arguments that the data and other parts give, which are no keys
-    nn.Module: ("shape", "outputs", "steps", "examples", "conditions"),
+    nn.Module: ("shape", "outputs", "steps", "examples", "conditions", "columns"),
     Parameterization: ("steps", "base"),
     Variance: ("base",),
     Decoder: ("levels",),

@@ -154,7 +154,8 @@ class Recipe:
             )
         assert isinstance(base, ColumnsBase)
         shape = kernel.feature_shape((len(kernel.columns),))
-        network = self._network(shape=shape, outputs=2, steps=len(self.grid(kernel)), examples=examples)
+        known = {"steps": len(self.grid(kernel)), "examples": examples, "columns": list(kernel.columns)}
+        network = self._network(shape=shape, outputs=2, **known)
         return MixedDenoiser(network, kernel, base)
 
     def base_kind(self, shape: tuple[int, ...]) -> str:
