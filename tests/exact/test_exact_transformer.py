@@ -8,10 +8,11 @@ from torch import Tensor
 
 from oracles import f64
 from undiffuse.bases import fit_columns
+from undiffuse.conditions import Given
 from undiffuse.kernels import Mixed
 from undiffuse.kernels.mixed import feature_places
 from undiffuse.marginals import Marginals
-from undiffuse.mixed import MixedDenoiser
+from undiffuse.mixed import CELLS, MixedDenoiser
 from undiffuse.networks import ColumnTransformer
 from undiffuse.random import keyed
 from undiffuse.schedules import LogLinear
@@ -75,6 +76,27 @@ def test_every_feature_is_one_columns():
     assert sorted(chain.from_iterable(seen)) == list(range(SHAPE[0]))
     flat = list(chain.from_iterable(told))
     assert len(set(flat)) == len(flat) and max(flat) < 2 * SHAPE[0]
+
+
+def test_what_is_known_of_a_cell_is_in_its_features():
+    """Given a cell as it is, or without it: nothing but its own features is another."""
+    of, x, t = model(network()), rows(4, 2), f64(0.4)
+    seen, _ = feature_places(COLUMNS)
+
+    def features(told: Tensor, x_t: Tensor) -> Tensor:
+        made = of.told(Given({CELLS: told}))
+        known = made.seen(x_t)
+        return made._features(known, made.base.belief(known.cells, t, KERNEL), x_t, t)
+
+    nothing = torch.full_like(x, torch.nan)
+    before = features(nothing, x)
+    for column in range(D):
+        given, without = nothing.clone(), x.clone()
+        given[:, column] = x[:, column]
+        without[:, column] = torch.nan
+        for after in (features(given, x), features(nothing, without)):
+            moved = (after != before).any(0).nonzero()[:, 0].tolist()
+            assert moved and set(moved) <= set(seen[column])
 
 
 @pytest.mark.parametrize("looks", [False, True])

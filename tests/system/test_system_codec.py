@@ -228,7 +228,7 @@ def test_what_is_verified(runs, drawn, monkeypatch, tmp_path):
     from undiffuse.runs import archive
 
     monkeypatch.setattr(
-        coded, "decompress", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
+        coded, "_numbers", lambda run, data, **_: 1 + archive.gather(run, [str(drawn[0])]).raw
     )
     told = refused_late("compress", runs / "pictures", drawn[0], "-o", "p.und", *FEW, code=1)
     assert "it is not written" in told and not (tmp_path / "p.und").exists()

@@ -112,8 +112,7 @@ class _Search:
     def __init__(self, of: Halved) -> None:
         self.of, self.maps, self.depth = of, of.of.of, 0
         self.column = torch.from_numpy(of.column)
-        self.first, self.last = of.of.low[of.column], of.of.high[of.column]
-        self.low, self.high = self.first.copy(), self.last.copy()
+        self.low, self.high = (end[of.column] for end in of.of.ends)
 
     @property
     def open(self) -> np.ndarray:
@@ -146,13 +145,11 @@ class _Search:
         self.depth += 1
 
     def _end(self, number: np.ndarray, some: np.ndarray) -> Tensor:
-        """The score, in deviations, of the upper end of a level's cell; infinite beyond the outermost."""
+        """The score, in deviations, of the upper end of a level's cell."""
         column = self.column[some]
         raw = self.maps.lows[column] + (torch.from_numpy(number).double() + 0.5) * self.maps.steps[column]
         score = self.maps.score_of(raw, column)
-        end = ((score - self.of.loc[some]) / self.of.std[some]).clamp(-FARTHEST, FARTHEST)
-        end = torch.where(torch.from_numpy(number < self.first[some]), -math.inf, end)
-        return torch.where(torch.from_numpy(number >= self.last[some]), math.inf, end)
+        return ((score - self.of.loc[some]) / self.of.std[some]).clamp(-FARTHEST, FARTHEST)
 
 
 class Part(NamedTuple):
