@@ -1,7 +1,7 @@
 """Posteriors of simulators' parameters, beside sbi's neural posteriors: classifier tests, densities, ranks.
 
     pip install sbi scikit-learn
-    python benchmarks/simulators.py [--tasks two-moons slcp] [--simulations 10000] [--ways ours npe npse]
+    python benchmarks/simulators.py [--tasks two-moons slcp] [--ways ours npe npe-nsf npse] [--steps 20000]
 
 Of every task: parameters drawn from a uniform prior, and what was simulated of them. Ours is
 `undiffuse.fit(theta, condition=x)` as it is; sbi's estimators have their own defaults. For ten observations a
@@ -114,8 +114,8 @@ class Fitted(NamedTuple):
     ranks: Callable[[Tensor, Tensor], list[float]] | None = None
 
 
-def ours(theta: Tensor, x: Tensor, task: Task) -> Fitted:
-    model = ud.fit(theta, condition=x, quiet=True)
+def ours(theta: Tensor, x: Tensor, task: Task, steps: int | None) -> Fitted:
+    model = ud.fit(theta, condition=x, steps=steps, quiet=True)
 
     def sample(seen: Tensor, n: int) -> Tensor:
         found = model.given(seen).sample(2 * n, steps="all")
@@ -128,8 +128,8 @@ def ours(theta: Tensor, x: Tensor, task: Task) -> Fitted:
     return Fitted(sample, lambda theta, x: model.given(x).log_prob(theta), ranks)
 
 
-def neural(name: str) -> Callable[[Tensor, Tensor, Task], Fitted]:
-    def fitted(theta: Tensor, x: Tensor, task: Task) -> Fitted:
+def neural(name: str) -> Callable[[Tensor, Tensor, Task, int | None], Fitted]:
+    def fitted(theta: Tensor, x: Tensor, task: Task, _: int | None) -> Fitted:
         from sbi.inference import NPE, NPSE
         from sbi.utils import BoxUniform
 
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--simulations", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, help="of our training, by default the recipe's")
     options = parser.parse_args()
     print("| task | way | C2ST | log q(theta given x), nats | least p of ranks | fit, s | 1,000 draws, s |")
     print("|---|---|---|---|---|---|---|")
@@ -184,7 +185,7 @@ def main() -> None:
         true = [task.posterior(each, DRAWN, generator) for each in seen]
         for way in options.ways:
             begin = time.perf_counter()
-            fitted = WAYS[way](theta, x, task)
+            fitted = WAYS[way](theta, x, task, options.steps)
             trained = time.perf_counter()
             drawn = [fitted.sample(each, DRAWN) for each in seen]
             done = time.perf_counter()

@@ -172,7 +172,7 @@ def test_of_many_examples_few_are_held_out(tmp_path: Path):
 
 
 def test_small_tables_take_fewer_steps(tmp_path: Path):
-    for rows, steps in ((200, 2000), (12_000, 4000), (80_000, 16_000)):
+    for rows, steps in ((200, 2000), (12_000, 4000), (80_000, 20_000)):
         x = np.random.default_rng(0).normal(size=(rows, 3)).round(1)
         pd.DataFrame(x, columns=["a", "b", "c"]).to_csv(tmp_path / "table.csv", index=False)
         assert choose(tmp_path / "table.csv").node["train"]["steps"] == steps

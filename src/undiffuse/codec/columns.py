@@ -20,6 +20,7 @@ noise at s, which costs about a bit a step where a group is one short row.
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -44,12 +45,12 @@ class Levels(Alphabet):
     def __init__(self, of: Marginals) -> None:
         if not bool((of.steps > 0).all()):
             raise ValueError("a column of continuous numbers, which no number of bits gives back exactly")
-        self.of = of
+        self.of = of = deepcopy(of).cpu()
         first, last = ((of.knots[:, i] - of.lows) / of.steps for i in (0, -1))
         span = (last - first).ceil() + 1
         ends = ((first - span).floor(), (last + span).ceil())
-        self.low, self.high = (end.to("cpu", torch.int64).numpy() for end in ends)
-        if int((self.high - self.low).max()) >= 2**31 - 1:
+        self.low, self.high = (end.long().numpy() for end in ends)
+        if int((self.high - self.low).max(initial=0)) >= 2**31 - 1:
             raise ValueError("a column of more than a thousand million levels: round it first")
 
     @property
