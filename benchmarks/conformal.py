@@ -3,10 +3,10 @@
     pip install scipy plotnine statsmodels
     python benchmarks/conformal.py [--tables diamonds fair randhie] [--steps 2000] [--new 1000]
 
-A thousand rows at random are put aside, a model is fitted to the others, of which it holds some out to compare
-with, and the rows put aside are scored. Printed is the Kolmogorov-Smirnov test of their bits beside those of the
-rows held out, of which p values are the ranks (two samples, since both are few), and how many of them raise an
-alarm of 1, 5 and 10 %. Rows with holes are left out.
+A thousand rows at random are put aside, a model is fitted to the others, of which it holds some out to
+compare with, and the rows put aside are scored. Printed is the Kolmogorov-Smirnov test of their bits beside
+those of the rows held out, of which p values are the ranks (two samples, since both are few), and how many of
+them raise an alarm of 1, 5 and 10 %. Rows with holes are left out.
 """
 
 import argparse
