@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from undiffuse import samplers
 from undiffuse.data import Space, Splits, UniformNoise, space_of
-from undiffuse.diffusion import about, bounded, calibrated, checks, coded, exact, observed, variants
+from undiffuse.diffusion import bounded, calibrated, checks, coded, columnwise, exact, observed, variants
 from undiffuse.diffusion.bases import Bases, Simple
 from undiffuse.diffusion.checks import check_fit, check_range
 from undiffuse.diffusion.containers import Container, alike, container_of
@@ -279,7 +279,7 @@ class Diffusion:
     tuned, chained = alike()(variants.tuned), alike()(variants.chained)
     curve, curve_times = alike("raw")(variants.curve), variants.curve_times  # of the mean squared errors
     known = alike("raw", "mask")(observed.known)  # observations, as factors
-    by_column = about.by_column
+    by_column = columnwise.by_column
     noisy, measured = (alike("raw")(each) for each in (observed.noisy, observed.measured))
     posterior = alike()(observed.posterior)  # draws of what they leave open
     impute = alike("raw", "mask")(observed.imputed)
