@@ -171,10 +171,16 @@ def test_of_many_examples_few_are_held_out(tmp_path: Path):
     assert choose(tmp_path / "x.npy").node["data"]["test"] == KEPT / (10 * KEPT + 10)
 
 
-def test_small_tables_take_fewer_steps(tmp_path: Path):
+def test_small_tables_take_fewer_steps_and_so_do_broad_ones(tmp_path: Path):
     for rows, steps in ((200, 2000), (12_000, 4000), (80_000, 20_000)):
         x = np.random.default_rng(0).normal(size=(rows, 3)).round(1)
         pd.DataFrame(x, columns=["a", "b", "c"]).to_csv(tmp_path / "table.csv", index=False)
         assert choose(tmp_path / "table.csv").node["train"]["steps"] == steps
+    broad = pd.DataFrame(np.random.default_rng(0).normal(size=(12_000, 20)).round(1)).add_prefix("c")
+    broad.to_csv(tmp_path / "broad.csv", index=False)
+    chosen = choose(tmp_path / "broad.csv")
+    assert chosen.node["train"]["steps"] == 12_000 and "fifteen minutes of 20 columns" in " ".join(
+        chosen.reasons
+    )
     forced = chosen_with(tmp_path / "table.csv", ["data.kind=columns"])
     assert forced.node["data"]["kind"] == "columns"

@@ -43,6 +43,7 @@ SIDE, LARGEST = 32, 64  # pixels: what pictures of several sizes become; and up 
 LOOKED = 2**22  # values of an array that are looked at
 SHOWN = 10  # classes that are named
 SMALL, LARGE, FEWEST = 30_000, 200_000, 2000  # cells of a table; and steps that are enough for a small one
+BROAD, MOST, LEAST = 12, 20_000, 6000  # columns of a large table that takes the most steps, and the least
 KEPT = 10_000  # examples that are held out for reports, at most
 Found = NDArray[Any]
 
@@ -186,6 +187,10 @@ def of_columns(data: dict[str, Any], found: Read) -> Choice:
     if size < LARGE:
         steps = FEWEST if size < SMALL else 2 * FEWEST
         chosen.set("train.steps", steps, f"enough for {size:,} cells, where measured")
+    elif len(found.columns) > BROAD:
+        steps = max(LEAST, 100 * (MOST * BROAD // len(found.columns) // 100))
+        reason = f"some fifteen minutes of {len(found.columns)} columns on two cores"
+        chosen.set("train.steps", steps, reason)
     holes = int(found.raw.isnan().sum())
     if holes:
         chosen.reasons.append(f"{holes:,} of {found.raw.numel():,} cells are missing, and count nowhere")
