@@ -1,7 +1,7 @@
 """Held-out bits a row of tables of mixed columns, beside densities in closed form and a mixture.
 
     pip install scikit-learn plotnine statsmodels zuko
-    python benchmarks/mixed_tables.py [--tables diamonds ..] [--steps 6000] [--rows 1000]
+    python benchmarks/mixed_tables.py [--tables diamonds ..] [--steps 6000] [--rows 1000] [--set KEY=VALUE ..]
 
 Ours is `undiffuse.fit` of the table as it is; bits are of held-out rows with 100 of the chain's steps for
 each, an upper bound. Beside it, of the same rows: independent columns (numbers by their maps to normal
@@ -20,6 +20,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 import undiffuse as ud
@@ -106,13 +107,15 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
     parser.add_argument("--steps", type=int, help="by default as many as tables of this size take")
     parser.add_argument("--rows", type=int, default=1000, help="that are evaluated, at most")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="recipe keys of ours")
     options = parser.parse_args()
+    settings = {key: yaml.safe_load(value) for key, _, value in (each.partition("=") for each in options.set)}
     warnings.simplefilter("ignore")
     print("| table | rows | ours | less independent columns | less copula | less mixture | less flow | s |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.tables:
         frame, begin = TABLES[name]().dropna().reset_index(drop=True), time.perf_counter()
-        model = ud.fit(frame, steps=options.steps, quiet=True)
+        model = ud.fit(frame, steps=options.steps, settings=settings, quiet=True)
         seconds = time.perf_counter() - begin
         splits = load_data(model.recipe)
         test, size = splits.test[: options.rows], len(splits.cells)

@@ -131,13 +131,14 @@ def load(
 
     `network` if it is one of your own; `data` says where the run's data are now, if they were moved.
 
-    Samples are of the kind, torch, numpy or pandas, that `fit` was given. Raises FileNotFoundError if there
-    is no run or no checkpoint yet, ValueError if a file is damaged.
+    Samples are of the kind, torch, numpy or pandas, that `fit` was given, and DataFrames of a table's file.
+    Raises FileNotFoundError if there is no run or no checkpoint yet, ValueError if a file is damaged.
     """
     made = load_run(folder, device, network=network, data=data)
     part = made.recipe["data"]
-    if part is not None and part.kind == "table":
-        made = made.replace(container=Container(names=tuple(part.arguments["columns"] or ())))
+    if part is not None and part.kind in ("table", "columns"):
+        names = getattr(made.space, "names", part.arguments["columns"] or ())
+        made = made.replace(container=Container("pandas", tuple(names)))
     try:
         said = read_json(made.folder / CONTAINER, {"kind": "", "names": [""]})
     except FileNotFoundError:

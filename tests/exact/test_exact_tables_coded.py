@@ -15,7 +15,7 @@ from undiffuse.bounds import nelbo
 from undiffuse.codec import lossless
 from undiffuse.codec.chain import data_rows
 from undiffuse.codec.coder import Stack
-from undiffuse.codec.columns import HOLE, Levels, RowNumbers, holes_in, packed_holes, whole
+from undiffuse.codec.columns import HOLE, ColumnLevels, RowNumbers, holes_in, packed_holes, whole
 from undiffuse.codec.rounding import Follower, Recorder
 from undiffuse.distributions import Normal, Scored
 from undiffuse.kernels import Mixed
@@ -53,7 +53,7 @@ def rows(n: int, holes: float = 0.0) -> Tensor:
 
 def test_levels_cost_what_their_law_says():
     """And come back, however far they are."""
-    alphabet, n = Levels(MAPS), 300
+    alphabet, n = ColumnLevels(MAPS), 300
     numbers, var = whole(rows(n))[:, [0, 3]], 0.01 + normals(n, 2, seed=1).square()
     loc = torch.from_numpy(alphabet.values(numbers)) + var.sqrt() * normals(n, 2)
     numbers[0], numbers[1] = alphabet.ends
@@ -72,7 +72,7 @@ def test_levels_cost_what_their_law_says():
 
 def test_halves_add_up_to_one():
     """Of one element: the shares of all its levels, each by its bits."""
-    alphabet = Levels(MAPS)
+    alphabet = ColumnLevels(MAPS)
     law = Scored(Normal(f64(0.3, -0.2).view(1, 2), f64(0.5, 1.5).view(1, 2)), MAPS)
     low, high = (int(end[1]) for end in alphabet.ends)
     total = 0.0

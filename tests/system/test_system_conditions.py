@@ -286,4 +286,4 @@ def test_a_table_is_given_its_other_columns(tmp_path):
     good("sample", run, "-n", 3, "--class", "up", "--out", tmp_path / "up.npy")
     assert "class1.npy" in good("sample", run, "-n", 2, "--class", "up", "--steps", 2)
     assert "class 'left'; this model knows 0 down, 1 up" in refused("sample", run, "--class", "left")
-    assert np.array_equal(np.load(tmp_path / "up.npy"), ud.load(run).given("up").sample(3).numpy())
+    assert np.array_equal(np.load(tmp_path / "up.npy"), ud.load(run).given("up").sample(3).to_numpy())

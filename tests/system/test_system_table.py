@@ -131,6 +131,7 @@ def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     )
     good("train", "holes.csv", *WORDS, "train.steps=30", "--out", "run")
     run = ud.load("run")
+    assert run.sample(2).dtypes.equals(FRAME[list(run.space.names)].dtypes)  # of a file, too
     test = load_data(run.recipe)
     assert test.names == ("size", "big", "kind", "count")
     path = good("sample", "run", "-n", 6).split()[-1]
@@ -146,7 +147,7 @@ def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     assert {Path(f"holes-filled{end}.csv").exists() for end in ("", "-low", "-high")} == {True}
     assert "holes-filled.csv: exists already" in refused("impute", "run", "holes.csv")
     assert "folder nowhere does not exist" in refused("impute", "run", "holes.csv", "--out", "nowhere/x.csv")
-    assert "--evidence: cells of a table" in refused(
+    assert "--evidence: rows of a table are filled without it" in refused(
         "impute", "run", "holes.csv", "--evidence", "--out", "y.csv"
     )
     assert (
@@ -154,9 +155,9 @@ def test_the_command_line_does_the_same(tmp_path: Path, monkeypatch: pytest.Monk
         and not Path("y.csv").exists()
     )
     assert "written as .csv or .parquet" in refused("impute", "run", "holes.csv", "--out", "x.npy")
-    assert "drawn given the others" in refused(
-        "impute", "run", "holes.csv", "--particles", 8, "--out", "y.csv"
-    )
+    good("impute", "run", "holes.csv", "-n", 8, "--particles", 8, "--steps", 10, "--out", "weighed.csv")
+    weighed = run.impute(pd.read_csv("holes.csv"), n=8, way=ud.diffusion.Way(particles=8, steps=10))
+    pd.testing.assert_frame_equal(pd.read_csv("weighed.csv"), weighed.filled, check_dtype=False)
     assert "most surprising" in good("score", "run", "holes.csv")
     FRAME[["kind"]].dropna().head(2).to_csv("given.csv", index=False)
     given = pd.read_csv(good("sample", "run", "--given", "given.csv").split()[-1])

@@ -64,6 +64,24 @@ def test_a_table_is_a_file_and_back(rows: ud.Run):  # noqa: F811
     assert raw.shape == (len(KNOWN), 4) and int(raw.isnan().sum()) == int(KNOWN.isna().sum().sum())
 
 
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (FRAME, "column 'name' is none of this model's, size, big, kind, count; leave it out"),
+        (KNOWN.drop(columns="big"), "column 'big' is not there; of unknown values give it empty"),
+        (KNOWN.assign(kind="square"), "column 'kind': no 'square'; there are flat, round, tall"),
+    ],
+)
+def test_what_would_not_come_back_is_refused(rows: ud.Run, frame: pd.DataFrame, message: str):  # noqa: F811
+    with pytest.raises(ValueError, match=message):
+        rows.compress(frame, steps=2)
+
+
+def test_columns_in_another_order_are_the_same_rows(rows: ud.Run):  # noqa: F811
+    mixed = KNOWN.head(5)[["count", "kind", "size", "big"]]
+    pd.testing.assert_frame_equal(rows.decompress(rows.compress(mixed, steps=2)), KNOWN.head(5))
+
+
 def test_files_from_the_command_line(rows: ud.Run, tmp_path: Path):  # noqa: F811
     KNOWN.to_csv("known.csv", index=False)
     said = good("compress", rows.folder, "known.csv", "-o", "known.und", "--steps", "4")
@@ -78,8 +96,8 @@ def test_files_from_the_command_line(rows: ud.Run, tmp_path: Path):  # noqa: F81
     KNOWN.assign(count=10**9).to_csv("far.csv", index=False)
     np.save("rows.npy", np.zeros((3, 4)))
     for name, message in (
-        ("names.csv", "column 'name' is none of this run's, size, big, kind, count; leave it out"),
-        ("square.csv", "column 'kind' has 'square', which no training row had"),
+        ("names.csv", "column 'name' is none of this model's, size, big, kind, count; leave it out"),
+        ("square.csv", "column 'kind': no 'square'; there are flat, round, tall"),
         ("fine.csv", "column 'size': 0.001, where values go in steps of 0.01"),
         ("far.csv", "too far beyond the training data"),
         ("rows.npy", "this run compresses one table, .csv or .parquet"),

@@ -35,6 +35,7 @@ from undiffuse.bases.frequencies import Frequencies
 from undiffuse.devices import onto, wide
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Kernel, Mixed
+from undiffuse.kernels.mixed import members_of
 from undiffuse.marginals import Marginals
 from undiffuse.random import Generator, uniform
 from undiffuse.tensors import column
@@ -230,10 +231,8 @@ class ColumnsBase(Base):
 
     def members(self) -> list[Tensor]:
         """The columns of every group of symbols."""
-        sizes = [int(k).bit_length() for k in self.counts.tolist()]
-        return [
-            torch.tensor([i for i, n in enumerate(sizes) if n == each]) for each in sorted({*sizes} - {0})
-        ]
+        counts: list[int] = self.counts.tolist()
+        return [torch.tensor(group) for group in members_of(counts) if counts[group[0]]]
 
     def prior(self, like: Tensor, kernel: Mixed) -> Distribution:
         """The kernel's: nothing that counts is left of x_0."""

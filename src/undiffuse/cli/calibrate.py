@@ -14,6 +14,8 @@ undiffuse calibrate runs/table --missing 0.3
 
 undiffuse calibrate runs/table --task predict --column price
 
+undiffuse calibrate runs/theta --task sample --examples 200
+
 undiffuse calibrate runs/first --task inpaint --mask left --examples 20 --steps 50
 
 undiffuse calibrate runs/first --task restore --operator downsample:2 --std 0.1 --examples 20

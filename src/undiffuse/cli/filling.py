@@ -22,29 +22,28 @@ def fill(
     out: str | None,
     data_dir: str | None,
     device: str,
-    steps: int | None,
     how: dict[str, Any],
     others: dict[str, Any],
 ) -> None:
-    """Write the filled table, and the ends of every number's interval as two more; `how` are n and seed.
+    """Write the filled table, and the ends of every number's interval as two more; `how` are n, seed and way.
 
     Raises ValueError for `others`, options that are of other data, FileExistsError for a file that is there.
     """
     from undiffuse.data import CellSpace
     from undiffuse.data.table import read_table
-    from undiffuse.diffusion import Filled, Way, save_frame
+    from undiffuse.diffusion import Filled, save_frame
     from undiffuse.runs import load
 
     asked = [name for name, value in others.items() if value]
     if asked:
-        raise ValueError(f"--{min(asked)}: cells of a table are drawn given the others; leave it out")
+        raise ValueError(f"--{min(asked)}: rows of a table are filled without it; leave it out")
     targets = _targets(Path(file).expanduser(), out)
     trained = load(run, device_of(device), data=data_dir)
     if not isinstance(trained.space, CellSpace):
         raise ValueError(f"{file}: this run is of no table with holes; give an .npy")
     frame = read_table(Path(file).expanduser())
     with tracked("impute") as track:
-        found = trained.impute(frame, **how, way=Way(steps=steps), track=track)
+        found = trained.impute(frame, **how, track=track)
     assert isinstance(found, Filled)
     for path, rows in zip(targets, (found.filled, *found.interval(SHARE)), strict=True):
         typer.echo(printable(str(save_frame(rows, path))))

@@ -12,7 +12,9 @@ EXAMPLES = """
 
 undiffuse impute runs/table holes.csv --out filled.csv
 
-undiffuse impute runs/table table.npy -n 100
+undiffuse impute runs/table holes.parquet --particles 64
+
+undiffuse impute runs/vectors table.npy -n 100
 
 undiffuse impute runs/beat bits.npy --particles 64
 
@@ -48,14 +50,13 @@ def command(
     from pathlib import Path
 
     from undiffuse.cli.filling import fill, is_table
-    from undiffuse.diffusion import impute, known
+    from undiffuse.diffusion import Way, impute, known
     from undiffuse.runs import read_table
 
     if is_table(file):
-        others: dict[str, object] = {"evidence": evidence, "given": given, "class": label}
-        others |= {"method": method, "times": times, "particles": particles, "groups": groups}
-        how = {"seed": seed} if n is None else {"seed": seed, "n": n}
-        fill(run, file, out, data_dir, device, steps, how, others)
+        others = {"evidence": evidence, "given": given, "class": label, "groups": groups}
+        way = Way(method, times, particles, steps=steps)
+        fill(run, file, out, data_dir, device, {"n": n, "seed": seed, "way": way}, others)
         return
     options = shared.asked(n, seed, steps, label, given, method, particles, evidence, groups, out, times)
     trained = shared.open_run(run, device, options, data_dir)

@@ -20,7 +20,7 @@ from torch import Tensor
 from undiffuse.bases import ColumnsBase
 from undiffuse.codec.alphabet import Alphabet, Symbols, lattice, levels
 from undiffuse.codec.coder import Laws
-from undiffuse.codec.columns import Levels, Part, Rows
+from undiffuse.codec.columns import ColumnLevels, Part, Rows
 from undiffuse.codec.rounding import Rounding
 from undiffuse.distributions import Distribution
 from undiffuse.kernels import Discrete, Gaussian, Mixed
@@ -146,7 +146,7 @@ class Chain:
 def data_rows(model: Denoiser) -> Rows:
     """The alphabet of a table's rows. Raises ValueError for columns of continuous numbers."""
     assert isinstance(model.kernel, Mixed) and isinstance(model.base, ColumnsBase)
-    return rows_of(model.kernel, Levels(model.base.marginals))
+    return rows_of(model.kernel, ColumnLevels(model.base.marginals))
 
 
 def rows_of(kernel: Mixed, numbers: Alphabet) -> Rows:

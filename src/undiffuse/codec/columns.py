@@ -39,7 +39,7 @@ CALLS = 32  # of a part, each of two roundings: every bit of a level has one
 FARTHEST = 1e4  # deviations that an end of a cell is away, at most
 
 
-class Levels(Alphabet):
+class ColumnLevels(Alphabet):
     """The levels of columns of numbers, as far beyond those of the training data as these go."""
 
     def __init__(self, of: Marginals) -> None:
@@ -76,7 +76,7 @@ class Levels(Alphabet):
 class Halved:
     """The levels of scores N(loc, std^2), (k,), of these columns (k,)."""
 
-    of: Levels
+    of: ColumnLevels
     loc: Tensor
     std: Tensor
     column: np.ndarray
@@ -258,7 +258,7 @@ class RowNumbers:
         """The numbers, float64."""
         found = x_0.double().clone()
         for columns, alphabet in self.alphabet.parts:
-            if isinstance(alphabet, Levels):
+            if isinstance(alphabet, ColumnLevels):
                 of = alphabet.of
                 found[:, columns] = ((of.decode(found[:, columns]) - of.lows) / of.steps).round()
         return found

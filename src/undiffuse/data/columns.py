@@ -1,6 +1,7 @@
 """Your own table, whatever its columns are: .csv, .parquet, or what `undiffuse.fit` wrote of a DataFrame."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -12,6 +13,8 @@ from undiffuse.data.cell import Cell
 from undiffuse.data.files import existing, plain_path
 from undiffuse.data.frame import Read, read_frame
 from undiffuse.data.npy import npz_names, read_npz
+from undiffuse.data.parquet import is_large, read_large
+from undiffuse.data.rows import Examples, check_memory, chosen_rows, spans
 from undiffuse.data.source import Source, Splits, check_fraction, split
 from undiffuse.data.table import SUFFIXES, read_table
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 5  # names in a sentence
+MEMORY = 0.25  # GB of numbers that are kept in memory: a DataFrame takes some four times as many
 COLUMNS = "undiffuse_columns"  # array of an .npz that says what the others are
 
 
@@ -33,9 +37,11 @@ class Columns(Source):
         path: the file, .csv or .parquet.
         columns: names of the columns to learn; None means all of them.
         test: share of rows kept for testing.
+        memory: a .parquet of up to so many GB, as numbers, is kept in memory; the rows of a larger one stay
+            on disk, in the system's temporary folder.
 
     Raises:
-        ValueError: if `test` is out of range, or the path has another ending.
+        ValueError: if `test` or `memory` are out of range, or the path has another ending.
     """
 
     source: ClassVar[str] = "your .csv or .parquet file: data.path=FILE"
@@ -44,8 +50,15 @@ class Columns(Source):
         "a table of numbers, words, dates, true and false, with holes; columns keep their names"
     )
 
-    def __init__(self, path: str | Path, columns: list[str] | None = None, test: float = 0.1) -> None:
-        self.path, self.columns, self.test = plain_path(path), columns, check_fraction(test)
+    def __init__(
+        self,
+        path: str | Path,
+        columns: list[str] | None = None,
+        test: float = 0.1,
+        memory: float = MEMORY,
+    ) -> None:
+        self.path, self.columns = plain_path(path), columns
+        self.test, self.memory = check_fraction(test), check_memory(memory)
         if self.path.suffix.lower() not in (*SUFFIXES, ".npz"):
             raise ValueError(f"path={path} must end in .csv or .parquet; for .npy use data.kind=array")
 
@@ -53,9 +66,11 @@ class Columns(Source):
         """Read the file and divide its rows."""
         if self.path.suffix.lower() == ".npz":
             return self._kept()
-        found = read_frame(chosen(read_table(self.path), self.columns, str(self.path)))
-        parts = split(len(found.raw), self.test)
-        return _divided(found, parts)
+        if is_large(self.path, self.memory):
+            found = read_large(self.path, self.columns)
+        else:
+            found = read_frame(chosen(read_table(self.path), self.columns, str(self.path)))
+        return _divided(found, split(len(found.raw), self.test))
 
     def _kept(self) -> Splits:
         """What `stored` gave."""
@@ -63,9 +78,12 @@ class Columns(Source):
         if not is_stored(self.path):
             raise ValueError(f"{self.path}: no table; for arrays use data.kind=array")
         found = read_stored(self.path)
-        if "test" in npz_names(self.path):
-            return _splits(found.columns, (found.raw, torch.from_numpy(read_npz(self.path, "test"))))
-        return _divided(found, split(len(found.raw), self.test))
+        if "test" not in npz_names(self.path):
+            return _divided(found, split(len(found.raw), self.test))
+        test = torch.from_numpy(read_npz(self.path, "test"))
+        parts = torch.arange(len(found.raw)), len(found.raw) + torch.arange(len(test))
+        both = found._replace(raw=torch.cat([found.raw[:], test]))
+        return replace(_divided(both, parts), rows=None)
 
 
 def chosen(frame: "DataFrame", columns: list[str] | None, where: str) -> "DataFrame":
@@ -91,7 +109,7 @@ def advice_of(found: Read) -> tuple[str, ...]:
 def stored(found: Read, test: Tensor | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of an .npz that `Columns` reads."""
     text = json.dumps([column.state() for column in found.columns]).encode()
-    arrays = {"train": found.raw.numpy(), COLUMNS: np.frombuffer(text, np.uint8)}
+    arrays = {"train": found.raw[:].numpy(), COLUMNS: np.frombuffer(text, np.uint8)}
     return arrays if test is None else arrays | {"test": test.numpy()}
 
 
@@ -118,26 +136,34 @@ def cells_from(text: bytes, where: str) -> tuple[Cell, ...]:
 
 
 def _divided(found: Read, rows: tuple[Tensor, Tensor]) -> Splits:
-    """These rows for training and test."""
-    train, test = (found.raw[part] for part in rows)
-    return _splits(found.columns, (train, test), rows)
+    """These rows for training and test, but those without any value.
 
-
-def _splits(
-    columns: tuple[Cell, ...],
-    parts: tuple[Tensor, Tensor],
-    rows: tuple[Tensor, Tensor] | None = None,
-) -> Splits:
-    """Rows without any value are left out."""
-    train, test = (part[~part.isnan().all(1)] for part in parts)
-    empty = sum(map(len, parts)) - len(train) - len(test)
+    Raises ValueError for a column without any among the training rows.
+    """
+    some, seen = _there(found.raw, rows[0])
+    kept = [part[some[part]] for part in rows]
+    empty = len(some) - int(some.sum())
     advice: tuple[str, ...] = ()
     if empty:
-        advice, rows = (f"{empty:,} rows of nothing but holes are left out",), None
-    for i, column in enumerate(columns):
-        if bool(train[:, i].isnan().all()):
+        advice = (f"{empty:,} rows of nothing but holes are left out",)
+    for column, known in zip(found.columns, seen.tolist(), strict=True):
+        if not known:
             raise ValueError(
                 f"column {column.name!r}: no training row has a value; leave it out (data.columns)"
             )
-    names = tuple(column.name for column in columns)
-    return Splits(train, test, None, advice=advice, names=names, rows=rows, cells=columns)
+    names = tuple(column.name for column in found.columns)
+    train, test = (chosen_rows(found.raw, part) for part in kept)
+    divided = None if empty else rows
+    return Splits(train, test, None, advice=advice, names=names, rows=divided, cells=found.columns)
+
+
+def _there(raw: Examples, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a row (N,) has any value, and a column (D,) in any of the training rows."""
+    learned, some = torch.zeros(2, len(raw), dtype=torch.bool)
+    seen = torch.zeros(raw.shape[1], dtype=torch.bool)
+    learned[train] = True
+    for span in spans(raw):
+        there = ~raw[span].isnan()
+        some[span] = there.any(1)
+        seen |= there[learned[span]].any(0)
+    return some, seen

@@ -13,7 +13,7 @@ said.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from undiffuse.data.cell import Cell
+from undiffuse.data.rows import Examples
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -32,6 +33,7 @@ DATES, DATE, COMMA = "date in words", r"\d{4}-[01]\d-[0-3]\d", r"[+-]?\d+,\d+"
 CATEGORIES = ("category", "ordered category")  # types of columns
 MANY = 100  # values from which on a step larger than a digit is no chance
 OFTEN, FINE = 1 / 32, 8  # share of a value that repeats too often for a density; digits that are kept then
+LOOKED = 2**20  # values, at even distances, among which repeats are counted
 DAY = 86_400 * 10**9  # nanoseconds
 SHOWN = 5  # names in a message
 Floats = NDArray[np.float64]
@@ -41,29 +43,37 @@ class Read(NamedTuple):
     """Columns that are learned, their rows (N, D), and why others are not, by name."""
 
     columns: tuple[Cell, ...]
-    raw: Tensor
+    raw: Examples
     left: dict[str, str]
 
 
 def read_frame(frame: "DataFrame") -> Read:
     """The columns of a DataFrame and its rows. Raises ValueError if none can be learned, or names repeat."""
-    names = [str(name) for name in frame.columns]
-    twice = {name for name in names if names.count(name) > 1}
+    columns, left = columns_in(frame.columns, frame.__getitem__)
+    return Read(columns, rows_in(frame, columns)[0], left)
+
+
+def columns_in(
+    names: Iterable[Any], series_of: Callable[[Any], "Series[Any]"]
+) -> tuple[tuple[Cell, ...], dict[str, str]]:
+    """The columns of these names that can be learned, looked at one after the other; and why others are not.
+
+    Raises ValueError if none can be learned, or names repeat.
+    """
+    words = [str(name) for name in names]
+    twice = {name for name in words if words.count(name) > 1}
     if twice:
         raise ValueError(f"column {min(twice)!r} is there twice: columns have names of their own")
-    columns, rows, left = [], [], {}
-    for name, key in zip(names, frame.columns, strict=True):
+    columns, left = [], {}
+    for name in names:
         try:
-            column = column_of(frame[key], name)
+            columns.append(column_of(series_of(name), str(name)))
         except ValueError as error:
-            left[name] = str(error)
-            continue
-        columns.append(column)
-        rows.append(numbers_in(frame[key], column)[0])
+            left[str(name)] = str(error)
     if not columns:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:SHOWN])
         raise ValueError(f"no column can be learned ({reasons})")
-    return Read(tuple(columns), torch.from_numpy(np.stack(rows, 1)), left)
+    return tuple(columns), left
 
 
 def column_of(series: "Series[Any]", name: str) -> Cell:
@@ -86,7 +96,8 @@ def column_of(series: "Series[Any]", name: str) -> Cell:
     if values.min() == values.max():
         raise ValueError(f"never varies, always {known.iloc[0]}")
     step = step_of(values, whole=kind in "iu")
-    if not step and known.value_counts(normalize=True).iloc[0] >= OFTEN:
+    some = known.iloc[:: math.ceil(len(known) / LOOKED)]
+    if not step and some.value_counts(normalize=True).iloc[0] >= OFTEN:
         return Cell(name, dtype, step=10.0 ** (math.floor(math.log10(np.ptp(values))) - FINE), rounded=True)
     return Cell(name, dtype, step=step)
 
@@ -117,16 +128,24 @@ def rows_in(frame: "DataFrame", columns: Sequence[Cell]) -> tuple[Tensor, dict[s
     known = {str(name): name for name in frame.columns}
     if not any(column.name in known for column in columns):
         raise ValueError(f"none of the columns {', '.join(c.name for c in columns[:SHOWN])} is there")
-    rows: list[Floats] = []
+    rows = np.full((len(frame), len(columns)), math.nan)
     unknown: dict[str, dict[str, int]] = {}
-    for column in columns:
-        if column.name not in known:
-            rows.append(np.full(len(frame), math.nan))
-            continue
-        values, new = numbers_in(frame[known[column.name]], column)
-        rows.append(values)
-        unknown |= {column.name: new} if new else {}
-    return torch.from_numpy(np.stack(rows, 1)), unknown
+    for i, column in enumerate(columns):
+        if column.name in known:
+            rows[:, i], new = numbers_in(frame[known[column.name]], column)
+            unknown |= {column.name: new} if new else {}
+    return torch.from_numpy(rows), unknown
+
+
+def check_whole(frame: "DataFrame", names: Sequence[str]) -> None:
+    """Raise ValueError unless a DataFrame's columns are these, in any order."""
+    there = [str(name) for name in frame.columns]
+    for name in there:
+        if name not in names or there.count(name) > 1:
+            raise ValueError(f"column {name!r} is none of this model's, {', '.join(names)}; leave it out")
+    for name in names:
+        if name not in there:
+            raise ValueError(f"column {name!r} is not there; of unknown values give it empty")
 
 
 def unknown_in(unknown: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -51,7 +51,30 @@ class Rows(ABC):
         return torch.arange(len(self))
 
 
+class Chosen(Rows):
+    """Some rows of others, by their numbers `index` (M,), read when asked for."""
+
+    def __init__(self, rows: Rows, index: Tensor) -> None:
+        super().__init__((len(index), *rows.shape[1:]), rows.dtype, rows.workers, rows.skipped)
+        self.rows, self.index = rows, index
+
+    def read(self, rows: Sequence[int]) -> Tensor:
+        """Those of the others."""
+        return self.rows[self.index[torch.as_tensor(list(rows), dtype=torch.long)]]
+
+    def order(self) -> Tensor:
+        """In the order in which the others are read fastest."""
+        rank = torch.empty(len(self.rows), dtype=torch.long)
+        rank[self.rows.order()] = torch.arange(len(self.rows))
+        return rank[self.index].argsort()
+
+
 Examples = Tensor | Rows
+
+
+def chosen_rows(examples: Examples, index: Tensor) -> Examples:
+    """Those of these numbers, read when asked for if the others are."""
+    return Chosen(examples, index) if isinstance(examples, Rows) else examples[index]
 
 
 def held(rows: Rows, other: Rows, gigabytes: float) -> tuple[Examples, Examples]:
@@ -76,11 +99,20 @@ def check_workers(workers: int) -> int:
 
 def chunks(examples: Examples) -> Iterator[Tensor]:
     """All examples, a few million values at a time, in the order in which they are read fastest."""
-    size = max(1, CHUNK // max(dims(tuple(examples.shape[1:])), 1))
     if isinstance(examples, Rows):
-        yield from (examples[rows] for rows in torch.split(examples.order(), size))
+        yield from (examples[rows] for rows in torch.split(examples.order(), _many(examples)))
     else:
-        yield from torch.split(examples, size)
+        yield from torch.split(examples, _many(examples))
+
+
+def spans(examples: Examples) -> Iterator[slice]:
+    """All row numbers in order, a few million values at a time."""
+    size = _many(examples)
+    yield from (slice(begin, begin + size) for begin in range(0, len(examples), size))
+
+
+def _many(examples: Examples) -> int:
+    return max(1, CHUNK // max(dims(tuple(examples.shape[1:])), 1))
 
 
 def sample_of(examples: Examples, values: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.data import Cell
-from undiffuse.data.frame import frame_of, rows_in, unknown_in
+from undiffuse.data.frame import check_whole, frame_of, rows_in, rows_of, unknown_in
 from undiffuse.diffusion.walks import ALL, Steps
 
 LOG = logging.getLogger(__name__)
@@ -99,31 +99,35 @@ def tensor_of(x: Any, name: str = "data") -> Tensor:
         ) from error
 
 
-def alike(*names: str, numbers: bool = False) -> Callable[[F], F]:
+def alike(*names: str, numbers: bool = False, whole: bool = False) -> Callable[[F], F]:
     """A method of a `Diffusion` whose arguments of these names may be of any kind, and so its result.
 
     The first of the arguments decides the kind; without any, the object's own `container`. Of a table results
-    are rows, or `numbers` about cells.
+    are rows, or `numbers` about cells. `whole` DataFrames have the model's columns and no others, so that
+    nothing of them is lost.
     """
 
     def around(method: F) -> F:
-        whole = method.__annotations__.get("steps") == Steps  # whether it takes a chain's steps by this word
+        words = method.__annotations__.get("steps") == Steps  # whether it takes a chain's steps by a word
         order = method.__code__.co_varnames[1 : method.__code__.co_argcount]
 
         @wraps(method)
         def call(self: Any, *arguments: Any, **named: Any) -> Any:
             given = dict(zip(order, arguments, strict=False)) | named
-            check_types({n: None if whole and (n, v) == ("steps", ALL) else v for n, v in given.items()})
+            check_types({n: None if words and (n, v) == ("steps", ALL) else v for n, v in given.items()})
             if names and names[0] in given and given[names[0]] is None:
                 tensor_of(None, names[0])
             found = [name for name in names if given.get(name) is not None]
             kinds = [container_of(given[name]) for name in found]
-            known, cells = self.container.names, getattr(self.space, "columns", ())
+            cells = getattr(self.space, "columns", ())
+            known = tuple(cell.name for cell in cells) or self.container.names
             for name in found:
+                if whole and known and hasattr(given[name], "columns"):
+                    check_whole(given[name], known)
+                    given[name] = rows_of(given[name], cells) if cells else given[name]
                 given[name] = _tensor(given[name], name, self.shape, known, cells)
             kind = next(filter(None, kinds), self.container)
-            called = tuple(cell.name for cell in cells) or known or kind.names
-            kind = replace(kind, names=called, cells=() if numbers else cells)
+            kind = replace(kind, names=known or kind.names, cells=() if numbers else cells)
             return kind.put(method(self, *arguments[len(order) :], **given))
 
         return cast(F, call)

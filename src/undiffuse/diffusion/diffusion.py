@@ -284,7 +284,7 @@ class Diffusion:
     posterior = alike()(observed.posterior)  # draws of what they leave open
     impute = alike("raw", "mask")(observed.imputed)
     calibrate = alike("raw", "mask")(calibrated.calibrate)  # whether they are as sure as they should be
-    compress = alike("raw")(coded.compress)  # a file, and back
+    compress = alike("raw", whole=True)(coded.compress)  # a file, and back
     decompress = alike()(coded.decompress)
     bits, evaluate = alike("raw")(bounded.bits), alike("raw")(bounded.evaluate)  # the bound
     bits_map = alike("raw", numbers=True)(bounded.bits_map)  # and where it comes from

@@ -22,6 +22,9 @@ class ColumnTransformer(nn.Module):
     width that the heads do not divide.
     """
 
+    seen: Tensor  # (D, f): places of every column's features, F for none
+    said: Tensor  # (D, o): and of what is said of it, 2 F for none
+
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -54,9 +57,6 @@ class ColumnTransformer(nn.Module):
         self.layers = nn.ModuleList(Layer(hidden, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
         self.out = nn.Parameter(torch.zeros(count, hidden, self.said.shape[1]))
-
-    seen: Tensor  # (D, f): places of every column's features, F for none
-    said: Tensor  # (D, o): and of what is said of it, 2 F for none
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The network's output at x_t and t."""

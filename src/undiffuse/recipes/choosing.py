@@ -23,18 +23,21 @@ import torch
 from numpy.typing import NDArray
 
 from undiffuse.data import noise_of, read_npy, read_npz
-from undiffuse.data.columns import advice_of, is_stored, read_stored
+from undiffuse.data.columns import MEMORY, advice_of, is_stored, read_stored
 from undiffuse.data.frame import Read, read_frame, step_of
 from undiffuse.data.images import FOLDERS, classes_of, find_images
 from undiffuse.data.npy import npz_names
 from undiffuse.data.own import in_folders
+from undiffuse.data.parquet import is_large, read_large
 from undiffuse.data.pictures import Header, read_header
+from undiffuse.data.rows import spans
 from undiffuse.data.table import SUFFIXES as TABLES
 from undiffuse.data.table import numbers_of, read_table
 from undiffuse.diffusion.examples import first_logsnr
 from undiffuse.networks.fitting import fitting_width
 from undiffuse.recipes.parts import RecipeError
 from undiffuse.recipes.reading import override, read
+from undiffuse.tensors import dims
 
 GIVEN = "given_"  # begins the names of arrays of an .npz that are conditions
 SYMBOLS = 8  # levels of a vector, up to which they are taken for symbols without an order
@@ -153,6 +156,8 @@ def _headers(
 
 
 def _of_table(path: Path, labels: str | None, table: bool) -> Choice:
+    if labels is None and is_large(path, MEMORY):
+        return of_columns({"kind": "columns", "path": str(path)}, read_large(path))
     frame = read_table(path)
     if labels is None and (table or not plain(frame)):
         return of_columns({"kind": "columns", "path": str(path)}, read_frame(frame))
@@ -183,7 +188,7 @@ def of_columns(data: dict[str, Any], found: Read) -> Choice:
     chosen = _begin("table", data, f"columns: {words}")
     chosen.node["kernel"]["columns"] = [each.symbols for each in found.columns]
     chosen.node["network"]["hidden"] = min(WIDE, fitting_width(*found.raw.shape))
-    size = found.raw.numel()
+    size = dims(tuple(found.raw.shape))
     if size < LARGE:
         steps = FEWEST if size < SMALL else 2 * FEWEST
         chosen.set("train.steps", steps, f"enough for {size:,} cells, where measured")
@@ -191,9 +196,9 @@ def of_columns(data: dict[str, Any], found: Read) -> Choice:
         steps = max(LEAST, 100 * (MOST * BROAD // len(found.columns) // 100))
         reason = f"some fifteen minutes of {len(found.columns)} columns on two cores"
         chosen.set("train.steps", steps, reason)
-    holes = int(found.raw.isnan().sum())
+    holes = sum(int(found.raw[span].isnan().sum()) for span in spans(found.raw))
     if holes:
-        chosen.reasons.append(f"{holes:,} of {found.raw.numel():,} cells are missing, and count nowhere")
+        chosen.reasons.append(f"{holes:,} of {size:,} cells are missing, and count nowhere")
     chosen.reasons += advice_of(found)
     _hold_out(chosen, len(found.raw))
     return chosen

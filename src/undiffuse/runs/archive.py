@@ -18,7 +18,7 @@ from torch import Tensor
 
 from undiffuse import codec
 from undiffuse.data import Cell, CellSpace, read_image, read_npy
-from undiffuse.data.frame import frame_of, rows_in
+from undiffuse.data.frame import check_whole, frame_of, rows_of
 from undiffuse.data.table import SUFFIXES, read_table
 from undiffuse.files import folder
 from undiffuse.recipes.recipe import load_data
@@ -126,16 +126,9 @@ def _rows(space: CellSpace, paths: Sequence[str]) -> Tensor:
     if len(paths) > 1 or path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: this run compresses one table, .csv or .parquet")
     frame = read_table(path)
-    extra = [str(name) for name in frame.columns if str(name) not in space.names]
-    if extra:
-        raise ValueError(
-            f"{path}: column {extra[0]!r} is none of this run's, {', '.join(space.names)}; leave it out"
-        )
-    raw, unknown = rows_in(frame, space.columns)
-    if unknown:
-        name, values = next(iter(unknown.items()))
-        raise ValueError(f"{path}: column {name!r} has {next(iter(values))!r}, which no training row had")
-    return raw
+    with naming(paths[0]):
+        check_whole(frame, space.names)
+        return rows_of(frame, space.columns)
 
 
 def _array(run: Run, path: Path) -> Tensor:

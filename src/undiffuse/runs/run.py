@@ -80,7 +80,7 @@ class Run(Diffusion):
             write_text(temporary / "recipe.yaml", yaml.safe_dump(node, sort_keys=False))
         return target
 
-    @alike("raw")
+    @alike("raw", whole=True)
     def compress(
         self,
         raw: Tensor,
