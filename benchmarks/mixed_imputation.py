@@ -7,7 +7,8 @@ Of each table so many rows at most, at random; 30 % of all cells are taken away 
 fitted to what is left, and fills it 39 times, in a process of its own, on one core. CRPS is of numbers, in
 their columns' standard deviations, the mean over the cells that were taken; coverage that of intervals from
 the second to the second-last draw, which hold their ends, and with ties broken by chance; of symbols
-Brier's score. The others are those of `imputers.py`. Columns that are numbers to all are scored as numbers.
+Brier's score; beside it what the CRPS is less the first way's, cell by cell, and the error of that difference
+over rows. The others are those of `imputers.py`. Columns that are numbers to all are scored as numbers.
 Ours draws from the model that is told what is known; `product` from the model that is told nothing, times
 `known`, without weights, `particles` with those of groups of 64.
 """
@@ -20,6 +21,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ import undiffuse as ud
 from imputers import WAYS, words_in
 from mixed_data import TABLES
 from undiffuse.diffusion import Way
-from undiffuse.metrics.calibration import DRAWS, numbers, symbols
+from undiffuse.metrics.calibration import DRAWS, crps_of, numbers, ratio, symbols
 from undiffuse.random import keyed
 
 SHARE = 0.3
@@ -44,14 +46,28 @@ def ours(frame: pd.DataFrame, steps: int | None, way: Way) -> list[pd.DataFrame]
     return [found.draw(i) for i in range(DRAWS)]
 
 
-def scored(draws: list[pd.DataFrame], truth: pd.DataFrame, holes: pd.DataFrame) -> list[float]:
+class Scores(NamedTuple):
+    """Means, and CRPS (N, D) where cells are `hidden`."""
+
+    means: list[float]
+    crps: torch.Tensor
+    hidden: torch.Tensor
+
+    def less(self, other: "Scores") -> str:
+        """What the CRPS is less another's."""
+        apart = ratio(self.crps - other.crps, self.hidden)
+        return f"{apart.mean:+.4f} +- {apart.se:.4f}"
+
+
+def scored(draws: list[pd.DataFrame], truth: pd.DataFrame, holes: pd.DataFrame) -> Scores:
     """CRPS, coverage, coverage with ties by chance, and Brier's score of symbols."""
     hidden, words = holes & truth.notna(), words_in(truth)
     values = [name for name in truth if name not in words]
     x = torch.from_numpy(np.stack([each[values].to_numpy(float) for each in draws], 1))
     y = torch.from_numpy(truth[values].to_numpy(float))
     scale = torch.from_numpy(truth[values].std(ddof=0).to_numpy(float))
-    own = numbers(x, y, torch.from_numpy(hidden[values].to_numpy()), scale, keyed("ties"))
+    cells = torch.from_numpy(hidden[values].to_numpy())
+    own = numbers(x, y, cells, scale, keyed("ties"))
     assert own is not None
     brier = float("nan")
     if words:
@@ -64,7 +80,8 @@ def scored(draws: list[pd.DataFrame], truth: pd.DataFrame, holes: pd.DataFrame) 
         found = symbols(codes[:, :-1], codes[:, -1], torch.from_numpy(hidden[words].to_numpy()))
         brier = float("nan") if found is None else found.brier.mean
     share = min(own.coverage, key=lambda share: abs(share - 0.9))
-    return [own.crps.mean, own.coverage[share].mean, own.fair[share].mean, brier]
+    means = [own.crps.mean, own.coverage[share].mean, own.fair[share].mean, brier]
+    return Scores(means, crps_of(x, y) / scale, cells)
 
 
 def coded(frame: pd.DataFrame, tables: dict[str, pd.Index]) -> np.ndarray:
@@ -72,8 +89,8 @@ def coded(frame: pd.DataFrame, tables: dict[str, pd.Index]) -> np.ndarray:
     return np.stack([table.get_indexer(frame[name].astype(str)) for name, table in tables.items()], 1)
 
 
-def one(name: str, way: str, rows: int, steps: int | None, chain: int | None) -> str:
-    """A row of the table."""
+def one(name: str, way: str, rows: int, steps: int | None, chain: int | None) -> tuple[str, Scores | None]:
+    """A row of the table, and what it is about."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     truth = TABLES[name]()
@@ -84,10 +101,10 @@ def one(name: str, way: str, rows: int, steps: int | None, chain: int | None) ->
         own = OURS.get(way)
         draws = WAYS[way](frame, DRAWS) if own is None else ours(frame, steps, replace(own, steps=chain))
     except Exception as error:  # of another package: it is said, and the next is tried
-        return f"| {name} | {way} | {type(error).__name__}: {' '.join(str(error).split())[:60]} | | | | | |"
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:60]} | | | | |", None
     seconds, memory = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    found = " | ".join(f"{value:.4f}" for value in scored(draws, truth, holes))
-    return f"| {name} | {way} | {found} | {seconds:.0f} | {memory:.1f} |"
+    found = scored(draws, truth, holes)
+    return " | ".join(f"{value:.4f}" for value in found.means) + f" | {seconds:.0f} | {memory:.1f}", found
 
 
 def main() -> None:
@@ -103,16 +120,22 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["ours", *WAYS], choices=[*OURS, *WAYS])
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1"}
-    print("| table | way | CRPS, deviations | 90 % hold | ties by chance | Brier | seconds | GiB |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| table | way | CRPS, deviations | 90 % hold | ties by chance | Brier | seconds | GiB | CRPS less |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for name in options.tables:
+        first: Scores | None = None
         for way in options.ways:
             pool = ProcessPoolExecutor(1, get_context("spawn"))
             work = pool.submit(one, name, way, options.rows, options.steps, options.chain)
             try:
-                print(work.result(timeout=options.limit), flush=True)
+                row, found = work.result(timeout=options.limit)
+                apart = "" if first is None or found is None else found.less(first)
+                first = first or found
+                print(f"| {name} | {way} | {row} | {apart} |", flush=True)
             except TimeoutError:
-                print(f"| {name} | {way} | more than {options.limit:,} s | | | | | |", flush=True)
+                print(f"| {name} | {way} | more than {options.limit:,} s | | | | | | |", flush=True)
                 for process in list(pool._processes.values()):
                     process.kill()
             pool.shutdown(cancel_futures=True)

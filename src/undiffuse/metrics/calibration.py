@@ -82,13 +82,13 @@ def numbers(
     for level in LEVELS:
         k = rank_of(level, n)
         share = 1 - 2 * k / (n + 1)
-        inside[share] = _ratio((below <= n - k) & (below + equal >= k), hidden)
-        fair[share] = _ratio((rank >= k) & (rank <= n - k), hidden)
+        inside[share] = ratio((below <= n - k) & (below + equal >= k), hidden)
+        fair[share] = ratio((rank >= k) & (rank <= n - k), hidden)
     most = max(2, min(2 * BINS, n + 1, int(hidden.sum()) // FEW))
     count = next(size for size in range(most, 0, -1) if (n + 1) % size == 0)
-    bins = [_ratio((rank * count // (n + 1)) == i, hidden) for i in range(count)]
-    crps = _ratio(_crps(x, y) / scale, hidden)
-    energy = _ratio(_energy(x / scale, y / scale).unsqueeze(1), hidden.any(1, keepdim=True))
+    bins = [ratio((rank * count // (n + 1)) == i, hidden) for i in range(count)]
+    crps = ratio(crps_of(x, y) / scale, hidden)
+    energy = ratio(_energy(x / scale, y / scale).unsqueeze(1), hidden.any(1, keepdim=True))
     return Numbers(int(hidden.sum()), inside, fair, bins, _uniform(bins, int(hidden.sum())), crps, energy)
 
 
@@ -115,8 +115,8 @@ def symbols(draws: Tensor, truth: Tensor, hidden: Tensor) -> Symbols | None:
         some = there & (place == i)
         if some.sum() >= FEW:
             mean = float(shares[some].double().mean())
-            found.append((mean, _ratio(own.flatten(1), some.flatten(1))))
-    return Symbols(int(hidden.sum()), _ratio((shares * own).sum(-1), hidden), _ratio(brier, hidden), found)
+            found.append((mean, ratio(own.flatten(1), some.flatten(1))))
+    return Symbols(int(hidden.sum()), ratio((shares * own).sum(-1), hidden), ratio(brier, hidden), found)
 
 
 def rank_of(level: float, n: int) -> int:
@@ -137,8 +137,8 @@ def _uniform(bins: Sequence[Estimate], count: int) -> float:
     return float(torch.special.gammaincc(half, pearson / 2))
 
 
-def _crps(x: Tensor, y: Tensor) -> Tensor:
-    """(N, D) of draws (N, n, D)."""
+def crps_of(x: Tensor, y: Tensor) -> Tensor:
+    """CRPS (N, D) of values y (N, D) by draws x (N, n, D), in the units of these."""
     n = x.shape[1]
     order = (2 * torch.arange(1, n + 1) - n - 1).double().view(1, n, 1)
     between = (order * x.sort(1).values).sum(1) / (n * (n - 1))
@@ -153,7 +153,7 @@ def _energy(x: Tensor, y: Tensor) -> Tensor:
     return away - 0.5 * apart
 
 
-def _ratio(values: Tensor, counted: Tensor) -> Estimate:
+def ratio(values: Tensor, counted: Tensor) -> Estimate:
     """The mean of values (N, ...) where they are counted, and its error over examples."""
     counts = counted.double().flatten(1).sum(1)
     sums = values.double().masked_fill(~counted, 0.0).flatten(1).sum(1)
