@@ -1,6 +1,7 @@
 """Tables that stay on disk are those that are read whole."""
 
 import gc
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import undiffuse as ud
 from undiffuse.data import Rows, parquet
 from undiffuse.data.columns import Columns
 from undiffuse.data.watched import set_aside
+from undiffuse.files import WriteError
 from undiffuse.recipes import choosing
 
 N = 120
@@ -93,3 +95,37 @@ def test_what_is_no_such_file_is_refused(path: Path, tmp_path: Path):
     FRAME[["same"]].to_parquet(tmp_path / "same.parquet")
     with pytest.raises(ValueError, match=r"no column can be learned \(same: never varies"):
         Columns(tmp_path / "same.parquet", memory=0).load()
+
+
+def test_a_damaged_column_is_none_that_is_left_out(path: Path, monkeypatch: pytest.MonkeyPatch):
+    from pyarrow import ArrowInvalid
+
+    def damaged(file: object) -> object:
+        raise ArrowInvalid("a page that is none")
+
+    monkeypatch.setattr(parquet, "_series_of", lambda file: damaged)
+    with pytest.raises(ValueError, match=r"table\.parquet: no table: a page that is none"):
+        Columns(path, memory=0).load()
+
+
+def test_a_full_disk_is_said(path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(WriteError, match=r"rows\.npy: File too large: .* are free"):
+            Columns(path, memory=0).load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("column", [None, "whole", "price", "true"])
+def test_what_is_chosen_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str | None):
+    frame = pd.DataFrame(RNG.normal(size=(N, 3)), columns=list("abc")).assign(none=np.nan)
+    frame = frame if column is None else frame.assign(other=WHOLE[column])
+    frame.to_parquet(tmp_path / "t.parquet")
+    found = []
+    for part in PARTS:
+        monkeypatch.setattr(choosing, "MEMORY", part["memory"])
+        found.append(choosing.choose(tmp_path / "t.parquet"))
+    assert found[0].node == found[1].node and found[0].reasons == found[1].reasons
+    assert found[1].node["data"]["kind"] == ("table" if column is None else "columns")

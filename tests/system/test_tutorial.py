@@ -59,7 +59,7 @@ def test_tables(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     (seconds,) = re.findall(r"# tables\.md: ([\d.]+) s$", done.stdout.strip())
-    assert float(seconds) < 280  # of the processor: about 50 on the development machine, 166 on a slow one
+    assert float(seconds) < 150  # of the processor: about 40 on the development machine
 
 
 def test_blocks_know_their_lines_and_output(tutorials: ModuleType) -> None:

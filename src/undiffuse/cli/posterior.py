@@ -48,7 +48,7 @@ Weighed = Annotated[
     typer.Option(
         "--particles",
         help="Weigh samples in groups of so many: right for any method as the groups grow. Default: 64 for "
-        "examples of up to 32 numbers, else none.",
+        "examples of up to 32 numbers, none for others and for tables, which are told what is known.",
     ),
 ]
 WithEvidence = Annotated[

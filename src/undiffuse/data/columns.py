@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -11,15 +11,12 @@ from torch import Tensor
 
 from undiffuse.data.cell import Cell
 from undiffuse.data.files import existing, plain_path
-from undiffuse.data.frame import Read, read_frame
+from undiffuse.data.frame import Read, chosen, read_frame
 from undiffuse.data.npy import npz_names, read_npz
 from undiffuse.data.parquet import is_large, read_large
 from undiffuse.data.rows import Examples, check_memory, chosen_rows, spans
 from undiffuse.data.source import Source, Splits, check_fraction, split
 from undiffuse.data.table import SUFFIXES, read_table
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 SHOWN = 5  # names in a sentence
 MEMORY = 0.25  # GB of numbers that are kept in memory: a DataFrame takes some four times as many
@@ -84,17 +81,6 @@ class Columns(Source):
         parts = torch.arange(len(found.raw)), len(found.raw) + torch.arange(len(test))
         both = found._replace(raw=torch.cat([found.raw[:], test]))
         return replace(_divided(both, parts), rows=None)
-
-
-def chosen(frame: "DataFrame", columns: list[str] | None, where: str) -> "DataFrame":
-    """These columns. Raises ValueError for one that there is not."""
-    if columns is None:
-        return frame
-    known = {str(name): name for name in frame.columns}
-    lost = [name for name in columns if name not in known]
-    if lost:
-        raise ValueError(f"{where}: no column {lost[0]!r}; there are: {', '.join(known)}")
-    return frame[[known[name] for name in columns]]
 
 
 def advice_of(found: Read) -> tuple[str, ...]:

@@ -53,6 +53,17 @@ def read_frame(frame: "DataFrame") -> Read:
     return Read(columns, rows_in(frame, columns)[0], left)
 
 
+def chosen(frame: "DataFrame", columns: Sequence[str] | None, where: str) -> "DataFrame":
+    """These columns. Raises ValueError for one that there is not."""
+    if columns is None:
+        return frame
+    known = {str(name): name for name in frame.columns}
+    lost = [name for name in columns if name not in known]
+    if lost:
+        raise ValueError(f"{where}: no column {lost[0]!r}; there are: {', '.join(known)}")
+    return frame[[known[name] for name in columns]]
+
+
 def columns_in(
     names: Iterable[Any], series_of: Callable[[Any], "Series[Any]"]
 ) -> tuple[tuple[Cell, ...], dict[str, str]]:
@@ -66,8 +77,9 @@ def columns_in(
         raise ValueError(f"column {min(twice)!r} is there twice: columns have names of their own")
     columns, left = [], {}
     for name in names:
+        series = series_of(name)
         try:
-            columns.append(column_of(series_of(name), str(name)))
+            columns.append(column_of(series, str(name)))
         except ValueError as error:
             left[str(name)] = str(error)
     if not columns:

@@ -17,10 +17,11 @@ import torch
 
 from undiffuse.data.cell import Cell
 from undiffuse.data.files import existing
-from undiffuse.data.frame import Read, columns_in, rows_in
+from undiffuse.data.frame import Read, chosen, columns_in, rows_in
 from undiffuse.data.mapped import Mapped
 from undiffuse.data.rows import GIGABYTE
 from undiffuse.extras import install
+from undiffuse.files import WriteError, atomic
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -39,7 +40,8 @@ def is_large(path: Path, memory: float) -> bool:
 def read_large(path: Path, columns: Sequence[str] | None = None) -> Read:
     """The columns of a file, all unless named, and its rows, which stay on disk.
 
-    Raises ValueError as `read_frame` does, and for columns that there are not.
+    Raises ValueError as `read_frame` does, and for columns that there are not; WriteError if there is no room
+    for the rows.
     """
     status = path.stat()
     changed = (status.st_mtime_ns, status.st_size)
@@ -58,6 +60,8 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with ParquetFile(path) as file:
             yield file
+    except WriteError:  # of what is written while it is open
+        raise
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path}: no table: {' '.join(str(error).split())}") from error
 
@@ -66,11 +70,8 @@ def opened(path: Path) -> Iterator[Any]:
 def _read(path: Path, changed: tuple[int, int], wanted: tuple[str, ...] | None) -> Read:
     """Once of a file, until it has changed."""
     with ExitStack() as stack, opened(path) as file:
-        there = [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
-        lost = [name for name in wanted or () if name not in there]
-        if lost:
-            raise ValueError(f"{path}: no column {lost[0]!r}; there are: {', '.join(there)}")
-        columns, left = columns_in(wanted or there, _series_of(file))
+        names = chosen(file.schema_arrow.empty_table().to_pandas(), wanted, str(path)).columns
+        columns, left = columns_in(names, _series_of(file))
         numbers = Path(stack.enter_context(TemporaryDirectory(prefix="undiffuse-")), "rows.npy")
         _write(numbers, file, columns)
         rows = Mapped(numbers, torch.arange(file.metadata.num_rows), np.ascontiguousarray)
@@ -87,9 +88,9 @@ def _series_of(file: Any) -> Callable[[str], "Series[Any]"]:
 
 
 def _write(path: Path, file: Any, columns: Sequence[Cell]) -> None:
-    """All rows as numbers, float64 (N, D), in an .npy."""
+    """All rows as numbers, float64 (N, D), in an .npy. Raises WriteError if the disk is full or fails."""
     shape = (file.metadata.num_rows, len(columns))
-    with path.open("wb") as out:
+    with atomic(path) as out:
         np.lib.format.write_array_header_1_0(out, {"descr": "<f8", "fortran_order": False, "shape": shape})
         for part in file.iter_batches(PART, columns=[column.name for column in columns]):
-            rows_in(part.to_pandas(), columns)[0].numpy().tofile(out)
+            out.write(rows_in(part.to_pandas(), columns)[0].numpy().astype("<f8", copy=False).data)

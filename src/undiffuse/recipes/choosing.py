@@ -156,10 +156,11 @@ def _headers(
 
 
 def _of_table(path: Path, labels: str | None, table: bool) -> Choice:
-    if labels is None and is_large(path, MEMORY):
+    large = labels is None and is_large(path, MEMORY)
+    if large and (table or not _continuous(read_large(path))):
         return of_columns({"kind": "columns", "path": str(path)}, read_large(path))
     frame = read_table(path)
-    if labels is None and (table or not plain(frame)):
+    if labels is None and not large and (table or not plain(frame)):
         return of_columns({"kind": "columns", "path": str(path)}, read_frame(frame))
     chosen = _begin("vectors", {"kind": "table", "path": str(path)}, "a table of numbers")
     columns = columns_of(frame, labels, str(path))
@@ -181,6 +182,18 @@ def plain(frame: Any) -> bool:
     return not bool(there.isna().any(axis=None)) and not any(steps)
 
 
+def _continuous(found: Read) -> bool:
+    """Whether what was read is `plain`."""
+    steps = (column.step and not column.rounded for column in found.columns)
+    floats = all(column.dtype.startswith("float") for column in found.columns)
+    empty = set(found.left.values()) <= {"empty"}
+    return floats and empty and not any(steps) and not _holes(found)
+
+
+def _holes(found: Read) -> int:
+    return sum(int(found.raw[span].isnan().sum()) for span in spans(found.raw))
+
+
 def of_columns(data: dict[str, Any], found: Read) -> Choice:
     """The recipe for a table whose columns are of several kinds, or have holes."""
     kinds = Counter(each.kind.partition(" of ")[0] for each in found.columns)
@@ -196,7 +209,7 @@ def of_columns(data: dict[str, Any], found: Read) -> Choice:
         steps = max(LEAST, 100 * (MOST * BROAD // len(found.columns) // 100))
         reason = f"some fifteen minutes of {len(found.columns)} columns on two cores"
         chosen.set("train.steps", steps, reason)
-    holes = sum(int(found.raw[span].isnan().sum()) for span in spans(found.raw))
+    holes = _holes(found)
     if holes:
         chosen.reasons.append(f"{holes:,} of {size:,} cells are missing, and count nowhere")
     chosen.reasons += advice_of(found)
@@ -219,19 +232,22 @@ class Columns:
     @property
     def reason(self) -> str:
         """Why these."""
-        out = f"; left out, as they are words or never vary: {', '.join(self.left)}" if self.left else ""
-        return f"its {len(self.names)} columns of numbers{out}"
+        kept = f"its {len(self.names)} columns of numbers"
+        if not self.left:
+            return kept
+        return f"{kept}; left out, as they are words, empty, or never vary: {', '.join(self.left)}"
 
 
 def columns_of(frame: Any, labels: str | None, where: str) -> Columns:
-    """Those of a DataFrame that are numbers and vary, but for the labels.
+    """Those of a DataFrame that are numbers, not empty, and vary, but for the labels.
 
     Raises RecipeError if there are none, or fewer than two rows without a missing value.
     """
     words = [str(name) for name in frame.columns if frame[name].dtype.kind not in "biuf"]
-    names = [str(name) for name in frame.columns if str(name) not in (*words, labels)]
+    empty = [str(name) for name in frame.columns if not frame[name].notna().any()]
+    names = [str(name) for name in frame.columns if str(name) not in (*words, *empty, labels)]
     if not names:
-        raise RecipeError(f"{where}: no column is of numbers ({', '.join(words[:5])})")
+        raise RecipeError(f"{where}: no column is of numbers ({', '.join((words + empty)[:5])})")
     values = numbers_of(frame, names, None, where).dropna().to_numpy(np.float64)
     if len(values) < 2:
         raise RecipeError(f"{where}: {len(values)} rows without a missing value; give 2 or more")
@@ -242,7 +258,7 @@ def columns_of(frame: Any, labels: str | None, where: str) -> Columns:
     kept = [number for number in range(len(names)) if number not in constant]
     if not kept:
         raise RecipeError(f"{where}: no column of numbers ever varies")
-    left = words + [names[number] for number in constant]
+    left = list(dict.fromkeys(words + empty)) + [names[number] for number in constant]
     return Columns([names[n] for n in kept], [widths[n] for n in kept], len(values), left)
 
 
